@@ -1,0 +1,1 @@
+"""Batched image operations, RandAugment policies, and the views made with them."""

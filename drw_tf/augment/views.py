@@ -1,0 +1,184 @@
+"""The views of an image that the methods train on: clean, weak, strong."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from drw_tf.augment import cutout, geometry, randaugment
+
+CLEAN, WEAK, STRONG = "clean", "weak", "strong"
+KINDS = (CLEAN, WEAK, STRONG)
+CROP = "crop"
+RESIZED_CROP = "resized_crop"
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """How the views of a batch of images are made.
+
+    Random numbers are drawn apart from the pixels: `draw` is a function of the seed and
+    of the number of rows, `apply` of the images and the draws, row by row. So draws may be
+    made for a whole batch and sliced among replicas. Each view takes its own seed.
+
+        clean   the image
+        weak    flip and crop
+        strong  flip and crop, RandAugment, Cutout
+
+    Attributes:
+        image_shape: (H, W, Ch), with Ch 1 or 3.
+        flip: whether images are mirrored, with probability 1/2.
+        crop_padding: pixels on each side before the image is cut back to its size.
+        strong: the policy of the strong view, see `presets`.
+        cutout_size: side of the square that is painted over, pixels; 0: none.
+            None: `strong.cutout_fraction` of the shorter side.
+        padding: what is padded, "reflect" or "constant" (`strong.fill`).
+        geometry: "crop", or "resized_crop" for images that were cropped at a random place
+            and scale when they were decoded (see `crops`): then only the flip remains.
+    """
+
+    image_shape: tuple[int, int, int]
+    flip: bool
+    crop_padding: int
+    strong: randaugment.RandAugment
+    cutout_size: int | None = None
+    padding: str = geometry.REFLECT
+    geometry: str = CROP
+
+    def __post_init__(self):
+        if not 0 <= self.crop_padding < min(self.image_shape[:2]):
+            raise ValueError(
+                f"crop_padding must be in [0, {min(self.image_shape[:2])}), "
+                f"got {self.crop_padding}."
+            )
+        if self.geometry not in (CROP, RESIZED_CROP):
+            raise ValueError(f"geometry must be {CROP} or {RESIZED_CROP}, got {self.geometry}.")
+        if self.padding not in (geometry.REFLECT, geometry.CONSTANT):
+            raise ValueError(
+                f"padding must be {geometry.REFLECT} or {geometry.CONSTANT}, got {self.padding}."
+            )
+
+    @property
+    def side(self) -> int:
+        """Side of the square of Cutout, pixels."""
+        if self.cutout_size is not None:
+            return self.cutout_size
+        return int(self.strong.cutout_fraction * min(self.image_shape[:2]))
+
+    def draw(self, kind: str, seed: tf.Tensor, rows: int | tf.Tensor) -> dict[str, tf.Tensor]:
+        """The random choices of one view of a batch.
+
+        Args:
+            kind: "clean", "weak" or "strong".
+            seed: int32 or int64 [2].
+            rows: images in the batch.
+
+        Returns:
+            Tensors of shape [rows, ...], for `apply`; they may be sliced by row. "flip":
+            bool, "shift": int32 [rows, 2] (down, right), in [0, 2 * crop_padding]; for
+            "strong" also what `RandAugment.draw` returns and "box": int32 [rows, 4].
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise KeyError(f"kind must be one of {', '.join(KINDS)}, got {kind}.")
+        if kind == CLEAN:
+            return {}
+        wanted = 3 if kind == WEAK else 6 + self.strong.num_uniforms
+        uniforms = tf.random.stateless_uniform([rows, wanted], seed)
+        draws = {}
+        if self.flip:
+            draws["flip"] = uniforms[:, 0] < 0.5
+        if self._padding():
+            places = 2 * self._padding() + 1
+            draws["shift"] = tf.minimum(tf.cast(uniforms[:, 1:3] * places, tf.int32), places - 1)
+        if kind == STRONG:
+            draws |= self.strong.draw(uniforms[:, 6:])
+            draws |= self._draw_box(uniforms[:, 3:6])
+        return draws
+
+    def apply(self, kind: str, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        """One view of the images.
+
+        Args:
+            kind: "clean", "weak" or "strong".
+            images: uint8 [B, H, W, Ch].
+            draws: of `draw` for the same kind, sliced to the rows of `images`.
+
+        Returns:
+            uint8 [B, H, W, Ch].
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise KeyError(f"kind must be one of {', '.join(KINDS)}, got {kind}.")
+        images = tf.ensure_shape(images, [None, *self.image_shape])
+        if kind == CLEAN:
+            return images
+        if kind == WEAK:
+            return self._crop(images, draws, self.strong.fill)
+        if self.strong.order == randaugment.DRAWN:
+            images = self._apply_drawn(images, draws)
+        else:
+            images = self._apply_composed(images, draws)
+        if not self.side:
+            return images
+        return cutout.paint(images, draws["box"], self.strong.paint_color(self.image_shape[-1]))
+
+    def _padding(self) -> int:
+        return self.crop_padding if self.geometry == CROP else 0
+
+    def _draw_box(self, uniforms: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The square to paint over, from float32 [B, 3] in [0, 1)."""
+        if not self.side:
+            return {}
+        size = self.image_shape[:2]
+        center = uniforms[:, :2] * tf.constant(size, tf.float32)
+        if self.strong.random_cutout:
+            return {"box": cutout.inclusive_boxes(center, uniforms[:, 2] * self.side, size)}
+        return {"box": cutout.square_boxes(tf.cast(center, tf.int32), self.side, size)}
+
+    def _crop(self, images: tf.Tensor, draws: dict[str, tf.Tensor], fill: int) -> tf.Tensor:
+        """Flip and crop, of images or of a map of positions."""
+        if not draws.keys() & {"flip", "shift"}:
+            return images
+        moves = self._moves(images, draws)
+        return geometry.crop_and_flip(images, *moves, self._padding(), self.padding, fill)
+
+    def _moves(self, images: tf.Tensor, draws: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.shape(images)[0]
+        flip = draws["flip"] if "flip" in draws else tf.zeros([rows], tf.bool)
+        shift = draws["shift"] if "shift" in draws else tf.zeros([rows, 2], tf.int32)
+        return flip, shift
+
+    def _apply_drawn(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        if self.strong.before_crop:
+            return self._crop(self.strong.apply(images, draws), draws, self.strong.fill)
+        return self.strong.apply(self._crop(images, draws, self.strong.fill), draws)
+
+    def _apply_composed(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        size = self.image_shape[:2]
+        matrices = self.strong.matrices(draws, size)
+        if matrices is None:
+            images = self._crop(images, draws, self.strong.fill)
+        else:
+            positions = self._positions(images, draws, matrices)
+            images = geometry.move(images, positions, self.strong.fill)
+        for slot in range(self.strong.count):
+            images = self.strong.recolor(images, draws, slot)
+        return images
+
+    def _positions(self, images: tf.Tensor, draws: dict, matrices: tf.Tensor) -> tf.Tensor:
+        """int32 [B, H, W], where each pixel of flip, crop and all slots comes from."""
+        size = self.image_shape[:2]
+        matrix = matrices[:, 0]
+        for slot in range(1, self.strong.count):
+            matrix = tf.matmul(matrix, matrices[:, slot])
+        if self.strong.before_crop:
+            start = geometry.identity_map(tf.shape(images)[0], size)
+            moved = geometry.warp(start[..., None], matrix, geometry.OUTSIDE)
+            return self._crop(moved, draws, geometry.OUTSIDE)[..., 0]
+        moves = self._moves(images, draws)
+        start = geometry.crop_map(*moves, size, self._padding(), self.padding)
+        return geometry.warp(start[..., None], matrix, geometry.OUTSIDE)[..., 0]

@@ -1,0 +1,254 @@
+"""From a command line to one frozen record of a run.
+
+Order of precedence, highest first: the command line (its flagfiles included), the recipe,
+the data set, the protocol, the flag's own default. Nothing here imports TensorFlow, so a
+wrong command line is refused at once; nothing below this module reads flags.
+"""
+
+import json
+import math
+import pathlib
+import sys
+import types
+from collections.abc import Mapping, Sequence
+
+from absl import flags as absl_flags
+
+from drw_tf import flag_table, protocols, recipes
+
+EXIT_BAD_INPUT = 2
+
+
+class ConfigError(ValueError):
+    """A command line that cannot be run; the message is one line for the user."""
+
+
+class Config(Mapping):
+    """All flags of one run, resolved; read as attributes, never changed."""
+
+    def __init__(self, values: Mapping):
+        self._values = types.MappingProxyType(dict(values))
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no flag named {name}") from None
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The recipe named by `--method`."""
+        return recipes.RECIPES[self.method]
+
+    def to_json(self) -> str:
+        """The record as indented JSON, keys sorted."""
+        return json.dumps(dict(self._values), indent=1, sort_keys=True)
+
+
+def refuse_value(name: str, value: object) -> ConfigError:
+    """The error for a value out of range."""
+    return ConfigError(f"--{name} must be {flag_table.BY_NAME[name].allowed}, got {value}.")
+
+
+def resolve(given: Mapping) -> Config:
+    """The whole configuration, from the flags that a user typed.
+
+    Args:
+        given: flag name -> value of the right type, only flags that were typed.
+
+    Raises:
+        ConfigError: an unknown name, a value out of range, flags that contradict each other,
+            or a flag that the chosen recipe or data set does not read.
+    """
+    for name, value in given.items():
+        if not flag_table.BY_NAME[name].check(value):
+            raise refuse_value(name, value)
+    defaults = {flag.name: flag.default for flag in flag_table.FLAGS}
+    dataset = given.get("dataset", defaults["dataset"])
+    method = given.get("method", defaults["method"])
+    _require(dataset, protocols.DATASETS, "dataset")
+    _require(method, recipes.RECIPES, "method")
+    recipe = recipes.RECIPES[method]
+    for_dataset = protocols.DATASETS[dataset]
+    protocol = given.get("protocol") or for_dataset["protocol"]
+    _require(protocol, protocols.PROTOCOLS, "protocol")
+    # A protocol typed by the user beats the data set's own choice of the same values,
+    # but not what belongs to the data themselves.
+    layers = [defaults, protocols.PROTOCOLS[protocol], for_dataset, recipe.defaults, given]
+    if "protocol" in given and given["protocol"] != for_dataset["protocol"]:
+        layers[1:3] = [for_dataset, protocols.PROTOCOLS[protocol]]
+    values = {}
+    for layer in layers:
+        values.update(layer)
+    values.update(dataset=dataset, method=method, protocol=protocol)
+    _refuse_unread(given, method, recipe)
+    _derive(values, given)
+    for name in recipes.method_flags() - set(recipe.flags):
+        values[name] = None  # a recorded value would look as if it had been used
+    _check_together(values)
+    return Config(values)
+
+
+def _require(name: str, known: Mapping, flag: str) -> None:
+    if name not in known:
+        raise ConfigError(f"--{flag} must be one of {', '.join(sorted(known))}, got {name!r}.")
+
+
+def _refuse_unread(given: Mapping, method: str, recipe: recipes.Recipe) -> None:
+    unread = sorted(set(given) & recipes.method_flags() - set(recipe.flags))
+    if unread:
+        reads = ", ".join(recipe.flags) or "no method flags"
+        raise ConfigError(f"--{unread[0]} is not read by --method={method}; it reads {reads}.")
+
+
+def _derive(values: dict, given: Mapping) -> None:
+    """Fills values that follow from others."""
+    common = values["steps_per_epoch"]
+    if "checkpoint_steps" in given:
+        common = math.gcd(common, given["checkpoint_steps"])
+    if "steps_per_execution" not in given:
+        values["steps_per_execution"] = math.gcd(values["steps_per_execution"], common)
+    if "checkpoint_steps" not in given:
+        whole = values["checkpoint_steps"] // values["steps_per_execution"]
+        values["checkpoint_steps"] = max(1, whole) * values["steps_per_execution"]
+    if values["learning_rate"] is None:
+        values["learning_rate"] = 0.1 * values["batch_size"] / 256
+    if values["unlabeled_imbalance_ratio"] is None:
+        values["unlabeled_imbalance_ratio"] = values["imbalance_ratio"]
+    if values["workdir"] is None:
+        values["workdir"] = f"runs/{values['dataset']}/{values['method']}/seed{values['seed']}"
+
+
+def _check_together(values: Mapping) -> None:
+    if values["steps"] % values["steps_per_epoch"]:
+        raise ConfigError(
+            f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "
+            f"got {values['steps']}."
+        )
+    if values["steps_per_epoch"] % values["steps_per_execution"]:
+        raise ConfigError(
+            f"--steps_per_execution must divide --steps_per_epoch={values['steps_per_epoch']}, "
+            f"got {values['steps_per_execution']}."
+        )
+    if values["checkpoint_steps"] % values["steps_per_execution"]:
+        raise ConfigError(
+            f"--checkpoint_steps must be a multiple of --steps_per_execution="
+            f"{values['steps_per_execution']}, got {values['checkpoint_steps']}."
+        )
+    if values["warmup_steps"] >= values["steps"]:
+        raise ConfigError(
+            f"--warmup_steps must be less than --steps={values['steps']}, "
+            f"got {values['warmup_steps']}."
+        )
+
+
+def differences(old: Mapping, new: Mapping) -> list[str]:
+    """One line for each flag that differs and changes the result of a run."""
+    lines = []
+    for flag in flag_table.FLAGS:
+        if flag.changes_result and old.get(flag.name) != new.get(flag.name):
+            lines.append(f"--{flag.name}: was {old.get(flag.name)}, now {new.get(flag.name)}")
+    return lines
+
+
+# ---- the command line
+
+_DEFINE = {
+    "int": absl_flags.DEFINE_integer,
+    "float": absl_flags.DEFINE_float,
+    "bool": absl_flags.DEFINE_boolean,
+    "string": absl_flags.DEFINE_string,
+    "list": absl_flags.DEFINE_list,
+}
+
+
+def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLAGS) -> dict:
+    """Flags that were typed: name -> value.
+
+    Args:
+        argv: program name and arguments; `--flagfile=PATH` is read in place.
+        table: the flags of this program.
+
+    Raises:
+        ConfigError: an unknown flag, a value of the wrong type, a stray argument.
+    """
+    values = absl_flags.FlagValues()
+    for flag in table:
+        _DEFINE[flag.kind](flag.name, None, flag.help, flag_values=values)
+    try:
+        rest = values([argv[0], *values.read_flags_from_files(list(argv[1:]))])
+    except absl_flags.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    if len(rest) > 1:
+        raise ConfigError(f"every argument must be a flag (--name=value), got {rest[1]!r}.")
+    return {flag.name: values[flag.name].value for flag in table if values[flag.name].present}
+
+
+def from_argv(argv: Sequence[str]) -> Config:
+    """The configuration that a command line of the trainer asks for; may print help and exit.
+
+    Raises:
+        SystemExit: 0 after help was printed, 2 after a refusal was printed.
+    """
+    if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
+        print(help_text("drw_tf.train", flag_table.FLAGS))
+        raise SystemExit(0)
+    if "--helpmethods" in argv[1:]:
+        print(methods_text())
+        raise SystemExit(0)
+    try:
+        return resolve(parse(argv))
+    except ConfigError as error:
+        refuse("train", error)
+
+
+def refuse(program: str, error: Exception) -> None:
+    """Prints one line on standard error and exits with code 2."""
+    print(f"{program}: {error}", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_INPUT)
+
+
+def help_text(program: str, table: Sequence[flag_table.Flag]) -> str:
+    """Flags by group, one line each, with the default where there is one for all runs."""
+    lines = [f"python -m {program} [--flagfile=FILE] [--name=value ...]", ""]
+    for group in dict.fromkeys(flag.group for flag in table):
+        lines.append(f"{group}:")
+        for flag in table:
+            if flag.group == group:
+                default = "" if flag.default is None else f" [{flag.default}]"
+                lines.append(f"  --{flag.name}: {flag.help}{default}")
+        lines.append("")
+    lines += [
+        "A flag without a default in brackets takes it from the data set and its protocol:",
+        *(
+            f"  {name}: --protocol={values['protocol']}"
+            for name, values in protocols.DATASETS.items()
+        ),
+        "--helpmethods lists the methods and the flags that each one reads.",
+    ]
+    return "\n".join(lines)
+
+
+def methods_text() -> str:
+    """One line a recipe: name, what it is, the flags that it reads."""
+    lines = []
+    for name, recipe in recipes.RECIPES.items():
+        lines.append(f"{name}: {recipe.help}")
+        lines.append(f"    reads: {', '.join(recipe.flags) or '-'}")
+    return "\n".join(lines)
+
+
+def read(path: pathlib.Path) -> Config:
+    """The configuration that an earlier run wrote."""
+    return Config(json.loads(path.read_text()))

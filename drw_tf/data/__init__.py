@@ -1,0 +1,1 @@
+"""Data sets, splits, and the streams of batches made from them."""

@@ -1,0 +1,114 @@
+"""The records that every data set is turned into: pictures, a data set, a split.
+
+Nothing here reads a file or draws a random number.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+UNKNOWN_LABEL = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayImages:
+    """Pictures held in memory.
+
+    Attributes:
+        pixels: uint8 [N, H, W, Ch].
+        labels: int64 [N], class of each row, `UNKNOWN_LABEL` where nobody knows it.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileImages:
+    """Pictures that stay in their files and are decoded when they are needed.
+
+    Attributes:
+        paths: str [N], absolute path of each picture.
+        labels: int64 [N], class of each row, `UNKNOWN_LABEL` where nobody knows it.
+    """
+
+    paths: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which training rows are labeled, which are unlabeled, which are held out.
+
+    Attributes:
+        labeled: int64 [N_l], rows of `Dataset.train` whose label may be used.
+        unlabeled: int64 [N_u], rows whose label may not be used.
+        validation: int64 [N_v], rows in neither stream, for choosing hyper-parameters.
+    """
+
+    labeled: np.ndarray
+    unlabeled: np.ndarray
+    validation: np.ndarray
+
+    def pool(self, include_labeled: bool) -> np.ndarray:
+        """int64 [P], rows that the unlabeled stream draws from; labeled ones come first."""
+        if include_labeled:
+            return np.concatenate([self.labeled, self.unlabeled])
+        return self.unlabeled
+
+    def checksum(self) -> str:
+        """Sixteen hexadecimal digits that change whenever a row moves."""
+        digest = hashlib.sha256()
+        for part in (self.labeled, self.unlabeled, self.validation):
+            digest.update(np.asarray([len(part)], "<i8").tobytes())
+            digest.update(np.asarray(part, "<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set before it is split.
+
+    Attributes:
+        name: the value of `--dataset`.
+        class_names: C names; a label is an index into them.
+        image_shape: (height, width, channels) of what the network sees.
+        train: every training row. Unlabeled pictures of a user carry `UNKNOWN_LABEL`;
+            benchmarks know all labels and the split decides which are used.
+        test: evaluation rows, all labels known, or None where there is no test set.
+        flip: whether a mirrored picture is still of its class (not for digits).
+        mean: Ch floats in [0, 1], subtracted by the network's first layer.
+        std: Ch floats, divided by after that.
+        given_split: the split where the data themselves say what is labeled
+            (folders, CSV), else None and `splits` draws one.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train: ArrayImages | FileImages
+    test: ArrayImages | FileImages | None
+    flip: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    given_split: Split | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+
+def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """int64 [C], rows of each class; unknown labels are not counted."""
+    labels = np.asarray(labels)
+    return np.bincount(labels[labels != UNKNOWN_LABEL], minlength=num_classes)

@@ -1,0 +1,198 @@
+"""From a split to batches: the only place that shuffles, batches and prefetches.
+
+The batch, checked nowhere else, is the contract with the methods:
+
+    batch["labeled"]   = {"index": int64 [B], "label": int32 [B], <view>: uint8 [B, H, W, Ch]}
+    batch["unlabeled"] = {"index": int64 [U], <view>: uint8 [U, H, W, Ch]},  U = mu * B
+
+`index` counts within the labeled rows, or within the pool; no label of an unlabeled picture
+is in a batch. The content of step k is a pure function of (seed, k): each pass over a stream
+is a stateless permutation, passes follow one another without a gap, and augmentation is
+drawn statelessly for the whole global batch before it is cut into shards. So resuming needs
+nothing stored, and content does not depend on threads, workers or replicas.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from drw_tf.augment import views as augment_views
+from drw_tf.data import dataset as records
+from drw_tf.data import seeds
+
+# Steps are augmented in blocks of about this many values, so that small pictures do not
+# pay the overhead of a call for each step.
+_BLOCK_VALUES = 1 << 20
+_MAX_BLOCK_STEPS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One of the two streams.
+
+    Attributes:
+        name: "labeled" or "unlabeled".
+        rows: int64 [N], rows of the training images, in the order of `index`.
+        batch: rows a step over all workers and replicas.
+        views: names of the views made of each row.
+        with_labels: whether labels are in the batch.
+    """
+
+    name: str
+    rows: np.ndarray
+    batch: int
+    views: tuple[str, ...]
+    with_labels: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of every global batch is made here.
+
+    Attributes:
+        worker: index of this worker.
+        workers: number of workers.
+        replicas: replicas fed by this worker; each gets an element of its own.
+    """
+
+    worker: int = 0
+    workers: int = 1
+    replicas: int = 1
+
+    @property
+    def parts(self) -> int:
+        """Parts that a global batch is cut into."""
+        return self.workers * self.replicas
+
+
+def training_batches(
+    images: records.ArrayImages,
+    streams: list[Stream],
+    views: augment_views.Views,
+    seed: int,
+    start_step: int = 0,
+    shard: Shard = Shard(),
+) -> tf.data.Dataset:
+    """Endless batches from step `start_step` on; one element a step and replica.
+
+    Args:
+        images: the training images.
+        streams: the labeled stream, and the unlabeled one where the method reads it.
+        views: how views are made.
+        seed: of the run.
+        start_step: steps already done, >= 0.
+        shard: which part of each batch is wanted.
+
+    Raises:
+        ValueError: a stream without rows, or a batch that the shards do not divide.
+    """
+    for stream in streams:
+        if not len(stream.rows):
+            raise ValueError(f"the {stream.name} stream has no pictures.")
+        if stream.batch % shard.parts:
+            raise ValueError(
+                f"the {stream.name} batch of {stream.batch} cannot be divided by "
+                f"{shard.parts} replicas; choose --batch_size as a multiple of {shard.parts}."
+            )
+    block = _block_steps(streams, views.image_shape)
+    first_block = start_step // block
+    parts = {
+        stream.name: _stream_blocks(images, stream, views, seed, block, first_block, shard)
+        for stream in streams
+    }
+    dataset = tf.data.Dataset.zip(parts).unbatch()
+    dataset = dataset.skip((start_step - first_block * block) * shard.replicas)
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options).prefetch(max(2, block))
+
+
+def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> int:
+    values = sum(stream.batch for stream in streams) * int(np.prod(image_shape))
+    return int(np.clip(_BLOCK_VALUES // values, 1, _MAX_BLOCK_STEPS))
+
+
+def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf.data.Dataset:
+    """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
+    indices = permuted_indices(
+        len(stream.rows),
+        seeds.seed_for(seed, f"{stream.name}/order"),
+        first_block * block * stream.batch,
+    ).batch(block * stream.batch, drop_remainder=True)
+    numbers = tf.data.Dataset.range(first_block, np.iinfo(np.int64).max)
+    rows = tf.constant(stream.rows, tf.int64)
+    fetch = fetcher(images)
+    labels = tf.constant(images.labels, tf.int32)
+
+    def make(number, index):
+        mine = _mine(index, block, stream.batch, shard)
+        row = tf.gather(rows, mine)
+        out = {"index": mine}
+        if stream.with_labels:
+            out["label"] = tf.gather(labels, row)
+        pixels = fetch(row)
+        for view in stream.views:
+            kind = view.split("_")[0]
+            view_seed = seeds.seed_for(seed, f"{stream.name}/{view}")
+            draws = views.draw(kind, tf.stack([view_seed, number]), block * stream.batch)
+            draws = {name: _mine(draw, block, stream.batch, shard) for name, draw in draws.items()}
+            out[view] = views.apply(kind, pixels, draws)
+        each = stream.batch // shard.parts
+        return {
+            name: tf.reshape(value, [block * shard.replicas, each, *value.shape[1:]])
+            for name, value in out.items()
+        }
+
+    return tf.data.Dataset.zip((numbers, indices)).map(
+        make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _mine(values: tf.Tensor, block: int, batch: int, shard: Shard) -> tf.Tensor:
+    """This worker's rows of every step of a block; [block * batch, ...] in."""
+    if shard.workers == 1:
+        return values
+    each = batch // shard.workers
+    stepwise = tf.reshape(values, [block, batch, *values.shape[1:]])
+    mine = stepwise[:, shard.worker * each : (shard.worker + 1) * each]
+    return tf.reshape(mine, [block * each, *values.shape[1:]])
+
+
+def permuted_indices(size: int, seed: int, start: int) -> tf.data.Dataset:
+    """Endless int64 scalars: one permutation of range(size) after another.
+
+    Args:
+        size: rows in a pass, >= 1.
+        seed: 63-bit integer.
+        start: position at which to begin, counted from the first pass.
+    """
+
+    def one_pass(number):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(size, dtype=tf.int64), seed=tf.stack([tf.constant(seed, tf.int64), number])
+        )
+        begin = tf.where(number == start // size, tf.constant(start % size, tf.int64), 0)
+        return tf.data.Dataset.from_tensor_slices(order[begin:])
+
+    passes = tf.data.Dataset.range(start // size, np.iinfo(np.int64).max)
+    return passes.flat_map(one_pass)
+
+
+def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A graph function: int64 [b] rows -> uint8 [b, H, W, Ch] pixels."""
+    pixels = tf.constant(images.pixels)
+    return lambda rows: tf.gather(pixels, rows)
+
+
+def evaluation_batches(images: records.ArrayImages, batch: int) -> tf.data.Dataset:
+    """Every picture once, in order: uint8 [<= batch, H, W, Ch]."""
+    fetch = fetcher(images)
+    return (
+        tf.data.Dataset.range(len(images))
+        .batch(batch)
+        .map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(2)
+    )

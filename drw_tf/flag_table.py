@@ -1,0 +1,342 @@
+"""Every flag: its name, type, help, range, and who reads it.
+
+A default of None means that the protocol, the data set or the recipe decides;
+`protocols` holds those values.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One command-line flag.
+
+    Attributes:
+        name: as typed after the two dashes.
+        kind: "int", "float", "bool", "string" or "list" (comma-separated).
+        help: one sentence with unit and range.
+        group: heading under which `--help` shows it.
+        default: value where neither user, recipe, data set nor protocol gives one.
+        allowed: what a value must be, in words, for the refusal.
+        check: whether a value of the right type is allowed.
+        changes_result: whether a run with another value is another run.
+    """
+
+    name: str
+    kind: str
+    help: str
+    group: str
+    default: object = None
+    allowed: str = "anything"
+    check: Callable[[object], bool] = lambda value: True
+    changes_result: bool = True
+
+
+def _choice(name, choices, text, group, **kwargs) -> Flag:
+    allowed = "one of " + ", ".join(choices)
+    return Flag(
+        name,
+        "string",
+        f"{text} ({' | '.join(choices)})",
+        group,
+        allowed=allowed,
+        check=lambda value: value in choices,
+        **kwargs,
+    )
+
+
+def _number(name, kind, text, group, low, high=math.inf, *, closed=True, **kwargs) -> Flag:
+    """A number in [low, high], or in [low, high) where `closed` is false."""
+    bracket = "]" if closed and high != math.inf else ")"
+    end = "infinity" if high == math.inf else f"{high:g}"
+
+    def check(value):
+        return low <= value and (value <= high if closed else value < high) and value != math.inf
+
+    return Flag(
+        name,
+        kind,
+        text,
+        group,
+        allowed=f"a number in [{low:g}, {end}{bracket}",
+        check=check,
+        **kwargs,
+    )
+
+
+def _is_beta(value: str) -> bool:
+    if value in ("auto", "auto_mean", "literal"):
+        return True
+    try:
+        return 0.0 <= float(value) < 1.0
+    except ValueError:
+        return False
+
+
+RUN = "run"
+DATA = "data"
+NETWORK = "network"
+OPTIMIZATION = "optimization"
+METHOD = "method (each recipe reads some of these: --helpmethods)"
+RUNTIME = "checkpoints, logs and machine"
+
+FLAGS = (
+    Flag("dataset", "string", "data set", RUN, default="digits"),
+    Flag("method", "string", "recipe; --helpmethods lists them", RUN, default="drw"),
+    Flag("protocol", "string", "set of training defaults (darp | modern | imagenet)", RUN),
+    _number(
+        "seed", "int", "seed of split, weights and batches, whole number >= 0", RUN, 0, default=0
+    ),
+    Flag(
+        "workdir",
+        "string",
+        "folder of the run [runs/<dataset>/<method>/seed<seed>]",
+        RUN,
+        changes_result=False,
+    ),
+    Flag(
+        "fresh",
+        "bool",
+        "start over: move an earlier run in the workdir aside",
+        RUN,
+        default=False,
+        changes_result=False,
+    ),
+    # ---- data
+    Flag(
+        "data_dir",
+        "string",
+        "where prepared data lie [TensorFlow Datasets' own folder]",
+        DATA,
+        changes_result=False,
+    ),
+    _number("labeled_max", "int", "N1, labeled pictures of the largest class, >= 1", DATA, 1),
+    _number("unlabeled_max", "int", "M1, unlabeled pictures of the largest class, >= 1", DATA, 1),
+    _number("imbalance_ratio", "float", "R, labeled N1 / NC, >= 1", DATA, 1),
+    _number(
+        "unlabeled_imbalance_ratio",
+        "float",
+        "R of the unlabeled pictures, >= 1 [R labeled]",
+        DATA,
+        1,
+    ),
+    _choice(
+        "unlabeled_order",
+        ("same", "reversed", "uniform"),
+        "long tail of the unlabeled pictures, against the labeled one",
+        DATA,
+        default="same",
+    ),
+    _number(
+        "validation_per_class",
+        "int",
+        "training pictures a class held out for choosing hyper-parameters, >= 0",
+        DATA,
+        0,
+        default=0,
+    ),
+    _choice(
+        "pool",
+        ("all", "unlabeled"),
+        "pictures in the unlabeled stream: labeled and unlabeled ones, or unlabeled alone",
+        DATA,
+        default="all",
+    ),
+    _number("image_size", "int", "pixels a side [the data set's own]", DATA, 4, 1024),
+    # ---- network
+    Flag("model", "string", "network [by data set]", NETWORK),
+    _number(
+        "batch_norm_momentum",
+        "float",
+        "share of the old batch statistics kept each step, [0, 1)",
+        NETWORK,
+        0,
+        1,
+        closed=False,
+    ),
+    _number("batch_norm_epsilon", "float", "added to the batch variance", NETWORK, 1e-8, 1),
+    Flag(
+        "sync_batch_norm",
+        "bool",
+        "batch statistics over all replicas instead of each for itself",
+        NETWORK,
+        default=False,
+    ),
+    # ---- optimization
+    _number(
+        "batch_size", "int", "B, labeled pictures a step over all replicas, >= 1", OPTIMIZATION, 1
+    ),
+    _number("steps", "int", "length of training in steps, >= 1", OPTIMIZATION, 1),
+    _number(
+        "steps_per_epoch",
+        "int",
+        "steps between two evaluations, which is also the period of the pseudo-label histogram",
+        OPTIMIZATION,
+        1,
+    ),
+    _choice("optimizer", ("sgd", "adam"), "sgd is Nesterov with momentum .9", OPTIMIZATION),
+    _number("learning_rate", "float", "peak learning rate, > 0", OPTIMIZATION, 1e-12, 1e3),
+    _choice(
+        "schedule",
+        ("constant", "cosine_7_16", "cosine", "step"),
+        "learning rate over steps",
+        OPTIMIZATION,
+    ),
+    _number("warmup_steps", "int", "steps of linear warm-up, >= 0", OPTIMIZATION, 0),
+    _choice(
+        "weight_decay_kind",
+        ("l2", "decoupled"),
+        "l2: gradient of kernels; decoupled: every weight and batch statistic shrinks by "
+        "learning rate x weight_decay a step",
+        OPTIMIZATION,
+    ),
+    _number("weight_decay", "float", "strength of weight decay, >= 0", OPTIMIZATION, 0, 10),
+    _number(
+        "ema_decay",
+        "float",
+        "share of the old average kept each step, [0, 1)",
+        OPTIMIZATION,
+        0,
+        1,
+        closed=False,
+    ),
+    Flag(
+        "ema_warmup",
+        "bool",
+        "average over min(decay, (1 + step) / (10 + step)) at first",
+        OPTIMIZATION,
+    ),
+    # ---- method
+    _number("unlabeled_ratio", "int", "mu, unlabeled pictures a step / B, >= 1", METHOD, 1, 64),
+    _number("lambda_u", "float", "weight of the unlabeled loss, >= 0", METHOD, 0, 1e6),
+    _choice(
+        "randaugment",
+        ("darp_cifar10", "darp_cifar100", "fixmatch", "usb", "digits"),
+        "preset of the strong augmentation",
+        METHOD,
+    ),
+    _number("threshold", "float", "tau, least confidence of a pseudo-label, [0, 1]", METHOD, 0, 1),
+    _choice(
+        "forward",
+        ("joint", "separate"),
+        "all views in one forward pass, or the weak views alone and without gradient",
+        METHOD,
+    ),
+    _number("strong_views", "int", "strong views of each unlabeled picture", METHOD, 1, 2),
+    _choice(
+        "pseudo_count",
+        ("all", "confident"),
+        "which pseudo-labels are counted",
+        METHOD,
+        default="all",
+    ),
+    _choice(
+        "pseudo_memory",
+        ("epoch", "bank"),
+        "count every pseudo-label of the epoch, or the latest one of each picture",
+        METHOD,
+        default="epoch",
+    ),
+    Flag(
+        "beta",
+        "string",
+        "effective number: a number in [0, 1); auto (.999 up to R = 50, .995 above; .999 on "
+        "ImageNet127); auto_mean (1 - 1 / mean count); literal (1 - 1 / count, each class its own)",
+        METHOD,
+        default="auto",
+        allowed="a number in [0, 1), auto, auto_mean or literal",
+        check=_is_beta,
+    ),
+    _choice(
+        "weight_normalization",
+        ("class", "sample", "none"),
+        "weights sum to C; or average 1 over pictures (collapsed to one class on digits); or raw",
+        METHOD,
+        default="class",
+    ),
+    _number(
+        "reweight_start",
+        "float",
+        "fraction of all steps before the unlabeled loss is weighted, [0, 1]",
+        METHOD,
+        0,
+        1,
+    ),
+    _choice(
+        "la_prior",
+        ("labeled", "effective", "pseudo"),
+        "prior of logit adjustment: labeled counts, counts x class weights, pseudo numbers",
+        METHOD,
+        default="labeled",
+    ),
+    _number("la_strength", "float", "tau of logit adjustment, >= 0", METHOD, 0, 10, default=1.0),
+    # ---- runtime
+    _number(
+        "checkpoint_steps",
+        "int",
+        "steps between two checkpoints, which is the most that a kill loses, >= 1 [by data set]",
+        RUNTIME,
+        1,
+        changes_result=False,
+    ),
+    _number(
+        "keep_checkpoints",
+        "int",
+        "newest checkpoints kept, >= 1; the best by test score is kept beside them",
+        RUNTIME,
+        1,
+        default=3,
+        changes_result=False,
+    ),
+    _number(
+        "eval_batch_size",
+        "int",
+        "pictures a batch of evaluation, >= 1",
+        RUNTIME,
+        1,
+        default=500,
+        changes_result=False,
+    ),
+    _choice(
+        "strategy",
+        ("mirrored", "one_device"),
+        "all GPUs of this machine (or its CPU), or one device",
+        RUNTIME,
+        default="mirrored",
+    ),
+    _number(
+        "steps_per_execution",
+        "int",
+        "steps in one call of the compiled graph [by data set]; must divide steps_per_epoch",
+        RUNTIME,
+        1,
+        changes_result=False,
+    ),
+    Flag(
+        "deterministic",
+        "bool",
+        "bit-for-bit equal runs, slower",
+        RUNTIME,
+        default=False,
+    ),
+    Flag(
+        "tensorboard",
+        "bool",
+        "write TensorBoard logs",
+        RUNTIME,
+        default=True,
+        changes_result=False,
+    ),
+    Flag(
+        "export",
+        "bool",
+        "write the SavedModel when training ends",
+        RUNTIME,
+        default=True,
+        changes_result=False,
+    ),
+)
+
+BY_NAME = {flag.name: flag for flag in FLAGS}

@@ -1,0 +1,1 @@
+"""How a batch becomes a loss, and the one training step."""

@@ -1,0 +1,222 @@
+"""What all methods share: the one `train_step`, the averaged network, the epoch's end.
+
+A method says which views it reads, which terms its loss has, and how a batch becomes
+those terms. Everything else is here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf.methods import ema, tally
+from drw_tf.ops import losses, reweighting
+from drw_tf.rebalance import base as rebalance
+
+Batch = dict[str, dict[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How weights are averaged and decayed.
+
+    Attributes:
+        ema_decay: share of the old average kept each step, in [0, 1).
+        ema_warmup: whether the average starts short.
+        weight_decay: >= 0.
+        weight_decay_kind: "l2" (gradient of kernels) or "decoupled" (the whole state
+            shrinks by learning rate x weight_decay a step).
+    """
+
+    ema_decay: float
+    ema_warmup: bool
+    weight_decay: float
+    weight_decay_kind: str
+
+
+class Method(keras.Model):
+    """A recipe at work; `call` gives the logits of the averaged network.
+
+    Leaves override `views`, `terms`, `scalars` and `loss_terms`, some `prepare`.
+    """
+
+    labeled_views: tuple[str, ...] = ("weak",)
+    unlabeled_views: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        build_network: Callable[[], keras.Model],
+        hyper: rebalance.Hyperparameters,
+        facts: rebalance.Facts,
+        rebalancers: list[rebalance.Rebalancer],
+        training: Training,
+    ):
+        """Builds both networks; call inside the strategy's scope.
+
+        Args:
+            build_network: makes a network, float32 [B, H, W, Ch] in [0, 1] to a dict with
+                "logits" float32 [B, C] and "features" [B, F].
+            hyper: the method's own flags.
+            facts: counts and lengths.
+            rebalancers: in the order in which they are applied.
+            training: averaging and decay.
+        """
+        super().__init__()
+        self.hyper = hyper
+        self.facts = facts
+        self.training_rules = training
+        self.network = build_network()
+        self.ema_network = build_network()
+        self.ema_network.trainable = False
+        self.rebalancers = rebalancers
+        for one in rebalancers:
+            if hasattr(one, "attach"):
+                one.attach(rebalancers)
+        self.average = ema.ExponentialMovingAverage(
+            self.network, self.ema_network, training.ema_decay, training.ema_warmup
+        )
+        self.average.start()
+        self.means = tally.Means(("loss", *self.terms, *self.scalars))
+        self.histogram = None
+
+    # ---- what a method is
+
+    def prepare(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Targets that need no gradient; runs before the tape, keeps no activations."""
+        return {}
+
+    def loss_terms(self, batch: Batch, prepared: dict) -> tuple[dict, dict]:
+        """({term: scalar}, {scalar's name: value}) of one batch; the loss is the terms' sum."""
+        raise NotImplementedError
+
+    # ---- seams, composed over the rebalancers
+
+    def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Scalar, weighted cross-entropy over the labeled batch (Eq. 9, first term)."""
+        weights = self._product(one.labeled_weights(labels) for one in self.rebalancers)
+        each = losses.cross_entropy(logits, labels)
+        if weights is None:
+            return tf.reduce_mean(each)
+        return reweighting.weighted_labeled_loss(each, weights)
+
+    def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
+        """float32 [U], product of what the rebalancers say, or ones."""
+        weights = self._product(one.unlabeled_weights(pseudo_label) for one in self.rebalancers)
+        if weights is None:
+            return tf.ones(tf.shape(pseudo_label), tf.float32)
+        return weights
+
+    def refine(self, probabilities: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """float32 [U, C], after every rebalancer in turn."""
+        for one in self.rebalancers:
+            probabilities = one.refine(probabilities, index)
+        return probabilities
+
+    def adjust(self, logits: np.ndarray) -> np.ndarray:
+        """float64 [N, C], logits as they are judged at test time."""
+        for one in self.rebalancers:
+            logits = one.adjust(logits)
+        return logits
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether test-time logits differ from the network's."""
+        return any(rebalance.overridden(one, "adjust") for one in self.rebalancers)
+
+    @staticmethod
+    def _product(factors) -> tf.Tensor | None:
+        factors = [factor for factor in factors if factor is not None]
+        if not factors:
+            return None
+        product = factors[0]
+        for factor in factors[1:]:
+            product *= factor
+        return product
+
+    # ---- Keras
+
+    def call(self, images, training=False):
+        """Float32 [B, C], logits of the averaged network for float32 images in [0, 1]."""
+        return self.ema_network(images, training=False)["logits"]
+
+    def reset_metrics(self):
+        """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""
+
+    def train_step(self, batch):
+        batch = to_float(batch)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        prepared = self.prepare(batch)
+        with tf.GradientTape() as tape:
+            terms, scalars = self.loss_terms(batch, prepared)
+            loss = tf.add_n(list(terms.values()))
+            # Gradients are summed over replicas; each replica's loss is a mean over its rows.
+            scaled = loss / replicas
+        variables = self.network.trainable_variables
+        gradients = tape.gradient(scaled, variables)
+        step = self.optimizer.iterations
+        shrink = None
+        rules = self.training_rules
+        if rules.weight_decay and rules.weight_decay_kind == "l2":
+            gradients = [
+                gradient + (rules.weight_decay / replicas) * variable
+                if is_kernel(variable)
+                else gradient
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+        elif rules.weight_decay:
+            shrink = tf.cast(self.optimizer.learning_rate, tf.float32) * rules.weight_decay
+        before = tf.identity(step)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.average.update(before, shrink)
+        return {"loss": self.means.add({"loss": loss, **terms, **scalars})}
+
+    # ---- the end of an epoch, outside of the graph
+
+    def end_epoch(self, step: int) -> dict:
+        """Closes the epoch: tells the rebalancers, returns what is worth logging, starts anew.
+
+        Args:
+            step: steps done so far.
+
+        Returns:
+            "train": means of losses and scalars; for methods with pseudo-labels also
+            "pseudo_numbers" [C], "pseudo_imbalance_ratio" and "unlabeled_loss_by_class" [C];
+            the weights [C] that the epoch was trained with.
+        """
+        entry = {"train": self.means.result()}
+        for one in self.rebalancers:
+            entry.update({name: np.asarray(v).tolist() for name, v in one.describe().items()})
+        numbers = None
+        if self.histogram is not None:
+            counted, rows = self.histogram.numbers(self.hyper.pseudo_count)
+            numbers = np.asarray(
+                reweighting.pseudo_numbers(counted, rows, self.facts.pool_size), np.float64
+            )
+            entry["pseudo_numbers"] = numbers.tolist()
+            entry["pseudo_imbalance_ratio"] = float(reweighting.imbalance_ratio(numbers))
+            entry["unlabeled_loss_by_class"] = self.histogram.loss_by_class().tolist()
+            self.histogram.reset()
+        for one in self.rebalancers:
+            one.end_epoch(rebalance.Observation(step, numbers))
+        self.means.reset()
+        return entry
+
+
+def to_float(batch: Batch) -> Batch:
+    """The batch with every uint8 view turned into float32 in [0, 1]."""
+    return {
+        stream: {
+            name: tf.cast(value, tf.float32) / 255.0 if value.dtype == tf.uint8 else value
+            for name, value in views.items()
+        }
+        for stream, views in batch.items()
+    }
+
+
+def is_kernel(variable: tf.Variable) -> bool:
+    """Whether L2 decay applies: kernels, not biases and batch-norm constants."""
+    return "kernel" in variable.name.rsplit("/", 1)[-1]

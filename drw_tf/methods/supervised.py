@@ -1,0 +1,14 @@
+"""Cross-entropy on the labeled pictures alone."""
+
+from drw_tf.methods import base
+
+
+class Supervised(base.Method):
+    """L = (1/B) sum_i w_{y_i} H(y_i, f(weak(x_i)))."""
+
+    terms = ("loss_labeled",)
+
+    def loss_terms(self, batch, prepared):
+        labeled = batch["labeled"]
+        logits = self.network(labeled["weak"], training=True)["logits"]
+        return {"loss_labeled": self.labeled_loss(logits, labeled["label"])}, {}

@@ -1,0 +1,115 @@
+"""What an epoch adds up: mean losses, and the histogram of pseudo-labels.
+
+All of it is float32 variables that each replica adds to on its own and that read as the sum
+over replicas, so nothing is communicated in a step, and a checkpoint holds an epoch that was
+cut in the middle.
+"""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+
+def _summed(shape, name) -> tf.Variable:
+    return tf.Variable(
+        tf.zeros(shape),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+        name=name,
+    )
+
+
+class Means(keras.layers.Layer):
+    """Means over an epoch of named scalars, each given once a step."""
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__(trainable=False, dtype="float32", name="epoch_means")
+        self.names = names
+        self.sums = _summed([len(names) + 1], "sums")
+
+    def add(self, values: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Adds one step; returns the mean so far of the first name, on this replica."""
+        row = [tf.cast(values[name], tf.float32) for name in self.names]
+        total = self.sums.assign_add(tf.stack([*row, 1.0]), read_value=True)
+        return total[0] / total[-1]
+
+    def result(self) -> dict[str, float]:
+        """Mean of each name over steps and replicas; empty before the first step."""
+        sums = np.asarray(self.sums.read_value())
+        if not sums[-1]:
+            return {}
+        return {name: float(sums[i] / sums[-1]) for i, name in enumerate(self.names)}
+
+    def reset(self) -> None:
+        """Begins a new epoch."""
+        self.sums.assign(tf.zeros_like(self.sums))
+
+
+class PseudoLabelHistogram(keras.layers.Layer):
+    """Counts of the epoch's pseudo-labels: all, confident, and their summed loss.
+
+    `memory` is "epoch" (every pseudo-label counts) or "bank" (only the latest one of each
+    picture of the pool; the bank survives epochs).
+    """
+
+    ALL, CONFIDENT, LOSS = range(3)
+
+    def __init__(self, num_classes: int, pool_size: int, memory: str):
+        super().__init__(trainable=False, dtype="float32", name="pseudo_label_histogram")
+        self.num_classes = num_classes
+        self.counts = _summed([num_classes, 3], "counts")
+        self.rows = _summed([], "rows")
+        self.bank = None
+        if memory == "bank":
+            # -1 never seen; label where it was confident; label + C where it was not.
+            self.bank = tf.Variable(
+                tf.fill([pool_size], -1),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="bank",
+            )
+
+    def add(self, pseudo_label, mask, loss, index) -> None:
+        """Counts one batch on this replica.
+
+        Args:
+            pseudo_label: int32 [U].
+            mask: float32 [U] in {0, 1}, whether the label was confident.
+            loss: float32 [U], what each picture added to the unlabeled loss.
+            index: int64 [U], rows of the pool.
+        """
+        columns = tf.stack([tf.ones_like(mask), mask, loss], axis=1)
+        self.counts.assign_add(
+            tf.math.unsorted_segment_sum(columns, pseudo_label, self.num_classes)
+        )
+        self.rows.assign_add(tf.cast(tf.size(pseudo_label), tf.float32))
+        if self.bank is not None:
+            code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
+            context = tf.distribute.get_replica_context()
+            index = context.all_gather(index, axis=0)
+            code = context.all_gather(code, axis=0)
+            self.bank.assign(tf.tensor_scatter_nd_update(self.bank, index[:, None], code))
+
+    def numbers(self, count: str) -> tuple[np.ndarray, float]:
+        """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""
+        if self.bank is not None:
+            bank = np.asarray(self.bank.read_value())
+            seen = bank[bank >= 0]
+            labels = seen % self.num_classes if count == "all" else seen[seen < self.num_classes]
+            return np.bincount(labels, minlength=self.num_classes).astype(float), len(seen)
+        column = self.ALL if count == "all" else self.CONFIDENT
+        return (
+            np.asarray(self.counts.read_value(), np.float64)[:, column],
+            float(self.rows.read_value()),
+        )
+
+    def loss_by_class(self) -> np.ndarray:
+        """float64 [C], unlabeled loss of the epoch, summed by pseudo-label."""
+        return np.asarray(self.counts.read_value(), np.float64)[:, self.LOSS]
+
+    def reset(self) -> None:
+        """Begins a new epoch; the bank stays."""
+        self.counts.assign(tf.zeros_like(self.counts))
+        self.rows.assign(0.0)

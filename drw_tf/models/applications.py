@@ -1,0 +1,179 @@
+"""The networks of `keras.applications` as backbones, their preprocessing inside the graph."""
+
+import inspect
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from tensorflow import keras
+
+from drw_tf.models import network, weights
+
+PREFIX = "applications/"
+
+# How each module's `preprocess_input` treats RGB images of [0, 255]. "included": not
+# at all, the network's own first layers do.
+_MODES = {
+    "caffe": ("resnet", "vgg16", "vgg19"),
+    "tf": (
+        "inception_resnet_v2",
+        "inception_v3",
+        "mobilenet",
+        "mobilenet_v2",
+        "nasnet",
+        "resnet_v2",
+        "xception",
+    ),
+    "torch": ("densenet",),
+    "included": (
+        "convnext",
+        "efficientnet",
+        "efficientnet_v2",
+        "mobilenet_v3",
+        "regnet",
+        "resnet_rs",
+    ),
+}
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# (scale, offset) of images in [0, 1]; "caffe" is for blue, green, red.
+_RESCALINGS = {
+    "caffe": (255.0, [-103.939, -116.779, -123.68]),
+    "tf": (2.0, -1.0),
+    "torch": ([1 / s for s in _STD], [-m / s for m, s in zip(_MEAN, _STD, strict=True)]),
+    "included": (255.0, 0.0),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The functions of `keras.applications` that build a network, sorted."""
+    members = vars(keras.applications).items()
+    return tuple(sorted(name for name, member in members if inspect.isfunction(member)))
+
+
+def mode(application: str) -> str:
+    """How the images of `application` are prepared: "caffe", "tf", "torch" or "included"."""
+    module = getattr(keras.applications, application).__module__.rpartition(".")[2]
+    for key, modules in _MODES.items():
+        if module in modules:
+            return key
+    raise ValueError(f"How images of {PREFIX}{application} are prepared is not known.")
+
+
+def preprocess(images, mode: str):
+    """The images as the network's `preprocess_input` would give them, from built-in layers.
+
+    Args:
+        images: Keras tensor, float32 [B, H, W, 1 or 3] in [0, 1]; grey is repeated.
+        mode: see `mode`.
+
+    Returns:
+        Keras tensor, float32 [B, H, W, 3].
+    """
+    if images.shape[-1] == 1:
+        images = keras.layers.Concatenate(name="grey_to_rgb")([images] * 3)
+    if mode == "caffe":
+        images = images[:, :, :, ::-1]  # Keras cannot save an ellipsis.
+    scale, offset = _RESCALINGS[mode]
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")(images)
+
+
+def _with_imagenet_weights(application: str, **arguments) -> keras.Model:
+    try:
+        return getattr(keras.applications, application)(weights="imagenet", **arguments)
+    except Exception as error:  # Keras raises nothing narrower when the download fails.
+        if "URL fetch failure" not in str(error):
+            raise
+        url = str(error).split(" on ", 1)[1].split(": ", 1)[0]
+        home = os.environ.get("KERAS_HOME", os.path.join("~", ".keras"))
+        raise ValueError(
+            f"init_weights=imagenet: the weights of {PREFIX}{application} could not be "
+            f"downloaded. Get {url} elsewhere and put it into {os.path.join(home, 'models')}."
+        ) from error
+
+
+def _needs_change(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> bool:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return batch_norm != network.BatchNorm()
+    return isinstance(layer, keras.layers.Normalization) and layer.input_mean is None
+
+
+def _changed(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> keras.layers.Layer:
+    """A new layer like `layer`, with the wanted batch normalisation and without adapted state."""
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.BatchNormalization):
+        filled = batch_norm.filled(layer.momentum, layer.epsilon)
+        config.update(momentum=filled.momentum, epsilon=filled.epsilon)
+        return keras.layers.BatchNormalization.from_config(
+            {**config, "synchronized": filled.synchronized}
+        )
+    if _needs_change(layer, batch_norm):
+        # An adapted normalisation would not follow its own variables into an averaged
+        # copy of the network, and one of them is an integer.
+        std = [math.sqrt(v) for v in np.ravel(layer.adapt_variance)]
+        mean = [float(m) for m in np.ravel(layer.adapt_mean)]
+        return keras.layers.Rescaling(
+            [1 / s for s in std],
+            [-m / s for m, s in zip(mean, std, strict=True)],
+            dtype="float32",
+            name=layer.name,
+        )
+    return layer.__class__.from_config(config)
+
+
+def _customize(model: keras.Model, batch_norm: network.BatchNorm) -> keras.Model:
+    if not any(_needs_change(layer, batch_norm) for layer in model.layers):
+        return model
+    copy = keras.models.clone_model(model, clone_function=lambda layer: _changed(layer, batch_norm))
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Normalization):
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
+    return copy
+
+
+def build(
+    application: str,
+    image_shape: Sequence[int],
+    *,
+    batch_norm: network.BatchNorm,
+    init_weights: str = "none",
+) -> keras.Model:
+    """A network of `keras.applications` without its top, averaged over the positions.
+
+    Args:
+        application: a name of `names()`, such as "MobileNetV2".
+        image_shape: (height, width, 1 or 3); grey images are repeated to three channels.
+        batch_norm: its `None`s keep what Keras gives each layer of this network.
+        init_weights: "none", "imagenet" (downloaded by Keras, or found in ~/.keras/models),
+            or a file of the network without its top. Files that Keras publishes belong into
+            ~/.keras/models: EfficientNet scales its input differently with "imagenet".
+
+    Returns:
+        float32 [B, H, W, Ch] in [0, 1] -> [B, F]. The preparation of the images is the
+        network's own, not the data set's.
+
+    Raises:
+        ValueError: `application` is unknown, the images are too small for it, or the
+            weights cannot be had.
+    """
+    if application not in names():
+        raise ValueError(
+            f"backbone must be one of {', '.join(PREFIX + n for n in names())}, "
+            f"got {PREFIX + application!r}."
+        )
+    height, width = image_shape[:2]
+    arguments = {"include_top": False, "pooling": "avg", "input_shape": (height, width, 3)}
+    try:
+        if init_weights == "imagenet":
+            model = _with_imagenet_weights(application, **arguments)
+        else:
+            model = getattr(keras.applications, application)(weights=None, **arguments)
+    except ValueError as error:
+        raise ValueError(
+            f"{PREFIX}{application} cannot be built for images of {height}x{width}: {error}"
+        ) from error
+    if init_weights not in ("none", "imagenet"):
+        weights.load(model, init_weights)
+    images = keras.Input(image_shape, dtype="float32", name="images")
+    features = _customize(model, batch_norm)(preprocess(images, mode(application)))
+    return keras.Model(images, features, name=model.name)

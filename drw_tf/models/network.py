@@ -1,0 +1,190 @@
+"""What all backbones share: batch normalisation, first layer, convolution, the heads' place."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from tensorflow import keras
+
+FEATURES = "features"
+
+# Both have variance 2 / fan_out, fan_out = filters * kernel height * kernel width.
+_DISTRIBUTIONS = {
+    "darp": "untruncated_normal",  # torch's kaiming_normal_(mode="fan_out", nonlinearity="relu")
+    "crest": "truncated_normal",  # cut at two standard deviations, variance restored
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNorm:
+    """The constants of every batch normalisation in a backbone.
+
+        moving = momentum * moving + (1 - momentum) * batch
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+    `None` keeps the constants that the backbone was published with.
+
+    Attributes:
+        momentum: share of the old moving average that stays, in [0, 1). What
+            PyTorch calls momentum is one minus this.
+        epsilon: added to the variance, > 0.
+        synchronized: take mean and variance over all replicas. The moving variance is
+            then the batch's own; the fused, unsynchronized kernel applies Bessel's
+            correction n / (n - 1) to it.
+
+    Raises:
+        ValueError: a constant is out of its range.
+    """
+
+    momentum: float | None = None
+    epsilon: float | None = None
+    synchronized: bool = False
+
+    def __post_init__(self):
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise ValueError(f"batch_norm momentum must be in [0, 1), got {self.momentum}.")
+        if self.epsilon is not None and not self.epsilon > 0:
+            raise ValueError(f"batch_norm epsilon must be > 0, got {self.epsilon}.")
+
+    def filled(self, momentum: float, epsilon: float) -> "BatchNorm":
+        """These constants, with the given ones where they are `None`."""
+        return BatchNorm(
+            momentum=momentum if self.momentum is None else self.momentum,
+            epsilon=epsilon if self.epsilon is None else self.epsilon,
+            synchronized=self.synchronized,
+        )
+
+    def layer(self, name: str, gamma: str = "ones") -> keras.layers.BatchNormalization:
+        """A batch normalisation with these constants; none of them may be `None`.
+
+        A layer made from its `get_config` is not synchronized: Keras 2.15 leaves that out.
+        """
+        return keras.layers.BatchNormalization(
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            synchronized=self.synchronized,
+            gamma_initializer=gamma,
+            name=name,
+        )
+
+
+def kernel_initializer(name: str) -> keras.initializers.Initializer:
+    """A new initialiser of convolution kernels, variance 2 / fan_out.
+
+    Args:
+        name: "darp" (normal) or "crest" (truncated normal).
+
+    Raises:
+        ValueError: `name` is neither.
+
+    Source:
+        He et al., ICCV 2015, Sec. 2.2, backward case (arXiv:1502.01852).
+    """
+    if name not in _DISTRIBUTIONS:
+        raise ValueError(f"initializer must be one of {sorted(_DISTRIBUTIONS)}, got {name!r}.")
+    return keras.initializers.VarianceScaling(2.0, "fan_out", _DISTRIBUTIONS[name])
+
+
+def convolution(
+    x, filters: int, kernel_size: int, strides: int = 1, *, initializer: str, name: str
+):
+    """Convolution without bias, padded by kernel_size // 2 on all four sides.
+
+    Args:
+        x: float [B, H, W, Ch].
+        filters: output channels.
+        kernel_size: odd, in pixels.
+        strides: in pixels. Keras' own "same" would pad a stride of 2 at the bottom and
+            right only, which moves the kernels off the shortcut's pixels.
+        initializer: see `kernel_initializer`.
+        name: of the layer.
+
+    Returns:
+        float [B, ceil(H / strides), ceil(W / strides), filters].
+    """
+    pad = kernel_size // 2
+    if strides > 1 and pad:
+        x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="valid" if strides > 1 else "same",
+        use_bias=False,
+        kernel_initializer=kernel_initializer(initializer),
+        name=name,
+    )(x)
+
+
+def normalization_layer(mean: Sequence[float], std: Sequence[float]) -> keras.layers.Layer:
+    """The first layer: (x - mean) / std, in float32 whatever the policy.
+
+    Args:
+        mean: Ch numbers in the unit of the images, [0, 1].
+        std: Ch numbers, > 0.
+
+    Raises:
+        ValueError: the two differ in length, or a `std` is not positive.
+    """
+    if len(mean) != len(std):
+        raise ValueError(f"mean and std must have one number a channel, got {mean} and {std}.")
+    if not all(math.isfinite(s) and s > 0 for s in std):
+        raise ValueError(f"std must be positive, got {std}.")
+    scale = [1.0 / s for s in std]
+    offset = [-m / s for m, s in zip(mean, std, strict=True)]
+    if len(set(zip(scale, offset, strict=True))) == 1:
+        scale, offset = scale[0], offset[0]  # A scalar broadcasts 4 times faster than a row.
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")
+
+
+def normalized_input(
+    image_shape: Sequence[int], normalization: tuple[Sequence[float], Sequence[float]]
+):
+    """The images' input and the same images after the first layer.
+
+    Args:
+        image_shape: (height, width, channels).
+        normalization: (mean, std), each with one number a channel.
+
+    Returns:
+        Two Keras tensors, float32 [B, H, W, Ch].
+
+    Raises:
+        ValueError: `normalization` does not fit the channels.
+    """
+    mean, std = normalization
+    if len(mean) != image_shape[-1]:
+        raise ValueError(
+            f"normalization must have {image_shape[-1]} numbers for images of shape "
+            f"{tuple(image_shape)}, got {len(mean)}."
+        )
+    images = keras.Input(image_shape, dtype="float32", name="images")
+    return images, normalization_layer(mean, std)(images)
+
+
+def build_network(backbone: keras.Model, heads: Mapping[str, keras.layers.Layer]) -> keras.Model:
+    """A backbone with its heads: images -> {"features": ..., head name: ...}.
+
+    Args:
+        backbone: float32 [B, H, W, Ch] in [0, 1] -> [B, F].
+        heads: layers [B, F] -> [B, n] that compute in float32; the name is the output's key.
+
+    Returns:
+        A functional model. All its outputs are float32 under every policy. It shares
+        its layers with `backbone`.
+
+    Raises:
+        ValueError: a head has the name "features", or does not answer in float32.
+    """
+    cast = keras.layers.Activation("linear", dtype="float32", name=FEATURES)
+    outputs = {FEATURES: cast(backbone.output)}
+    for name, head in heads.items():
+        if name == FEATURES:
+            raise ValueError(f"A head must not be called {FEATURES!r}.")
+        outputs[name] = head(outputs[FEATURES])
+        if outputs[name].dtype != "float32":
+            raise ValueError(
+                f"Head {name!r} must answer in float32 (make it with dtype='float32'), "
+                f"got {outputs[name].dtype.name}."
+            )
+    return keras.Model(backbone.input, outputs, name=backbone.name)

@@ -1,0 +1,265 @@
+"""Numbers that describe a classifier on a test set. NumPy and float64; fractions, not percent."""
+
+import numpy as np
+
+
+def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
+    """`values` as int64 [N], refused outside [0, C)."""
+    values = np.asarray(values, np.int64)
+    broken = values[(values < 0) | (values >= num_classes)]
+    if broken.size:
+        raise ValueError(f"{name} must be in [0, {num_classes}), got {broken[0]}.")
+    return values
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """Rows of each true class that were taken for each class.
+
+    Args:
+        labels: int [N], true classes in [0, C).
+        predictions: int [N], predicted classes in [0, C).
+        num_classes: C.
+
+    Returns:
+        int64 [C, C], `[true, predicted]`.
+
+    Raises:
+        ValueError: no rows, different shapes, or a class outside [0, C).
+    """
+    labels = _row_indices("labels", labels, num_classes)
+    predictions = _row_indices("predictions", predictions, num_classes)
+    if labels.shape != predictions.shape:
+        raise ValueError(
+            f"predictions must have the shape of labels, {labels.shape}, got {predictions.shape}."
+        )
+    if not labels.size:
+        raise ValueError("labels must hold at least one row, got none.")
+    pairs = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return pairs.reshape(num_classes, num_classes)
+
+
+def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """float64 [C], nan where the whole is empty."""
+    return np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
+
+
+def recalls(confusion: np.ndarray) -> np.ndarray:
+    """Share of each class's rows that were found.
+
+    Args:
+        confusion: int [C, C], `[true, predicted]`.
+
+    Returns:
+        float64 [C] in [0, 1], nan for a class without rows.
+    """
+    return _shares(np.diagonal(confusion), np.sum(confusion, axis=1))
+
+
+def precisions(confusion: np.ndarray) -> np.ndarray:
+    """Share of each class's predictions that were right.
+
+    Args:
+        confusion: int [C, C], `[true, predicted]`.
+
+    Returns:
+        float64 [C] in [0, 1], nan for a class that was never predicted.
+    """
+    return _shares(np.diagonal(confusion), np.sum(confusion, axis=0))
+
+
+def accuracy(confusion: np.ndarray) -> float:
+    """Share of all rows that were right, in [0, 1].
+
+    Args:
+        confusion: int [C, C], `[true, predicted]`, at least one row.
+    """
+    return float(np.trace(confusion) / np.sum(confusion))
+
+
+def _mean_of_present(values: np.ndarray) -> float:
+    """Mean of what is not nan; nan if nothing is left."""
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+def balanced_accuracy(recall: np.ndarray) -> float:
+    """Mean recall of the classes present in the test set, in [0, 1].
+
+    Args:
+        recall: float [C], nan for absent classes.
+
+    Source:
+        The paper's Sec. 6.1.1. Equal to the accuracy where all classes have as many rows.
+    """
+    return _mean_of_present(np.asarray(recall, np.float64))
+
+
+def geometric_mean(recall: np.ndarray) -> float:
+    """Geometric mean of the recalls of the classes present in the test set.
+
+        prod_c r_c ** (1/C),  r_c = 1 / (100 C) where the recall is 0
+
+    Args:
+        recall: float [C], nan for absent classes.
+
+    Returns:
+        In (0, 1].
+
+    Source:
+        Kim et al., NeurIPS 2020 (arXiv:2007.08844), their code. Absent classes, nan there,
+        are left out.
+    """
+    recall = np.asarray(recall, np.float64)
+    floored = np.where(recall == 0, 1.0 / (100.0 * len(recall)), recall)
+    return float(np.exp(_mean_of_present(np.log(floored))))
+
+
+def many_medium_few(recall: np.ndarray, train_counts: np.ndarray) -> tuple[float, float, float]:
+    """Mean recall of the frequent, the middle and the rare classes.
+
+    The floor(C/3) classes with the most training examples are "many", the floor(C/3) with
+    the fewest "few", the others "medium"; among equal counts the lower class comes first.
+
+    Args:
+        recall: float [C], nan for classes absent from the test set; they are left out.
+        train_counts: [C], labeled training examples per class.
+
+    Returns:
+        Three floats in [0, 1]; nan for a group without a class, as "many" and "few" of
+        fewer than three classes.
+
+    Raises:
+        ValueError: the counts are of another number of classes.
+
+    Source:
+        Kim et al., NeurIPS 2020 (arXiv:2007.08844), whose classes are sorted already.
+    """
+    recall = np.asarray(recall, np.float64)
+    train_counts = np.asarray(train_counts)
+    if len(train_counts) != len(recall):
+        raise ValueError(f"train_counts must hold {len(recall)} classes, got {len(train_counts)}.")
+    descending = np.argsort(-train_counts.astype(np.float64), kind="stable")
+    third = len(recall) // 3
+    edges = [third, len(recall) - third]
+    many, medium, few = (_mean_of_present(recall[part]) for part in np.split(descending, edges))
+    return many, medium, few
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """float64 [N, C], finite for finite logits."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy, nats.
+
+    Args:
+        logits: float [N, C].
+        labels: int [N] in [0, C).
+
+    Raises:
+        ValueError: a label is outside [0, C).
+    """
+    logits = np.asarray(logits, np.float64)
+    labels = _row_indices("labels", labels, logits.shape[1])
+    return float(-_log_softmax(logits)[np.arange(len(labels)), labels].mean())
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy.
+
+        sum_b n_b / N |accuracy_b - confidence_b|
+
+    over bins of equal width; an edge belongs to the bin below it.
+
+    Args:
+        probabilities: float [N, C], rows that sum to 1.
+        labels: int [N] in [0, C).
+        bins: number of bins, >= 1.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ValueError: `bins` is below 1, or a label is outside [0, C).
+
+    Source:
+        Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be >= 1, got {bins}.")
+    probabilities = np.asarray(probabilities, np.float64)
+    labels = _row_indices("labels", labels, probabilities.shape[1])
+    confidence = probabilities.max(axis=1)
+    gaps = (probabilities.argmax(axis=1) == labels) - confidence
+    # Clipped: a softmax may be 1 + 1e-16.
+    bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    sums = np.bincount(bin_of_row, weights=gaps, minlength=bins)
+    return float(np.abs(sums).sum() / len(labels))
+
+
+def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) -> dict:
+    """Every number that is reported of one evaluation.
+
+    Args:
+        labels: int [N], true classes in [0, C).
+        logits: float [N, C], finite.
+        train_counts: [C], labeled training examples per class.
+
+    Returns:
+        "balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece"
+        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); "confusion"
+        (C lists of C ints, `[true][predicted]`). nan is what the test set cannot tell.
+
+    Raises:
+        ValueError: logits that are not finite, or what the single functions refuse.
+    """
+    logits = np.asarray(logits, np.float64)
+    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    if broken:
+        raise ValueError(
+            f"logits must be finite, got nan or inf in {broken} of {len(logits)} rows."
+        )
+    confusion = confusion_matrix(labels, logits.argmax(axis=1), logits.shape[1])
+    recall = recalls(confusion)
+    many, medium, few = many_medium_few(recall, train_counts)
+    return {
+        "balanced_accuracy": balanced_accuracy(recall),
+        "accuracy": accuracy(confusion),
+        "geometric_mean": geometric_mean(recall),
+        "many": many,
+        "medium": medium,
+        "few": few,
+        "recall": recall.tolist(),
+        "precision": precisions(confusion).tolist(),
+        "loss": negative_log_likelihood(logits, labels),
+        "ece": expected_calibration_error(np.exp(_log_softmax(logits)), labels),
+        "confusion": confusion.tolist(),
+    }
+
+
+def summarize_history(values: list[float]) -> dict[str, float]:
+    """What is reported of a quantity that was evaluated again and again.
+
+    Args:
+        values: at least one evaluation, in order; larger is better.
+
+    Returns:
+        "last", "best", "mean_last_20" and "median_last_20"; the latter two are of all
+        evaluations where there are fewer than 20.
+
+    Raises:
+        ValueError: no evaluations.
+    """
+    values = np.asarray(values, np.float64)
+    if not values.size:
+        raise ValueError("values must hold at least one evaluation, got none.")
+    return {
+        "last": float(values[-1]),
+        "best": float(values.max()),
+        "mean_last_20": float(values[-20:].mean()),
+        "median_last_20": float(np.median(values[-20:])),
+    }

@@ -1,0 +1,1 @@
+"""Countermeasures against class imbalance, one a file."""

@@ -1,0 +1,91 @@
+"""Weights by effective number: fixed for labeled pictures, fixed or dynamic for unlabeled ones.
+
+The five variants of the paper's Table 4 are combinations of these three:
+NRw none, FRwL labeled, FRwU fixed unlabeled, FRwLU both, DRw labeled and dynamic.
+The formulas are in `drw_tf.ops.reweighting`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from drw_tf.ops import reweighting
+from drw_tf.rebalance import base
+
+
+def beta_for_imbalance(labeled_counts: np.ndarray) -> float:
+    """The beta that was best in the paper's Fig. 4: .999 up to R = 50, .995 above."""
+    return 0.999 if labeled_counts.max() <= 50 * labeled_counts.min() else 0.995
+
+
+class _ClassWeights(base.Rebalancer):
+    """Holds one weight a class in a variable and looks it up."""
+
+    def __init__(self, hyper, facts, name):
+        super().__init__(hyper, facts, name)
+        self.class_weights = tf.Variable(
+            tf.ones([facts.num_classes]), trainable=False, name="class_weights"
+        )
+
+    def weights_of(self, counts: np.ndarray) -> tf.Tensor:
+        """float32 [C], normalised weights for these counts."""
+        beta = self.hyper.beta
+        if beta == "auto":
+            beta = beta_for_imbalance(self.facts.labeled_counts)
+        elif beta not in ("auto_mean", "literal"):
+            beta = float(beta)
+        return reweighting.class_weights(counts, beta, self.hyper.weight_normalization)
+
+
+class LabeledWeights(_ClassWeights):
+    """w^l of Eq. 9: from the labeled counts N_c, fixed, from the first step on."""
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "labeled_weights")
+        self.class_weights.assign(self.weights_of(facts.labeled_counts))
+
+    def labeled_weights(self, labels):
+        return tf.gather(self.class_weights, labels)
+
+    def describe(self):
+        return {"labeled_weights": self.class_weights.numpy()}
+
+
+class FixedUnlabeledWeights(_ClassWeights):
+    """w^u of FRwU and FRwLU: from the labeled prior scaled to the pool, N_c * P / sum N.
+
+    The paper does not say which fixed counts it used; these follow its assumption that
+    labeled and unlabeled data are imbalanced alike.
+    """
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "fixed_unlabeled_weights")
+        counts = facts.labeled_counts
+        self.class_weights.assign(self.weights_of(counts * facts.pool_size / counts.sum()))
+
+    def unlabeled_weights(self, pseudo_label):
+        return tf.gather(self.class_weights, pseudo_label)
+
+    def describe(self):
+        return {"unlabeled_weights": self.class_weights.numpy()}
+
+
+class DynamicWeights(_ClassWeights):
+    """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`."""
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "dynamic_weights")
+
+    @property
+    def start_step(self) -> int:
+        """First step that may be weighted."""
+        return round(self.hyper.reweight_start * self.facts.total_steps)
+
+    def unlabeled_weights(self, pseudo_label):
+        return tf.gather(self.class_weights, pseudo_label)
+
+    def end_epoch(self, observation):
+        if observation.step >= self.start_step:
+            self.class_weights.assign(self.weights_of(observation.pseudo_numbers))
+
+    def describe(self):
+        return {"unlabeled_weights": self.class_weights.numpy()}

@@ -1,0 +1,50 @@
+"""Logit adjustment at test time (Menon et al. 2021), as CReST+ and DRw + LA use it."""
+
+import tensorflow as tf
+
+from drw_tf.ops import reweighting
+from drw_tf.rebalance import base
+
+
+class LogitAdjustment(base.Rebalancer):
+    """Subtracts tau * log(prior) from the logits that are judged; training is untouched.
+
+    Prior: labeled counts as in CReST (default); `effective`, counts times the class weights
+    that the labeled loss carried, because a weighted loss has already moved the logits; or
+    `pseudo`, the last pseudo numbers.
+    """
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "logit_adjustment")
+        self.labeled_weights_used = tf.Variable(
+            tf.ones([facts.num_classes]), trainable=False, name="labeled_weights_used"
+        )
+        self.pseudo_numbers = tf.Variable(
+            tf.ones([facts.num_classes]), trainable=False, name="pseudo_numbers"
+        )
+
+    def attach(self, others: list[base.Rebalancer]) -> None:
+        """Takes the labeled weights from the recipe's other rebalancers."""
+        for other in others:
+            weights = other.describe().get("labeled_weights")
+            if weights is not None:
+                self.labeled_weights_used.assign(weights)
+
+    def end_epoch(self, observation):
+        if observation.pseudo_numbers is not None:
+            self.pseudo_numbers.assign(observation.pseudo_numbers)
+
+    def prior(self):
+        """float64 [C], positive; only ratios matter."""
+        return reweighting.adjustment_prior(
+            self.hyper.la_prior,
+            self.facts.labeled_counts,
+            self.labeled_weights_used.numpy(),
+            self.pseudo_numbers.numpy(),
+        )
+
+    def adjust(self, logits):
+        return reweighting.adjust_logits(logits, self.prior(), self.hyper.la_strength)
+
+    def describe(self):
+        return {"adjustment_prior": self.prior()}

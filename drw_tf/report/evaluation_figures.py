@@ -1,0 +1,167 @@
+"""Pictures of one evaluation: confusion matrices, reliability diagrams."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import axes as mpl_axes
+from matplotlib import colors, figure
+
+from drw_tf.report import palette, panels
+
+_MAX_COLUMNS = 3
+_MAX_NUMBERS_IN_CELLS = 12
+
+
+def confusion_matrices(
+    records: Sequence[Mapping], labels: Sequence[str] | None = None, network: str = "ema"
+) -> figure.Figure:
+    """Where the test images of each class went, one matrix a run.
+
+    Args:
+        records: runs on the same classes.
+        labels: their names; the methods' if None.
+        network: "ema" or "raw".
+
+    Returns:
+        Figure whose first axes are the matrices, classes in the order of labeled counts.
+
+    Raises:
+        ValueError: a run was not evaluated, or the classes differ.
+    """
+    labels = panels.run_labels(records, labels)
+    names, order = panels.class_facts(records)
+    titles = [
+        f"{label}: bACC {100 * panels.last_metric(record, network, 'balanced_accuracy'):.1f}%"
+        for label, record in zip(labels, records, strict=True)
+    ]
+    counts = [np.asarray(panels.last_metric(record, network, "confusion")) for record in records]
+    return draw_confusions(counts, titles, names, order)
+
+
+def draw_confusions(
+    counts: Sequence[np.ndarray],
+    titles: Sequence[str],
+    names: Sequence[str],
+    order: Sequence[int] | None = None,
+) -> figure.Figure:
+    """Confusion matrices side by side, as shares of the true class.
+
+    Args:
+        counts: R matrices [C, C], test images by true class (row) and predicted class.
+        titles: R titles.
+        names: C names of the classes.
+        order: int [C], classes from top to bottom; as they are numbered if None.
+
+    Returns:
+        Figure whose first R axes are the matrices.
+    """
+    order = np.arange(len(names)) if order is None else np.asarray(order)
+    few = len(order) <= _MAX_NUMBERS_IN_CELLS
+    # With many classes most cells are near 0; the square root keeps errors visible.
+    norm = colors.Normalize(0, 1) if few else colors.PowerNorm(0.5, 0, 1)
+    columns = min(_MAX_COLUMNS, len(counts))
+    rows = math.ceil(len(counts) / columns)
+    with palette.style():
+        made, grid = panels.new_figure(columns, rows, width=4.6, height=4.6)
+        for axes, matrix, title in zip(grid.flat, counts, titles, strict=False):
+            shares = _row_shares(np.asarray(matrix, np.float64))[np.ix_(order, order)]
+            image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest")
+            image.cmap.set_bad(palette.GRID)
+            axes.set_title(title)
+            _confusion_axes(axes, names, order, first=axes in grid[:, 0])
+            if few:
+                _write_cells(axes, shares)
+        for axes in list(grid.flat)[len(counts) :]:
+            axes.set_visible(False)
+        bar = made.colorbar(image, ax=list(grid.flat), shrink=0.8, aspect=30, pad=0.02)
+        bar.set_label("share of the true class's test images")
+        bar.set_ticks([0, 0.25, 0.5, 0.75, 1] if few else [0, 0.05, 0.2, 0.5, 1])
+        panels.percent_axis(bar.ax.yaxis)
+    return made
+
+
+def reliability_diagram(bins: Sequence[Mapping], labels: Sequence[str]) -> figure.Figure:
+    """Accuracy against confidence, one panel a run, with the share of images below it.
+
+    Args:
+        bins: for each run "count", "confidence" and "accuracy" [K]: number of test images
+            in each of K equal bins of confidence, their mean confidence and accuracy.
+        labels: names of the runs.
+
+    Returns:
+        Figure whose first axes are the runs' accuracies, the next ones their image shares.
+    """
+    with palette.style():
+        made, grid = panels.new_figure(
+            len(bins), 2, height=2.4, sharex=True, sharey="row", height_ratios=[3, 1]
+        )
+        for run, (part, label) in enumerate(zip(bins, labels, strict=True)):
+            _reliability(grid[:, run], part, label)
+        grid[0, 0].set_ylabel("accuracy")
+        grid[1, 0].set_ylabel("images")
+        for axes in (grid[0, 0], grid[1, 0]):
+            panels.percent_axis(axes.yaxis)
+    return made
+
+
+def _row_shares(counts: np.ndarray) -> np.ndarray:
+    """float64 [C, C], rows that sum to 1; NaN for a class without test images."""
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+
+
+def _confusion_axes(
+    axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray, first: bool
+) -> None:
+    """Names of the classes on both sides, or their ranks where there are too many."""
+    axes.grid(visible=False)
+    positions, shown = range(len(order)), [panels.short_name(names[index]) for index in order]
+    side = "class"
+    if len(order) > 30:
+        ranks = panels.rank_ticks(len(order))
+        positions, shown = [rank - 1 for rank in ranks], [str(rank) for rank in ranks]
+        side = "class, by rank of its labeled images"
+    upright = max(map(len, shown)) <= 3
+    axes.set_xticks(positions, shown, rotation=0 if upright else 90)
+    axes.set_xlabel(f"predicted {side}")
+    axes.set_yticks(positions, shown if first else [])
+    if first:
+        axes.set_ylabel(f"true {side}")
+
+
+def _write_cells(axes: mpl_axes.Axes, shares: np.ndarray) -> None:
+    """Percent into each cell that is not empty."""
+    for row, column in zip(*np.nonzero(np.nan_to_num(shares) >= 0.005), strict=True):
+        share = shares[row, column]
+        ink = "white" if share > 0.55 else palette.INK
+        axes.text(
+            column,
+            row,
+            f"{math.floor(100 * share + 0.5)}",
+            ha="center",
+            va="center",
+            color=ink,
+            size=8,
+        )
+
+
+def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
+    """One run's diagram: accuracy above, image share below."""
+    count, confidence, accuracy = (
+        np.asarray(part[key], np.float64) for key in ("count", "confidence", "accuracy")
+    )
+    width = 1.0 / len(count)
+    centers = (np.arange(len(count)) + 0.5) * width
+    used = count > 0
+    error = np.sum(count[used] * np.abs(accuracy - confidence)[used]) / count.sum()
+    upper, lower = column
+    upper.bar(centers[used], accuracy[used], width * 0.92, color=palette.RUN_COLORS[5])
+    upper.plot([0, 1], [0, 1], "--", color=palette.MUTED_INK, label="perfectly calibrated")
+    upper.plot(confidence[used], accuracy[used], "o", color=palette.RUN_COLORS[0])
+    upper.set_title(f"{label}: calibration error {100 * error:.1f}%")
+    upper.set(xlim=(0, 1), ylim=(0, 1))
+    upper.legend(loc="upper left")
+    lower.bar(centers, count / count.sum(), width * 0.92, color=palette.MUTED_INK)
+    lower.set_xlabel("confidence")
+    panels.percent_axis(lower.xaxis)

@@ -1,0 +1,139 @@
+"""Reading TensorBoard's event files, and cutting off what lies beyond a checkpoint.
+
+TensorFlow's writers can only append. A run that was killed has logged steps that it will
+take again, so on resume the files are rewritten without them, before a writer is opened.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_file_loader
+
+# TensorBoard takes every file with this in its name for an event file.
+_MARK = "tfevents"
+_UNFINISHED = ".rewriting"
+
+
+@dataclasses.dataclass(frozen=True)
+class Truncation:
+    """What `truncate` did.
+
+    Attributes:
+        kept: events with a step up to the last one, and those that carry no value.
+        dropped: events beyond the last step.
+        damaged: names of files whose tail was not readable; it was cut off.
+    """
+
+    kept: int
+    dropped: int
+    damaged: tuple[str, ...]
+
+
+def find(logdir: str | os.PathLike) -> list[pathlib.Path]:
+    """Event files below a folder, oldest first within each folder; none if it is missing."""
+    return sorted(path for path in pathlib.Path(logdir).rglob(f"*{_MARK}*") if path.is_file())
+
+
+def read(logdir: str | os.PathLike) -> dict[tuple[str, int], float | np.ndarray]:
+    """The last value written for each tag and step, of all event files below a folder.
+
+    A file whose tail is cut off or damaged, as after a kill, is read up to there.
+
+    Args:
+        logdir: folder with event files, also in folders below it. Tags of the latter are
+            preceded by the folder's name, as in `validation/loss`.
+
+    Returns:
+        Dictionary from (tag, step) to the value: a float for a scalar, otherwise an array
+        as it was written (encoded PNG strings for images, bytes for text).
+    """
+    values = {}
+    for path in find(logdir):
+        folder = path.parent.relative_to(logdir).as_posix()
+        prefix = "" if folder == "." else f"{folder}/"
+        for event in _events(path):
+            for value in event.summary.value:
+                values[prefix + value.tag, event.step] = _decoded(value)
+    return values
+
+
+def truncate(logdir: str | os.PathLike, last_step: int) -> Truncation:
+    """What was kept and dropped so that no event lies beyond a step.
+
+    Each file is written beside and renamed, so being killed here costs nothing: the same
+    call goes on. The kept events are copied byte for byte, wall times included. Files
+    without a value left are removed. No writer may be open on the folder.
+
+    Args:
+        logdir: folder with event files, also in folders below it.
+        last_step: steps; events with a larger one are dropped. -1 drops all values.
+
+    Returns:
+        The number of events kept and dropped, and the damaged files.
+    """
+    for leftover in pathlib.Path(logdir).rglob(f"*{_UNFINISHED}"):
+        leftover.unlink()
+    kept_total, dropped_total, damaged = 0, 0, []
+    for path in find(logdir):
+        records = list(event_file_loader.RawEventFileLoader(str(path)).Load())
+        kept = [record for record in records if _is_kept(record, last_step)]
+        whole = path.stat().st_size == _framed_size(records)
+        if not whole:
+            damaged.append(path.name)
+        if not any(_has_values(record) for record in kept):
+            path.unlink()
+        elif not whole or len(kept) < len(records):
+            _replace(path, kept)
+        kept_total += len(kept)
+        dropped_total += len(records) - len(kept)
+    return Truncation(kept_total, dropped_total, tuple(damaged))
+
+
+def _events(path: pathlib.Path) -> Iterator[tf.compat.v1.Event]:
+    """Events of one file up to its first unreadable byte."""
+    for record in event_file_loader.RawEventFileLoader(str(path)).Load():
+        yield tf.compat.v1.Event.FromString(record)
+
+
+def _is_kept(record: bytes, last_step: int) -> bool:
+    """Whether an event says nothing about a later step; the version line has no values."""
+    event = tf.compat.v1.Event.FromString(record)
+    return event.WhichOneof("what") == "file_version" or event.step <= last_step
+
+
+def _framed_size(records: list[bytes]) -> int:
+    """Bytes of a file with these records: 8 of length, 4 + 4 of checksums around each."""
+    return sum(len(record) + 16 for record in records)
+
+
+def _has_values(record: bytes) -> bool:
+    """Whether an event is more than the line that opens every file."""
+    return tf.compat.v1.Event.FromString(record).WhichOneof("what") != "file_version"
+
+
+def _replace(path: pathlib.Path, records: list[bytes]) -> None:
+    """Puts these records in the file's place; a kill leaves the old file or the new one."""
+    # The name of the unfinished file must not look like an event file to TensorBoard.
+    unfinished = path.with_name(path.name.replace(_MARK, "events") + _UNFINISHED)
+    with tf.io.TFRecordWriter(str(unfinished)) as writer:
+        for record in records:
+            writer.write(record)
+    with open(unfinished, "rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(unfinished, path)
+
+
+def _decoded(value: tf.compat.v1.Summary.Value) -> float | np.ndarray:
+    """Float of a scalar, otherwise the array in the event."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return float(value.simple_value)
+    if kind != "tensor":
+        return np.asarray(getattr(value, kind).SerializeToString())
+    array = tf.make_ndarray(value.tensor)
+    is_number = np.issubdtype(array.dtype, np.number)
+    return float(array) if array.ndim == 0 and is_number else array

@@ -1,0 +1,282 @@
+"""Parts that several figures share: reading a history, lines and bars of each class, keys."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import axes as mpl_axes
+from matplotlib import cm, colors, figure, lines, ticker
+
+from drw_tf.report import palette
+
+# Above this many bars a chart shows points and their running mean instead.
+MAX_BARS = 80
+# Up to this many evaluations a line has markers.
+MAX_MARKERS = 15
+# Above this many evaluations a line is pale, with its running mean over it.
+MAX_PLAIN_POINTS = 120
+_NAME_LENGTH = 22
+
+
+def run_labels(records: Sequence[Mapping], labels: Sequence[str] | None) -> list[str]:
+    """One name for each run: as given, or its method, with the seed where that is not enough.
+
+    Raises:
+        ValueError: no record, or not one label for each.
+    """
+    if not records:
+        raise ValueError("records must be at least one, got none.")
+    if labels is not None:
+        if len(labels) != len(records):
+            raise ValueError(f"labels must be {len(records)}, one a record, got {len(labels)}.")
+        return list(labels)
+    settings = [record["configuration"] for record in records]
+    names = [str(setting.get("method", "run")) for setting in settings]
+    if len(set(names)) < len(names):
+        names = [
+            f"{name}, seed {setting.get('seed')}"
+            for name, setting in zip(names, settings, strict=True)
+        ]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({index + 1})" for index, name in enumerate(names)]
+    return names
+
+
+def class_facts(records: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
+    """Names of the classes, and their numbers in the order of the labeled counts, head first.
+
+    Raises:
+        ValueError: the records are not of the same classes.
+    """
+    names = records[0]["dataset"]["class_names"]
+    for other in records[1:]:
+        if other["dataset"]["class_names"] != names:
+            raise ValueError("records must have the same class_names to be drawn together.")
+    counts = np.asarray(records[0]["dataset"]["labeled_counts"])
+    return list(names), np.argsort(-counts, kind="stable")
+
+
+def series(record: Mapping, *keys: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one quantity of a history, without the entries that lack it.
+
+    Args:
+        record: as `record.read_record` returns it.
+        *keys: the way to the quantity in an entry, as in "test", "ema", "loss".
+
+    Returns:
+        int64 [E] steps; float64 [E] or [E, C] values, NaN where undefined.
+    """
+    steps, values = [], []
+    for entry in record["history"]:
+        value = entry
+        for key in keys:
+            value = (value or {}).get(key)
+        if value is not None:
+            steps.append(entry["step"])
+            values.append(np.asarray(value, np.float64))
+    return np.asarray(steps, np.int64), np.asarray(values)
+
+
+def last_metric(record: Mapping, network: str, key: str):
+    """One metric of the last evaluation.
+
+    Raises:
+        ValueError: there is none.
+    """
+    value = record["last_metrics"].get(network, {}).get(key)
+    if value is None:
+        raise ValueError(f"records must have {key} of the {network} network, one has not.")
+    return value
+
+
+def new_figure(
+    columns: int, rows: int = 1, *, width: float = 4.4, height: float = 3.8, **options
+) -> tuple[figure.Figure, np.ndarray]:
+    """A figure of this project's look and its axes [rows, columns]; sizes in inches a panel.
+
+    The figure belongs to nobody: no window, no pyplot, it goes when it is let go.
+    """
+    made = figure.Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return made, made.subplots(rows, columns, squeeze=False, **options)
+
+
+def step_axis(axes: mpl_axes.Axes) -> None:
+    """Labels the horizontal axis with training steps, 250000 as 250k."""
+    axes.set_xlabel("training step")
+    axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+
+
+def percent_axis(axis) -> None:
+    """Shows fractions as percent on an axis."""
+    axis.set_major_formatter(ticker.PercentFormatter(xmax=1.0, decimals=0))
+
+
+def curve(axes: mpl_axes.Axes, steps: np.ndarray, values: np.ndarray, **style) -> None:
+    """Draws one line over training steps; a long one is pale, with its running mean over it."""
+    window = smoothing(len(steps))
+    if window > 1:
+        axes.plot(steps, values, color=style["color"], linewidth=0.6, alpha=0.3)
+        values = running_mean(values, window)
+    axes.plot(steps, values, marker="o" if len(steps) <= MAX_MARKERS else None, **style)
+
+
+def smoothing(points: int) -> int:
+    """Odd number of evaluations that `curve` takes the mean of; 1 where it does not."""
+    return 1 if points <= MAX_PLAIN_POINTS else 2 * (points // 80) + 1
+
+
+def smoothing_note(made: figure.Figure, points: int) -> None:
+    """Says below a figure what its lines are where `curve` took means."""
+    if smoothing(points) > 1:
+        note = f"strong lines: mean of {smoothing(points)} evaluations; pale lines: each one"
+        made.supxlabel(note, fontsize=8, color=palette.MUTED_INK)
+
+
+def class_lines(
+    axes: mpl_axes.Axes, steps: np.ndarray, values: np.ndarray, order: np.ndarray, log: bool
+) -> None:
+    """Draws one line a class over training steps; the order gives the colours."""
+    named = len(order) <= palette.MAX_NAMED_CLASSES
+    shades = palette.class_colors(len(order))
+    for rank, index in enumerate(order):
+        style = palette.line_style(rank, len(order))
+        if named:
+            curve(axes, steps, values[:, index], color=shades[rank], linestyle=style)
+        else:
+            axes.plot(steps, values[:, index], color=shades[rank], linewidth=0.8)
+    if log:
+        # A class without a single pseudo-label leaves the chart at the bottom.
+        axes.set_yscale("log", nonpositive="clip")
+        positive = values[np.isfinite(values) & (values > 0)]
+        if (values == 0).any() and positive.size:
+            axes.set_ylim(bottom=positive.min() / 1.5)
+    step_axis(axes)
+
+
+def class_key(
+    made: figure.Figure, axes: np.ndarray, names: Sequence[str], order: np.ndarray, title: str
+) -> None:
+    """Explains the colours of `class_lines`: names up to ten classes, above a colour bar."""
+    count = len(order)
+    if count > palette.MAX_NAMED_CLASSES:
+        scale = cm.ScalarMappable(colors.Normalize(1, count), palette.rank_colormap())
+        bar = made.colorbar(scale, ax=list(axes.flat), aspect=30, pad=0.02)
+        bar.set_label("rank of the class by labeled images (1: most)")
+        bar.set_ticks(rank_ticks(count))
+        bar.ax.invert_yaxis()
+        return
+    shades = palette.class_colors(count)
+    handles = [
+        lines.Line2D([], [], color=shades[rank], linestyle=palette.line_style(rank, count))
+        for rank in range(count)
+    ]
+    shown = [short_name(names[index]) for index in order]
+    made.legend(handles, shown, loc="outside right upper", title=title, handlelength=2.6)
+
+
+def rank_ticks(count: int) -> list[int]:
+    """Up to eight ranks to name on an axis of C classes: 1, round numbers, C."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**6) if count / s <= 7)
+    inner = [rank for rank in range(step, count, step) if 1 < rank <= count - step / 2]
+    return [1, *inner, count] if count > 1 else [1]
+
+
+def short_name(name: str) -> str:
+    """A class name of at most 22 characters."""
+    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+
+
+def class_bars(
+    axes: mpl_axes.Axes,
+    values: Sequence[np.ndarray],
+    labels: Sequence[str],
+    names: Sequence[str],
+    order: np.ndarray,
+) -> None:
+    """Draws values of each class for several runs: bars, or points and running means.
+
+    Args:
+        axes: where to draw.
+        values: R arrays, float64 [C].
+        labels: R names of the runs, for the legend.
+        names: C names of the classes.
+        order: int [C], classes from left to right.
+    """
+    ranks = np.arange(1, len(order) + 1)
+    many = len(order) * len(values) > MAX_BARS
+    for run, (value, label) in enumerate(zip(values, labels, strict=True)):
+        if many:
+            _points(axes, ranks, value[order], label, run)
+        else:
+            _bars(axes, ranks, value[order], label, run, len(values))
+    axes.grid(visible=False, axis="x")
+    class_axis(axes, names, order)
+    # Above the chart: inside it would lie on the bars.
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=min(3, len(values)),
+        borderaxespad=0.3,
+        handlelength=1.6,
+    )
+
+
+def class_axis(axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray) -> None:
+    """Names the classes on the horizontal axis, or their ranks where there are too many."""
+    count = len(order)
+    axes.set_xlim(0.4, count + 0.6)
+    if count > 30:
+        axes.set_xticks(rank_ticks(count))
+        axes.set_xlabel("class, by rank of its labeled images (1: most)")
+        return
+    shown = [short_name(names[index]) for index in order]
+    # One letter takes about .09 inch at size 10.
+    room = axes.get_figure().get_figwidth() * 0.85 / count
+    upright = max(len(name) for name in shown) * 0.09 < room
+    axes.set_xticks(range(1, count + 1), shown)
+    if not upright:
+        axes.tick_params(axis="x", labelrotation=40)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_xlabel("class, most labeled images first")
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """float64 [C], mean over the `window` nearest ranks, of fewer at both ends."""
+    kernel = np.ones(window)
+    defined = np.isfinite(values)
+    total = np.convolve(np.where(defined, values, 0.0), kernel, mode="same")
+    number = np.convolve(defined.astype(np.float64), kernel, mode="same")
+    return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
+
+
+def _bars(axes, ranks, values, label, run, runs) -> None:
+    """One run's bars, beside those of the others."""
+    width = 0.8 / runs
+    axes.bar(
+        ranks + (run - (runs - 1) / 2) * width,
+        values,
+        width,
+        label=label,
+        color=palette.run_color(run),
+        hatch=palette.RUN_HATCHES[run % len(palette.RUN_HATCHES)],
+        edgecolor="white",
+        linewidth=0.4,
+    )
+
+
+def _points(axes, ranks, values, label, run) -> None:
+    """One run's points, with the running mean that shows the trend from head to tail."""
+    color = palette.run_color(run)
+    marker = palette.MARKERS[run % len(palette.MARKERS)]
+    axes.plot(ranks, values, marker, color=color, alpha=0.45, markersize=3.5)
+    window = 2 * math.ceil(len(ranks) / 24) + 1
+    axes.plot(
+        ranks,
+        running_mean(values, window),
+        color=color,
+        linestyle=palette.LINE_STYLES[run % len(palette.LINE_STYLES)],
+        linewidth=2.2,
+        label=f"{label} (line: mean of {window} neighbours)" if run == 0 else label,
+    )

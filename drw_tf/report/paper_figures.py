@@ -1,0 +1,252 @@
+"""The figures of the DRw paper, from records: 1, 2, 3, 4 and 5."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import axes as mpl_axes
+from matplotlib import figure, ticker
+
+from drw_tf.ops import reweighting
+from drw_tf.report import palette, panels
+
+BETAS = (0.0, 0.9, 0.99, 0.995, 0.999, 0.9999)
+
+
+def unlabeled_losses(
+    records: Sequence[Mapping],
+    labels: Sequence[str] | None = None,
+    last_evaluations: int | None = None,
+    log: bool = False,
+) -> figure.Figure:
+    """Figure 1: unlabeled loss summed over the images that carry each pseudo-label.
+
+    Args:
+        records: runs on the same classes.
+        labels: their names; the methods' if None.
+        last_evaluations: how many periods between evaluations are summed, counted from the
+            end; all of them if None.
+        log: whether the vertical axis is logarithmic.
+
+    Returns:
+        Figure with one axes, in nats.
+
+    Raises:
+        ValueError: a run did not record it, or the classes differ.
+    """
+    labels = panels.run_labels(records, labels)
+    names, order = panels.class_facts(records)
+    values = []
+    for record, label in zip(records, labels, strict=True):
+        _, losses = _recorded(record, label, "unlabeled_loss_by_class")
+        values.append(losses[-(last_evaluations or len(losses)) :].sum(axis=0))
+    with palette.style():
+        made, grid = panels.new_figure(1, width=max(7.0, min(11.0, 0.55 * len(order) + 2)))
+        panels.class_bars(grid[0, 0], values, labels, names, order)
+        grid[0, 0].set_ylabel("summed unlabeled loss (nats)")
+        if log:
+            grid[0, 0].set_yscale("log", nonpositive="clip")
+        else:
+            grid[0, 0].set_ylim(bottom=0.0)
+            grid[0, 0].yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+    return made
+
+
+def pseudo_dynamics(
+    records: Sequence[Mapping], labels: Sequence[str] | None = None, first_step: int = 0
+) -> figure.Figure:
+    """Figure 2: pseudo numbers of each class, and their imbalance ratio, one row a run.
+
+    Args:
+        records: runs on the same classes.
+        labels: their names; the methods' if None.
+        first_step: the ratio is drawn from this step on; the paper leaves out 50 epochs.
+
+    Returns:
+        Figure whose first axes are, row by row, the pseudo numbers and the ratio.
+
+    Raises:
+        ValueError: a run did not record them, or the classes differ.
+    """
+    labels = panels.run_labels(records, labels)
+    names, order = panels.class_facts(records)
+    with palette.style():
+        made, grid = panels.new_figure(2, len(records), sharey="col")
+        for (left, right), record, label in zip(grid, records, labels, strict=True):
+            steps, numbers = _recorded(record, label, "pseudo_numbers")
+            panels.class_lines(left, steps, numbers, order, log=True)
+            left.set(title=label, ylabel="pseudo number (images)")
+            steps, ratio = _recorded(record, label, "pseudo_imbalance_ratio")
+            late = steps >= first_step
+            panels.curve(right, steps[late], ratio[late], color=palette.RUN_COLORS[0])
+            right.set_yscale("log")
+            _plain_log_ticks(right.yaxis)
+            right.set_ylabel(r"$\hat{R}^u$: largest / smallest pseudo number")
+            panels.step_axis(right)
+        panels.class_key(made, grid, names, order, "class")
+        panels.smoothing_note(made, len(steps))
+    return made
+
+
+def class_balanced_terms(
+    betas: Sequence[float] = BETAS, largest_count: int = 5000
+) -> figure.Figure:
+    """Figure 3: class-balanced term against the number of images, one line a beta.
+
+        1 / E_c = (1 - beta) / (1 - beta ** N_c)
+
+    Args:
+        betas: dimensionless, in [0, 1).
+        largest_count: right end of the axis, images of the class.
+
+    Returns:
+        Figure with one axes, both directions logarithmic.
+
+    Raises:
+        ValueError: a beta is outside [0, 1).
+
+    Source:
+        Eq. 7; Cui et al., CVPR 2019, Fig. 3 (arXiv:1901.05555).
+    """
+    counts = np.geomspace(1, largest_count, 200)
+    with palette.style():
+        made, grid = panels.new_figure(1, width=6.4, height=4.2)
+        axes = grid[0, 0]
+        for index, beta in enumerate(betas):
+            terms = 1.0 / np.asarray(reweighting.effective_number(counts, float(beta)))
+            style = palette.LINE_STYLES[index % len(palette.LINE_STYLES)]
+            color = palette.run_color(index)
+            axes.plot(counts, terms, style, color=color, label=f"β = {beta:g}", linewidth=2)
+        axes.set(xscale="log", yscale="log")
+        axes.set_xlabel("images of the class")
+        axes.set_ylabel(r"class-balanced term $(1-\beta)\,/\,(1-\beta^{N_c})$")
+        axes.legend(loc="lower left")
+    return made
+
+
+def beta_study(
+    results: Mapping[str, Mapping[float, Sequence[float]]], title: str = ""
+) -> figure.Figure:
+    """Figure 4: balanced accuracy against beta, one line for each imbalance ratio.
+
+    Args:
+        results: {name of the line: {beta: balanced accuracies in [0, 1], one a seed}}.
+        title: for the data set.
+
+    Returns:
+        Figure with one axes: means, with the standard deviation where there are two seeds
+        or more. The betas stand at equal distances.
+    """
+    betas = sorted({beta for line in results.values() for beta in line})
+    with palette.style():
+        made, grid = panels.new_figure(1, width=6.4, height=4.2)
+        axes = grid[0, 0]
+        for run, (name, line) in enumerate(results.items()):
+            known = [beta for beta in betas if beta in line]
+            spread = [np.std(line[b], ddof=1) if len(line[b]) > 1 else 0.0 for b in known]
+            axes.errorbar(
+                [betas.index(beta) for beta in known],
+                [np.mean(line[beta]) for beta in known],
+                yerr=spread if any(spread) else None,
+                color=palette.run_color(run),
+                marker=palette.MARKERS[run % len(palette.MARKERS)],
+                linestyle=palette.LINE_STYLES[run % len(palette.LINE_STYLES)],
+                markersize=6,
+                capsize=3,
+                label=name,
+            )
+        axes.set_xticks(range(len(betas)), [f"{beta:g}" for beta in betas])
+        axes.set(
+            xlabel="β (equal distances, not to scale)",
+            ylabel="balanced accuracy on the test set",
+            title=title,
+        )
+        panels.percent_axis(axes.yaxis)
+        axes.legend()
+    return made
+
+
+def losses(
+    records: Sequence[Mapping],
+    labels: Sequence[str] | None = None,
+    starts: Sequence[int | None] | None = None,
+    network: str = "ema",
+) -> figure.Figure:
+    """Figure 5: training losses, test loss and balanced accuracy; start of the weights marked.
+
+    Args:
+        records: runs.
+        labels: their names; the methods' if None.
+        starts: first step with dynamic weights of each run, None where there are none;
+            found by `dynamic_start` if not given.
+        network: "ema" or "raw", whose test results.
+
+    Returns:
+        Figure whose three axes are training losses, test loss, balanced accuracy.
+
+    Raises:
+        ValueError: not one label, or one start, for each record.
+    """
+    labels = panels.run_labels(records, labels)
+    starts = [dynamic_start(record) for record in records] if starts is None else starts
+    with palette.style():
+        made, grid = panels.new_figure(3)
+        training, test, accuracy = grid[0]
+        for run, (record, label) in enumerate(zip(records, labels, strict=True)):
+            color = palette.run_color(run)
+            for part, style in (("labeled", "-"), ("unlabeled", "--")):
+                steps, values = panels.series(record, "train", f"loss_{part}")
+                name = f"{label}, {part}"
+                panels.curve(training, steps, values, linestyle=style, color=color, label=name)
+            for axes, key in ((test, "loss"), (accuracy, "balanced_accuracy")):
+                steps, values = panels.series(record, "test", network, key)
+                style = palette.LINE_STYLES[run % len(palette.LINE_STYLES)]
+                panels.curve(axes, steps, values, linestyle=style, color=color, label=label)
+        training.set_ylabel("training loss (nats)")
+        test.set_ylabel("test loss (nats)")
+        accuracy.set_ylabel("balanced accuracy on the test set")
+        panels.percent_axis(accuracy.yaxis)
+        for axes in grid[0]:
+            panels.step_axis(axes)
+            _mark_starts(axes, starts)
+            axes.legend(loc="best")
+        panels.smoothing_note(made, max(len(record["history"]) for record in records))
+    return made
+
+
+def dynamic_start(record: Mapping) -> int | None:
+    """First step that may have dynamic unlabeled weights, None for a run without them.
+
+    It is `reweight_start`, a fraction of all steps, of a run whose recorded unlabeled
+    weights changed with time.
+    """
+    _, weights = panels.series(record, "unlabeled_weights")
+    fraction = record["configuration"].get("reweight_start")
+    if fraction is None or len(weights) < 2 or (weights == weights[0]).all():
+        return None
+    return round(fraction * record["steps"])
+
+
+def _recorded(record: Mapping, label: str, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a quantity.
+
+    Raises:
+        ValueError: the run did not record it.
+    """
+    steps, values = panels.series(record, key)
+    if not len(steps):
+        raise ValueError(f"{label} must have {key} in its history, it has not.")
+    return steps, values
+
+
+def _mark_starts(axes: mpl_axes.Axes, starts: Sequence[int | None]) -> None:
+    """A dotted line where dynamic weights start, named once."""
+    for index, start in enumerate(sorted({start for start in starts if start is not None})):
+        label = "dynamic weights start" if index == 0 else None
+        axes.axvline(start, color=palette.MARK, linestyle=":", linewidth=1.8, label=label)
+
+
+def _plain_log_ticks(axis) -> None:
+    """Writes 20 or 100 on a logarithmic axis, not powers of ten."""
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())

@@ -1,0 +1,179 @@
+"""One run of the trainer from its configuration to its record: wiring, no mathematics."""
+
+import logging
+import pathlib
+
+import tensorflow as tf
+
+from drw_tf import config as configuration
+from drw_tf import recipes
+from drw_tf.data import dataset as records
+from drw_tf.data import pipeline, registry
+from drw_tf.report import evaluation, event_files, record, tensorboard
+from drw_tf.training import assembly, checkpoint, devices, loop, workdir
+
+Stopped = loop.Stopped
+EXIT_STOPPED = loop.EXIT_STOPPED
+# What a user can cause; anything else is a bug and keeps its traceback.
+USER_ERRORS = (
+    configuration.ConfigError,
+    workdir.WorkdirError,
+    checkpoint.CheckpointError,
+    FileNotFoundError,
+    ValueError,
+)
+
+
+class Run:
+    """Everything of a run that is built from its configuration."""
+
+    def __init__(self, config: configuration.Config):
+        if config.deterministic:
+            devices.set_determinism()
+        self.config = config
+        self.recipe = recipes.RECIPES[config.method]
+        self.dataset, self.split = registry.load(config)
+        self.strategy = devices.strategy(config.strategy)
+        with self.strategy.scope():
+            self.method = assembly.build_method(config, self.dataset, self.split)
+        self.labeled_counts = self.method.facts.labeled_counts
+
+    def batches(self, start_step: int) -> tf.distribute.DistributedDataset:
+        """The distributed training batches from a step on."""
+        return devices.distribute(
+            self.strategy,
+            lambda shard: pipeline.training_batches(
+                self.dataset.train,
+                assembly.streams(self.config, self.method, self.split),
+                assembly.views(self.config, self.dataset),
+                self.config.seed,
+                start_step,
+                shard,
+            ),
+        )
+
+    def evaluator(self, images: records.ArrayImages) -> evaluation.Evaluator:
+        """A judge on these pictures."""
+        return evaluation.Evaluator(images, self.labeled_counts, self.config.eval_batch_size)
+
+    def evaluate(self, judge: evaluation.Evaluator) -> dict:
+        """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
+        method = self.method
+        found = {
+            "ema": judge.metrics(method.ema_network, method.adjust),
+            "raw": judge.metrics(method.network, method.adjust),
+        }
+        if method.adjusts:
+            found["ema_unadjusted"] = judge.metrics(method.ema_network)
+        return found
+
+
+def train(config: configuration.Config, command: list[str]) -> dict:
+    """Trains to the end, from the newest checkpoint if there is one; returns the record.
+
+    Args:
+        config: the run's flags.
+        command: what was typed, for the record.
+    """
+    folder = workdir.Workdir(config.workdir)
+    try:
+        return _train(config, command, folder)
+    finally:
+        folder.release()
+
+
+def _train(config, command, folder: workdir.Workdir) -> dict:
+    if config.fresh:
+        aside = folder.set_aside()
+        if aside:
+            logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
+    _agree_with_earlier(config, folder)
+    run = Run(config)
+    judge = run.evaluator(run.dataset.test)
+    plan = loop.Plan(
+        config.steps,
+        config.steps_per_epoch,
+        config.checkpoint_steps,
+        sum(s.batch for s in assembly.streams(config, run.method, run.split)),
+    )
+    log = _TensorBoard(run, folder.tensorboard) if config.tensorboard else None
+    history = loop.run(
+        run.method,
+        run.batches,
+        lambda: run.evaluate(judge),
+        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints),
+        plan,
+        [log.write] if log else [],
+        log.start if log else lambda step: None,
+    )
+    result = record.build_record(
+        command_line=command,
+        configuration=config,
+        dataset=facts(run),
+        history=history,
+        steps=history[-1]["step"],
+        seconds=history[-1]["seconds"],
+        images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
+    )
+    record.write_record(folder.record, result)
+    if log:
+        log.finish(result)
+    return result
+
+
+def facts(run: Run) -> dict:
+    """What the record says about the data."""
+    num_classes = run.dataset.num_classes
+    train = run.dataset.train.labels
+    return {
+        "name": run.dataset.name,
+        "class_names": list(run.dataset.class_names),
+        "split_checksum": run.split.checksum(),
+        "labeled_counts": records.class_counts(train[run.split.labeled], num_classes).tolist(),
+        "unlabeled_counts": records.class_counts(train[run.split.unlabeled], num_classes).tolist(),
+        "test_counts": records.class_counts(run.dataset.test.labels, num_classes).tolist(),
+    }
+
+
+def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -> None:
+    """Refuses to go on with flags that would make it another run."""
+    if folder.config.exists():
+        lines = configuration.differences(configuration.read(folder.config), config)
+        if lines:
+            raise configuration.ConfigError(
+                f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
+                "give the same flags, another --workdir, or --fresh to start over."
+            )
+    folder.config.write_text(config.to_json())
+
+
+class _TensorBoard:
+    """Hands the run's events to the log."""
+
+    def __init__(self, run: Run, logdir: pathlib.Path):
+        self.run = run
+        self.logdir = logdir
+        self.log = None
+
+    def start(self, step: int) -> None:
+        event_files.truncate(self.logdir, step)
+        self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
+        if step == 0:
+            self.log.log_text("configuration", self.run.config.to_json())
+            self._first_batch()
+
+    def _first_batch(self) -> None:
+        batches = iter(self.run.batches(0))
+        first = self.run.strategy.experimental_local_results(next(batches))[0]
+        for stream, views in first.items():
+            for name, values in views.items():
+                if values.dtype == tf.uint8:
+                    self.log.log_images(f"{stream}/{name}", values.numpy()[:16], 0)
+
+    def write(self, entry: dict) -> None:
+        self.log.log_evaluation(entry)
+        self.log.flush()
+
+    def finish(self, result: dict) -> None:
+        self.log.log_hparams(dict(self.run.config), result["final"])
+        self.log.close()

@@ -1,0 +1,104 @@
+"""From a configuration and data to a method ready to train or to be evaluated."""
+
+import numpy as np
+from tensorflow import keras
+
+from drw_tf import recipes
+from drw_tf.augment import presets
+from drw_tf.augment import views as augment_views
+from drw_tf.data import dataset as records
+from drw_tf.data import pipeline, seeds
+from drw_tf.methods import base
+from drw_tf.models import heads, network, registry
+from drw_tf.rebalance import base as rebalance
+from drw_tf.training import optimizer as optimizers
+
+
+def build_method(config, dataset: records.Dataset, split: records.Split, restarts: int = 0):
+    """The method that a configuration names, compiled; call inside the strategy's scope.
+
+    Args:
+        config: the run's flags.
+        dataset: pictures.
+        split: which rows are labeled.
+        restarts: how often weights were drawn before in this run.
+    """
+    recipe = recipes.RECIPES[config.method]
+    pool = len(split.pool(config.pool == "all")) if recipe.reads_unlabeled else 0
+    labels = dataset.train.labels[split.labeled]
+    facts = rebalance.Facts(
+        num_classes=dataset.num_classes,
+        labeled_counts=records.class_counts(labels, dataset.num_classes).astype(np.float64),
+        pool_size=pool,
+        total_steps=config.steps,
+        steps_per_epoch=config.steps_per_epoch,
+    )
+    rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
+    component = recipes.METHODS[recipe.method]
+    method = component.load()(
+        network_builder(config, dataset, restarts),
+        rebalance.Hyperparameters(config, component.flags),
+        facts,
+        rebalancers,
+        base.Training(
+            config.ema_decay, config.ema_warmup, config.weight_decay, config.weight_decay_kind
+        ),
+    )
+    optimizer = optimizers.build(
+        config.optimizer,
+        config.learning_rate,
+        config.schedule,
+        config.steps,
+        config.warmup_steps,
+    )
+    optimizer.build(method.network.trainable_variables)
+    method.compile(optimizer=optimizer, steps_per_execution=config.steps_per_execution)
+    return method
+
+
+def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
+    return component.load()(rebalance.Hyperparameters(config, component.flags), facts)
+
+
+def network_builder(config, dataset: records.Dataset, restarts: int = 0):
+    """A function that makes the network; each call draws the same weights."""
+
+    def build():
+        keras.utils.set_random_seed(seeds.seed_for(config.seed, f"weights/{restarts}") % 2**31)
+        backbone = registry.build_backbone(
+            config.model,
+            dataset.image_shape,
+            batch_norm=network.BatchNorm(
+                config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
+            ),
+            normalization=(dataset.mean, dataset.std),
+        )
+        return network.build_network(backbone, {"logits": heads.dense_head(dataset.num_classes)})
+
+    return build
+
+
+def streams(config, method: base.Method, split: records.Split) -> list[pipeline.Stream]:
+    """The streams that this method reads."""
+    made = [
+        pipeline.Stream("labeled", split.labeled, config.batch_size, method.labeled_views, True)
+    ]
+    if method.unlabeled_views:
+        made.append(
+            pipeline.Stream(
+                "unlabeled",
+                split.pool(config.pool == "all"),
+                config.batch_size * config.unlabeled_ratio,
+                method.unlabeled_views,
+                False,
+            )
+        )
+    return made
+
+
+def views(config, dataset: records.Dataset) -> augment_views.Views:
+    """How views of this data set are made."""
+    # Without an unlabeled stream there are only weak views, which read no policy.
+    policy = presets.preset(config.randaugment or "fixmatch")
+    padding = min(dataset.image_shape[:2]) // 8
+    return augment_views.Views(dataset.image_shape, dataset.flip, padding, policy)

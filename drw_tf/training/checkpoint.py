@@ -1,0 +1,128 @@
+"""Checkpoints: written beside and renamed, checked when read, the newest and best kept.
+
+A checkpoint is a folder `step_<step>` with TensorFlow's files, `state.json` (step, history)
+and `checksums.json`. It holds everything that the next step depends on.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+_LOG = logging.getLogger("drw_tf")
+_WRITING = ".writing"
+
+
+class CheckpointError(RuntimeError):
+    """No usable checkpoint, or none could be written; the message is for the user."""
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: pathlib.Path, model: tf.Module, keep: int):
+        self.folder = pathlib.Path(folder)
+        self.keep = keep
+        self._checkpoint = tf.train.Checkpoint(model=model)
+
+    def save(self, step: int, state: dict, best_step: int | None = None) -> None:
+        """Writes a checkpoint and removes old ones.
+
+        Args:
+            step: steps done.
+            state: JSON-serialisable, returned by `restore`.
+            best_step: step whose checkpoint is kept besides the newest `keep`.
+
+        Raises:
+            CheckpointError: it could not be written; earlier checkpoints are untouched.
+        """
+        writing = self.folder / _WRITING
+        final = self.folder / f"step_{step:09d}"
+        try:
+            shutil.rmtree(writing, ignore_errors=True)
+            writing.mkdir(parents=True)
+            self._checkpoint.write(str(writing / "variables"))
+            (writing / "state.json").write_text(json.dumps(state))
+            sums = {path.name: _checksum(path) for path in sorted(writing.iterdir())}
+            (writing / "checksums.json").write_text(json.dumps(sums))
+            for path in writing.iterdir():
+                _flush(path)
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(writing, final)
+            _flush(self.folder)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise CheckpointError(
+                f"could not write checkpoint {final}: {_one_line(error)}; "
+                f"the last good one is {self.steps()[-1:] or 'none'}."
+            ) from None
+        self._remove_old(best_step)
+
+    def steps(self) -> list[int]:
+        """Steps of all complete checkpoints, ascending; they may still be damaged."""
+        return sorted(int(path.name.removeprefix("step_")) for path in self.folder.glob("step_*"))
+
+    def restore(self) -> dict | None:
+        """Loads the newest sound checkpoint; its state, or None where there is no checkpoint.
+
+        Raises:
+            CheckpointError: checkpoints are there, all of them damaged.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            folder = self.folder / f"step_{step:09d}"
+            problem = damage(folder)
+            if problem:
+                _LOG.warning(
+                    "checkpoint %s is damaged (%s); trying the one before.", folder, problem
+                )
+                continue
+            status = self._checkpoint.read(str(folder / "variables"))
+            status.assert_existing_objects_matched()
+            return json.loads((folder / "state.json").read_text())
+        if steps:
+            raise CheckpointError(
+                f"all checkpoints in {self.folder} are damaged; --fresh starts over."
+            )
+        return None
+
+    def _remove_old(self, best_step: int | None) -> None:
+        for step in self.steps()[: -self.keep]:
+            if step != best_step:
+                shutil.rmtree(self.folder / f"step_{step:09d}", ignore_errors=True)
+
+
+def damage(folder: pathlib.Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None."""
+    try:
+        sums = json.loads((folder / "checksums.json").read_text())
+    except (OSError, ValueError) as error:
+        return f"checksums.json: {_one_line(error)}"
+    for name, expected in sums.items():
+        try:
+            if _checksum(folder / name) != expected:
+                return f"{name}: checksum differs"
+        except OSError as error:
+            return f"{name}: {_one_line(error)}"
+    return None
+
+
+def _checksum(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _flush(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,215 @@
+"""The one training loop: epochs of `fit`, evaluation, checkpoints, resume, a clean stop."""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+import tqdm
+from tensorflow import keras
+
+from drw_tf.methods import base
+from drw_tf.training import checkpoint
+
+EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Lengths of a run, all in steps.
+
+    Attributes:
+        steps: whole length.
+        steps_per_epoch: period of evaluation and of the pseudo-label histogram.
+        checkpoint_steps: period of checkpoints; the last step has one in any case.
+        images_per_step: labeled and unlabeled pictures read a step, views not counted.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    checkpoint_steps: int
+    images_per_step: int
+
+
+class Stopped(Exception):
+    """Training was asked to stop and has saved its state."""
+
+
+def run(
+    method: base.Method,
+    batches: Callable[[int], tf.distribute.DistributedDataset],
+    evaluate: Callable[[], dict],
+    checkpoints: checkpoint.Checkpoints,
+    plan: Plan,
+    listeners: list[Callable[[dict], None]],
+    on_resume: Callable[[int], None] = lambda step: None,
+) -> list[dict]:
+    """Trains from the newest checkpoint to the end; the history of all evaluations.
+
+    Args:
+        method: compiled, its optimizer built.
+        batches: gives the distributed batches from a step on.
+        evaluate: metrics at this moment, {"ema": {...}, "raw": {...}}.
+        checkpoints: where state is kept.
+        plan: lengths.
+        listeners: called with each new entry of the history.
+        on_resume: called once with the step that training goes on from, before anything else.
+
+    Raises:
+        Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
+        checkpoint.CheckpointError: a checkpoint could not be read or written.
+    """
+    state = checkpoints.restore() or {"step": 0, "history": [], "seconds": 0.0}
+    on_resume(state["step"])
+    runner = _Runner(method, evaluate, checkpoints, plan, listeners, state)
+    with runner.watching_signals():
+        while runner.step < plan.steps:
+            first = plan.steps_per_epoch - runner.step % plan.steps_per_epoch
+            whole = (plan.steps - runner.step - first) // plan.steps_per_epoch
+            # An epoch that was cut in the middle is finished by a fit of its own.
+            cut = first < plan.steps_per_epoch
+            method.fit(
+                batches(runner.step),
+                steps_per_epoch=first,
+                epochs=1 if cut else 1 + whole,
+                callbacks=[runner],
+                verbose=0,
+            )
+    runner.bar.close()
+    return runner.history
+
+
+class _Runner(keras.callbacks.Callback):
+    """Counts steps, closes epochs, saves, shows progress."""
+
+    def __init__(self, method, evaluate, checkpoints, plan, listeners, state):
+        super().__init__()
+        self.method = method
+        self.evaluate = evaluate
+        self.checkpoints = checkpoints
+        self.plan = plan
+        self.listeners = listeners
+        self.step = state["step"]
+        self.history = state["history"]
+        self.seconds = state["seconds"]
+        self._asked_to_stop = None
+        self._clock = time.perf_counter()
+        self._epoch_began = (self.seconds, self.step)
+        self.bar = tqdm.tqdm(
+            total=plan.steps,
+            initial=self.step,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 15,
+            dynamic_ncols=True,
+        )
+
+    # ---- Keras
+
+    def on_train_begin(self, logs=None):
+        self._tick()
+        self._epoch_began = (self.seconds, self.step)
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = int(self.method.optimizer.iterations) - self.step
+        self.step += done
+        self.bar.update(done)
+        if self.step % self.plan.steps_per_epoch == 0:
+            return  # saved when the epoch is closed
+        if self._asked_to_stop or self.step % self.plan.checkpoint_steps == 0:
+            self._save()
+        if self._asked_to_stop:
+            raise Stopped(self._asked_to_stop)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.step % self.plan.steps_per_epoch:
+            return
+        self._tick()
+        seconds, steps = (self.seconds, self.step)
+        began_seconds, began_step = self._epoch_began
+        entry = {
+            "step": self.step,
+            "epoch": self.step // self.plan.steps_per_epoch,
+            "seconds": seconds,
+            "images_per_second": (steps - began_step)
+            * self.plan.images_per_step
+            / max(seconds - began_seconds, 1e-9),
+            "learning_rate": float(self.method.optimizer.learning_rate),
+            **self.method.end_epoch(self.step),
+        }
+        entry["test"] = self.evaluate()
+        self._append(entry)
+        for listener in self.listeners:
+            listener(entry)
+        due = self.step % self.plan.checkpoint_steps == 0 or self.step == self.plan.steps
+        if due or self._asked_to_stop:
+            self._save()
+        self._show(entry)
+        if self._asked_to_stop:
+            raise Stopped(self._asked_to_stop)
+        self._tick()
+        self._epoch_began = (self.seconds, self.step)
+
+    # ---- parts
+
+    def _tick(self):
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
+
+    def _append(self, entry):
+        # Confusion matrices are large; only the newest one stays.
+        for earlier in self.history[-1:]:
+            for metrics in earlier["test"].values():
+                metrics.pop("confusion", None)
+        self.history.append(entry)
+
+    def _save(self):
+        self._tick()
+        best = max(self.history, key=_score, default={"step": None})
+        state = {"step": self.step, "history": self.history, "seconds": self.seconds}
+        self.checkpoints.save(self.step, state, best["step"])
+
+    def _show(self, entry):
+        shown = {"loss": f"{entry['train']['loss']:.3f}"}
+        if "mask_rate" in entry["train"]:
+            shown["confident"] = f"{entry['train']['mask_rate']:.0%}"
+        if _score(entry):
+            shown["bACC"] = f"{100 * _score(entry):.1f}%"
+        shown["images/s"] = f"{entry['images_per_second']:.0f}"
+        self.bar.set_postfix(shown, refresh=False)
+
+    def watching_signals(self):
+        return _Signals(self)
+
+    def ask_to_stop(self, name: str):
+        self._asked_to_stop = name
+
+
+def _score(entry: dict) -> float:
+    """Balanced accuracy of the averaged network, 0 where nothing was evaluated."""
+    return entry.get("test", {}).get("ema", {}).get("balanced_accuracy", 0.0)
+
+
+class _Signals:
+    """SIGTERM and Ctrl-C ask for a stop at the next step; a second Ctrl-C interrupts."""
+
+    def __init__(self, runner: _Runner):
+        self.runner = runner
+
+    def __enter__(self):
+        self.before = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number, frame):
+        if self.runner._asked_to_stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.runner.ask_to_stop(signal.Signals(number).name)

@@ -1,0 +1,85 @@
+"""The folder of a run: who may write to it, and whether it is the same run."""
+
+import fcntl
+import os
+import pathlib
+import time
+
+
+class WorkdirError(RuntimeError):
+    """The folder cannot be used; the message is one line for the user."""
+
+
+class Workdir:
+    """A run's folder, locked as long as this object lives.
+
+    The lock is the kernel's, so that it ends with its process, however that ends: a lock
+    file that nobody holds is stale and is taken over.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115
+        except OSError as error:
+            raise WorkdirError(f"--workdir={path} cannot be written: {error.strerror}.") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise WorkdirError(
+                f"--workdir={path} is in use by process {holder}; "
+                "wait for it or choose another folder."
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def release(self) -> None:
+        """Gives the folder up."""
+        self._lock.close()
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def config(self) -> pathlib.Path:
+        """File with the flags that the run was started with."""
+        return self.path / "config.json"
+
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """Folder of the event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def record(self) -> pathlib.Path:
+        """File with the run's result."""
+        return self.path / "record.json"
+
+    @property
+    def export(self) -> pathlib.Path:
+        """Folder of the SavedModel."""
+        return self.path / "export"
+
+    def set_aside(self) -> pathlib.Path | None:
+        """Moves an earlier run's files into a folder of their own; nothing is deleted."""
+        earlier = [path for path in self.path.iterdir() if not _is_kept(path.name)]
+        if not earlier:
+            return None
+        aside = self.path / time.strftime("before_%Y%m%d_%H%M%S")
+        while aside.exists():
+            aside = aside.with_name(aside.name + "x")
+        aside.mkdir()
+        for path in earlier:
+            path.rename(aside / path.name)
+        return aside
+
+
+def _is_kept(name: str) -> bool:
+    return name == "lock" or name.startswith("before_")

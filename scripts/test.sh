@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# All checks, as in CI: ruff, then the tests on two processes.
+set -euo pipefail
+
+usage="usage: scripts/test.sh [--slow] [--python=PROGRAM] [arguments of pytest]
+  --slow            the slow tests too
+  --python=PROGRAM  a Python 3.10 or 3.11 to make .venv with
+Whatever else is given goes to pytest, from the root of the repository: a path, -k, -x."
+
+scripts="$(dirname -- "${BASH_SOURCE[0]}")"
+environment=(--dev)
+tests=()
+for argument in "$@"; do
+  case "$argument" in
+    --python=?*) environment+=("$argument") ;;
+    -h | --help) echo "$usage"; exit 0 ;;
+    *) tests+=("$argument") ;;
+  esac
+done
+
+bash "$scripts/environment.sh" "${environment[@]}"
+CDPATH="" cd -- "$scripts/.."
+python=.venv/bin/python
+"$python" -m ruff check
+"$python" -m ruff format --check
+"$python" -m pytest --numprocesses=2 --dist=loadfile ${tests[@]+"${tests[@]}"}

@@ -1,0 +1,142 @@
+"""The streams: exact passes, pure in (seed, step), independent of sharding and restarts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf.augment import presets
+from drw_tf.augment import views as augment_views
+from drw_tf.data import dataset as records
+from drw_tf.data import pipeline
+
+SIZE = 37
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, [SIZE, 8, 8, 1], dtype=np.uint8)
+    return records.ArrayImages(pixels, np.arange(SIZE) % 3)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return augment_views.Views((8, 8, 1), False, 1, presets.preset("digits"))
+
+
+def streams(labeled=4, unlabeled=8):
+    return [
+        pipeline.Stream("labeled", np.arange(5, 15), labeled, ("weak",), True),
+        pipeline.Stream(
+            "unlabeled", np.arange(SIZE), unlabeled, ("clean", "weak", "strong"), False
+        ),
+    ]
+
+
+def take(dataset, steps):
+    return list(dataset.take(steps).as_numpy_iterator())
+
+
+def assert_equal(one, other):
+    tf.nest.map_structure(np.testing.assert_array_equal, one, other)
+
+
+def test_batch_has_the_promised_names_shapes_and_types(images, views):
+    (batch,) = take(pipeline.training_batches(images, streams(), views, seed=0), 1)
+    shapes = tf.nest.map_structure(lambda value: (value.dtype.name, value.shape), batch)
+    assert shapes == {
+        "labeled": {
+            "index": ("int64", (4,)),
+            "label": ("int32", (4,)),
+            "weak": ("uint8", (4, 8, 8, 1)),
+        },
+        "unlabeled": {
+            "index": ("int64", (8,)),
+            "clean": ("uint8", (8, 8, 8, 1)),
+            "weak": ("uint8", (8, 8, 8, 1)),
+            "strong": ("uint8", (8, 8, 8, 1)),
+        },
+    }
+
+
+def test_index_label_and_every_view_are_of_the_same_row(images, views):
+    for batch in take(pipeline.training_batches(images, streams(), views, seed=0), 20):
+        rows = np.arange(5, 15)[batch["labeled"]["index"]]
+        np.testing.assert_array_equal(batch["labeled"]["label"], images.labels[rows])
+        np.testing.assert_array_equal(
+            batch["unlabeled"]["clean"], images.pixels[batch["unlabeled"]["index"]]
+        )
+
+
+def test_every_pass_holds_every_row_once_and_orders_differ(images, views):
+    batches = take(pipeline.training_batches(images, streams(), views, seed=0), SIZE)
+    index = np.concatenate([batch["unlabeled"]["index"] for batch in batches])
+    passes = index.reshape(8, SIZE)
+    np.testing.assert_array_equal(np.sort(passes, axis=1), np.tile(np.arange(SIZE), (8, 1)))
+    assert len({tuple(one) for one in passes}) == 8
+
+
+def test_a_batch_larger_than_the_set_goes_on_into_the_next_pass(images, views):
+    batches = take(pipeline.training_batches(images, streams(labeled=25), views, seed=0), 2)
+    counts = np.bincount(np.concatenate([batch["labeled"]["index"] for batch in batches]))
+    np.testing.assert_array_equal(counts, np.full(10, 5))
+
+
+@pytest.mark.parametrize("start", [1, 7, 16, 23])
+def test_restart_at_a_step_gives_what_would_have_come(images, views, start):
+    whole = take(pipeline.training_batches(images, streams(), views, seed=3), 40)
+    rest = take(pipeline.training_batches(images, streams(), views, seed=3, start_step=start), 5)
+    assert_equal(rest, whole[start : start + 5])
+
+
+def test_seeds_differ_and_views_of_one_row_differ(images, views):
+    (one,) = take(pipeline.training_batches(images, streams(), views, seed=0), 1)
+    (other,) = take(pipeline.training_batches(images, streams(), views, seed=1), 1)
+    assert (one["unlabeled"]["index"] != other["unlabeled"]["index"]).any()
+    assert (one["unlabeled"]["weak"] != one["unlabeled"]["strong"]).any()
+
+
+def test_shards_together_are_the_global_batch(images, views):
+    whole = take(pipeline.training_batches(images, streams(), views, seed=0), 20)
+    per_shard = [
+        take(
+            pipeline.training_batches(
+                images, streams(), views, seed=0, shard=pipeline.Shard(worker, 2, 2)
+            ),
+            40,
+        )
+        for worker in range(2)
+    ]
+    for step, expected in enumerate(whole):
+        parts = [per_shard[worker][2 * step + replica] for worker in (0, 1) for replica in (0, 1)]
+        joined = tf.nest.map_structure(lambda *values: np.concatenate(values), *parts)
+        assert_equal(joined, expected)
+
+
+def test_orders_are_uniform():
+    # Each of 5 rows stands at each place of a pass equally often: chi-square per cell near 1.
+    passes = 2000
+    order = pipeline.permuted_indices(5, 12345, 0).batch(5).take(passes)
+    table = np.zeros([5, 5])
+    for one in order.as_numpy_iterator():
+        table[np.arange(5), one] += 1
+    expected = passes / 5
+    assert ((table - expected) ** 2 / expected).sum() / 16 < 3
+
+
+def test_batch_that_replicas_do_not_divide_is_refused(images, views):
+    with pytest.raises(ValueError, match="labeled batch of 5 cannot be divided by 2 replicas"):
+        pipeline.training_batches(
+            images, streams(labeled=5), views, seed=0, shard=pipeline.Shard(0, 1, 2)
+        )
+
+
+def test_stream_without_pictures_is_refused(images, views):
+    empty = [pipeline.Stream("unlabeled", np.arange(0), 8, ("weak",), False)]
+    with pytest.raises(ValueError, match="the unlabeled stream has no pictures"):
+        pipeline.training_batches(images, empty, views, seed=0)
+
+
+def test_evaluation_reads_every_row_once_in_order(images):
+    got = np.concatenate(list(pipeline.evaluation_batches(images, 10).as_numpy_iterator()))
+    np.testing.assert_array_equal(got, images.pixels)

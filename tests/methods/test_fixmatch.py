@@ -1,0 +1,163 @@
+"""FixMatch's loss against the original authors' steps, and the weights put into it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf.methods import base, fixmatch
+from drw_tf.rebalance import base as rebalance
+
+
+def linear_network(kernel, bias):
+    """f(x) = x W + b, as functional network with an extra 1 x 1 image layout."""
+    kernel = np.asarray(kernel, np.float32)
+    images = keras.Input([kernel.shape[0]])
+    dense = keras.layers.Dense(kernel.shape[1], name="head")
+    network = keras.Model(images, {"logits": dense(images), "features": images})
+    dense.set_weights([kernel, np.asarray(bias, np.float32)])
+    return network
+
+
+def make(inputs, rebalancers=(), **hyper):
+    values = {
+        "threshold": inputs["tau"],
+        "lambda_u": inputs.get("lambda_u", 1.0),
+        "forward": "joint",
+        "strong_views": 1,
+        "pseudo_count": "all",
+        "pseudo_memory": "epoch",
+    } | hyper
+    facts = rebalance.Facts(len(inputs["b"]), np.ones(len(inputs["b"])), 100, 10, 5)
+    return fixmatch.FixMatch(
+        lambda: linear_network(inputs["W"], inputs["b"]),
+        rebalance.Hyperparameters(values, tuple(values)),
+        facts,
+        list(rebalancers),
+        base.Training(0.999, False, 0.0, "l2"),
+    )
+
+
+def make_batch(inputs):
+    strong = inputs.get("u_strong", inputs.get("u_strong1"))
+    unlabeled = {"weak": inputs["u_weak"], "strong": strong}
+    if "u_strong2" in inputs:
+        unlabeled["strong_2"] = inputs["u_strong2"]
+    unlabeled = {name: tf.constant(value, tf.float32) for name, value in unlabeled.items()}
+    rows = len(inputs["u_weak"])
+    return {
+        "labeled": {
+            "weak": tf.constant(inputs["x"], tf.float32),
+            "label": tf.constant(inputs["y"], tf.int32),
+            "index": tf.range(len(inputs["y"]), dtype=tf.int64),
+        },
+        "unlabeled": unlabeled | {"index": tf.range(rows, dtype=tf.int64)},
+    }
+
+
+def step(method, batch):
+    with tf.GradientTape() as tape:
+        terms, scalars = method.loss_terms(batch, method.prepare(batch))
+        loss = tf.add_n(list(terms.values()))
+    return terms, scalars, tape.gradient(loss, method.network.trainable_variables)
+
+
+def test_one_view_step_equals_the_published_codes(golden):
+    (case,) = [case for case in golden("fixmatch")["cases"] if case["id"] == "usb_step_0"]
+    terms, scalars, (kernel, bias) = step(make(case["inputs"]), make_batch(case["inputs"]))
+    expected = case["outputs"]
+    np.testing.assert_allclose(terms["loss_labeled"], expected["sup_loss"], rtol=1e-5)
+    np.testing.assert_allclose(terms["loss_unlabeled"], expected["unsup_loss"], rtol=1e-5)
+    np.testing.assert_allclose(scalars["mask_rate"], expected["mask_mean"], rtol=1e-6)
+    np.testing.assert_allclose(kernel, expected["grad_W"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(bias, expected["grad_b"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["darp_step_0", "darp_step_1"])
+def test_two_view_step_with_separate_forward_equals_the_published_codes(golden, name):
+    (case,) = [case for case in golden("fixmatch")["cases"] if case["id"] == name]
+    method = make(case["inputs"], forward="separate", strong_views=2)
+    terms, _, (kernel, bias) = step(method, make_batch(case["inputs"]))
+    expected = case["outputs"]
+    np.testing.assert_allclose(terms["loss_labeled"], expected["loss_x"], rtol=1e-5)
+    np.testing.assert_allclose(terms["loss_unlabeled"], expected["loss_u"], rtol=1e-5)
+    np.testing.assert_allclose(kernel, expected["grad_W"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(bias, expected["grad_b"], rtol=1e-4, atol=1e-6)
+
+
+class HalfWeights(rebalance.Rebalancer):
+    """Weight 1/2 on labeled pictures, 1/(1 + label) on unlabeled ones."""
+
+    def __init__(self):
+        super().__init__(None, None)
+
+    def labeled_weights(self, labels):
+        return tf.fill(tf.shape(labels), 0.5)
+
+    def unlabeled_weights(self, pseudo_label):
+        return 1.0 / (1.0 + tf.cast(pseudo_label, tf.float32))
+
+
+def test_weights_multiply_each_picture_and_products_are_taken():
+    # Logits are the inputs: W = I, b = 0. Confident pictures: rows 0 (class 1) and 1 (class 0).
+    inputs = {
+        "W": np.eye(2),
+        "b": [0.0, 0.0],
+        "tau": 0.9,
+        "lambda_u": 3.0,
+        "x": [[0.0, 0.0]],
+        "y": [0],
+        "u_weak": [[0.0, 5.0], [5.0, 0.0], [0.0, 0.1]],
+        "u_strong": [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
+    }
+    method = make(inputs, [HalfWeights(), HalfWeights()])
+    terms, scalars, _ = step(method, make_batch(inputs))
+    log2 = np.log(2)
+    np.testing.assert_allclose(terms["loss_labeled"], 0.25 * log2, rtol=1e-6)
+    # 3 * (1/3) * (1/4 + 1) log 2: class 1 weighs 1/2 twice, class 0 weighs 1.
+    np.testing.assert_allclose(terms["loss_unlabeled"], 1.25 * log2, rtol=1e-6)
+    np.testing.assert_allclose(scalars["mask_rate"], 2 / 3, rtol=1e-6)
+    counted, rows = method.histogram.numbers("all")
+    np.testing.assert_array_equal(counted, [1, 2])
+    assert rows == 3
+    np.testing.assert_array_equal(method.histogram.numbers("confident")[0], [1, 1])
+    np.testing.assert_allclose(method.histogram.loss_by_class(), [log2, log2 / 4], rtol=1e-6)
+
+
+def test_no_gradient_flows_through_the_pseudo_label():
+    inputs = {
+        "W": np.eye(2),
+        "b": [0.0, 0.0],
+        "tau": 0.0,
+        "x": [[0.0, 0.0]],
+        "y": [0],
+        "u_weak": [[0.0, 5.0]],
+        "u_strong": [[0.0, 0.0]],
+    }
+    method = make(inputs)
+    batch = make_batch(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(batch["unlabeled"]["weak"])
+        terms, _ = method.loss_terms(batch, {})
+    gradient = tape.gradient(terms["loss_unlabeled"], batch["unlabeled"]["weak"])
+    np.testing.assert_array_equal(gradient, [[0, 0]])
+
+
+def test_bank_counts_the_latest_label_of_each_picture_once():
+    inputs = {
+        "W": np.eye(2),
+        "b": [0.0, 0.0],
+        "tau": 0.9,
+        "x": [[0.0, 0.0]],
+        "y": [0],
+        "u_weak": [[0.0, 5.0], [0.0, 0.1]],
+        "u_strong": [[0.0, 0.0], [0.0, 0.0]],
+    }
+    method = make(inputs, pseudo_memory="bank")
+    step(method, make_batch(inputs))
+    inputs["u_weak"] = [[5.0, 0.0], [0.0, 0.1]]
+    step(method, make_batch(inputs))
+    counted, rows = method.histogram.numbers("all")
+    np.testing.assert_array_equal(counted, [1, 1])
+    assert rows == 2
+    np.testing.assert_array_equal(method.histogram.numbers("confident")[0], [1, 0])

@@ -1,0 +1,139 @@
+"""One whole step against arithmetic done in NumPy: optimizer, decay, average."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf.methods import base, supervised
+from drw_tf.rebalance import base as rebalance
+from drw_tf.training import optimizer as optimizers
+
+KERNEL = np.array([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]])
+IMAGES = np.array([[1.0, 0.0, 0.5], [0.2, 1.0, 0.0], [0.4, 0.6, 1.0], [0.0, 0.1, 0.9]])
+LABELS = np.array([0, 1, 1, 0])
+EPSILON, MOMENTUM = 1e-3, 0.9
+
+
+def build_network():
+    """Dense without bias, then batch normalisation as the head."""
+    images = keras.Input([3])
+    dense = keras.layers.Dense(2, use_bias=False)
+    norm = keras.layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM)
+    network = keras.Model(images, {"logits": norm(dense(images)), "features": images})
+    dense.set_weights([KERNEL])
+    return network
+
+
+def make(optimizer, **training):
+    facts = rebalance.Facts(2, np.ones(2), 0, 10, 5)
+    method = supervised.Supervised(
+        build_network,
+        rebalance.Hyperparameters({}, ()),
+        facts,
+        [],
+        base.Training(**({"ema_decay": 0.99, "ema_warmup": False} | training)),
+    )
+    optimizer.build(method.network.trainable_variables)
+    method.compile(optimizer=optimizer)
+    return method
+
+
+BATCH = {"labeled": {"weak": tf.constant(IMAGES, tf.float32), "label": tf.constant(LABELS)}}
+
+
+def reference_step():
+    """Batch mean and variance, and the gradients of kernel, gamma and beta, in float64."""
+    z = IMAGES @ KERNEL
+    mean, variance = z.mean(0), z.var(0)
+    inverse = 1 / np.sqrt(variance + EPSILON)
+    normal = (z - mean) * inverse
+    shifted = np.exp(normal)
+    error = (shifted / shifted.sum(1, keepdims=True) - np.eye(2)[LABELS]) / len(LABELS)
+    gamma, beta = (error * normal).sum(0), error.sum(0)
+    back = inverse * (error - error.mean(0) - normal * (error * normal).mean(0))
+    return mean, variance, {"kernel": IMAGES.T @ back, "gamma": gamma, "beta": beta}
+
+
+START = {"kernel": KERNEL, "gamma": np.ones(2), "beta": np.zeros(2)}
+
+
+def by_name(network):
+    return {v.name.split("/")[-1].split(":")[0]: v.numpy() for v in network.variables}
+
+
+def test_sgd_step_with_l2_on_kernels_only():
+    method = make(
+        optimizers.build("sgd", 0.03, "constant", 10, 0), weight_decay=0.5, weight_decay_kind="l2"
+    )
+    method.train_step(BATCH)
+    _, _, gradients = reference_step()
+    gradients["kernel"] = gradients["kernel"] + 0.5 * KERNEL
+    got = by_name(method.network)
+    for name, start in START.items():
+        # Nesterov from rest: the first step is lr (1 + momentum) g.
+        expected = start - 0.03 * 1.9 * gradients[name]
+        np.testing.assert_allclose(got[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("warmup", [False, True])
+def test_adam_step_average_and_decay_of_the_whole_state(warmup):
+    method = make(
+        optimizers.build("adam", 2e-3, "constant", 10, 0),
+        weight_decay=0.02,
+        weight_decay_kind="decoupled",
+        ema_warmup=warmup,
+    )
+    method.train_step(BATCH)
+    mean, variance, gradients = reference_step()
+    after = {
+        # Adam from rest: m / (1 - b1) = g and v / (1 - b2) = g^2.
+        name: start - 2e-3 * gradients[name] / (np.abs(gradients[name]) + 1e-8)
+        for name, start in START.items()
+    }
+    after["moving_mean"] = 0.1 * mean
+    after["moving_variance"] = 0.9 + 0.1 * variance
+    before = START | {"moving_mean": np.zeros(2), "moving_variance": np.ones(2)}
+    decay = 0.1 if warmup else 0.99  # min(.99, (1 + 0) / (10 + 0))
+    got, averaged = by_name(method.network), by_name(method.ema_network)
+    for name, value in after.items():
+        # The average reads the weights before they shrink by 1 - .02 * 2e-3.
+        expected = decay * before[name] + (1 - decay) * value
+        np.testing.assert_allclose(averaged[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            got[name], value * (1 - 4e-5), rtol=2e-6, atol=1e-6, err_msg=name
+        )
+
+
+def test_second_average_reads_the_shrunk_weights():
+    method = make(
+        optimizers.build("sgd", 0.5, "constant", 10, 0),
+        weight_decay=0.1,
+        weight_decay_kind="decoupled",
+    )
+    method.network.trainable = True
+    method.train_step(BATCH)
+    assert not np.allclose(by_name(method.network)["gamma"], 1.0, atol=0.01)
+    first = by_name(method.ema_network)["gamma"]
+    method.train_step(BATCH)
+    second = by_name(method.ema_network)["gamma"]
+    shrunk = by_name(method.network)["gamma"] / 0.95  # as the average saw it
+    np.testing.assert_allclose(second, 0.99 * first + 0.01 * shrunk, rtol=1e-5)
+
+
+def test_adam_takes_the_protocols_epsilon():
+    assert optimizers.build("adam", 1e-3, "constant", 10, 0).epsilon == 1e-8
+
+
+def test_means_are_over_steps_and_start_anew():
+    method = make(
+        optimizers.build("sgd", 0.1, "constant", 10, 0), weight_decay=0.0, weight_decay_kind="l2"
+    )
+    losses = [float(method.train_step(BATCH)["loss"]) for _ in range(2)]
+    result = method.means.result()
+    # `train_step` returns the mean so far, so the second value is the mean of both.
+    assert result["loss"] == pytest.approx(losses[1], rel=1e-6)
+    assert result["loss_labeled"] == pytest.approx(losses[1], rel=1e-6)
+    entry = method.end_epoch(2)
+    assert entry["train"]["loss"] == pytest.approx(losses[1], rel=1e-6)
+    assert method.means.result() == {}

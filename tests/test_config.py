@@ -1,0 +1,121 @@
+"""Precedence, refusals and help of the command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from drw_tf import config, flag_table, protocols, recipes
+
+
+def resolve(*arguments):
+    return config.resolve(config.parse(["train", *arguments]))
+
+
+def test_typed_beats_data_set_beats_protocol():
+    assert resolve().learning_rate == 0.03  # modern
+    assert resolve().steps == 3000  # digits, though modern says 250,000
+    assert resolve("--steps=500").steps == 500
+
+
+def test_another_protocol_keeps_what_belongs_to_the_data():
+    got = resolve("--dataset=cifar10", "--protocol=modern")
+    assert got.optimizer == "sgd"
+    assert got.labeled_max == 1500
+    assert got.model == "wide_resnet_28_2"
+
+
+def test_imagenet_learning_rate_follows_the_batch():
+    got = resolve("--protocol=imagenet", "--batch_size=128")
+    assert got.learning_rate == pytest.approx(0.05)
+
+
+def test_flags_of_other_methods_are_not_in_the_record():
+    assert resolve("--method=supervised").beta is None
+
+
+def test_later_flags_win_over_a_flagfile(tmp_path):
+    path = tmp_path / "some.flags"
+    path.write_text("# a comment\n--steps=500\n--beta=0.9\n")
+    assert resolve(f"--flagfile={path}", "--steps=1000").steps == 1000
+    assert resolve(f"--flagfile={path}").beta == "0.9"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--beta=1.0", "--beta must be a number in [0, 1), auto, auto_mean or literal, got 1.0."),
+        ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
+        ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
+        ("--steps=0", "--steps must be a number in [1, infinity), got 0."),
+        ("--steps=ten", "--steps=ten"),
+        ("--steps=1001", "--steps must be a multiple of --steps_per_epoch=50, got 1001."),
+        ("--method=drx", "--method must be one of"),
+        ("--dataset=mnist1", "--dataset must be one of"),
+        ("--forward=both", "--forward must be one of joint, separate, got both."),
+        ("--treshold=0.9", "Did you mean: threshold"),
+        ("stray", "every argument must be a flag"),
+        ("--flagfile=/nowhere/at.all", "/nowhere/at.all"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(argument, message):
+    with pytest.raises(config.ConfigError) as caught:
+        resolve(argument)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flag_that_the_method_does_not_read_is_refused():
+    with pytest.raises(config.ConfigError, match=r"--beta is not read by --method=fixmatch"):
+        resolve("--method=fixmatch", "--beta=0.9")
+
+
+def test_differences_name_only_flags_that_change_the_result():
+    old, new = resolve(), resolve("--seed=1", "--workdir=elsewhere", "--keep_checkpoints=9")
+    assert config.differences(old, new) == ["--seed: was 0, now 1"]
+
+
+def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
+    for table in (protocols.PROTOCOLS, protocols.DATASETS):
+        for values in table.values():
+            for name, value in values.items():
+                assert value is None or flag_table.BY_NAME[name].check(value), name
+
+
+def test_every_recipe_resolves_on_every_data_set_and_protocol():
+    for dataset in protocols.DATASETS:
+        for protocol in protocols.PROTOCOLS:
+            for method, recipe in recipes.RECIPES.items():
+                got = resolve(
+                    f"--dataset={dataset}", f"--method={method}", f"--protocol={protocol}"
+                )
+                for name in recipe.flags:
+                    assert got[name] is not None, (dataset, method, name)
+
+
+def test_every_declared_flag_exists():
+    assert recipes.method_flags() <= set(flag_table.BY_NAME)
+
+
+def test_refusal_is_one_line_code_2_and_comes_before_tensorflow():
+    code = (
+        "import sys\n"
+        "from drw_tf import train\n"
+        "try:\n    train.main(['train', '--beta=2'])\n"
+        "finally:\n    assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("train: --beta must be")
+
+
+def test_help_names_every_flag_and_method(capsys):
+    with pytest.raises(SystemExit):
+        config.from_argv(["train", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"--{flag.name}:" in text for flag in flag_table.FLAGS)
+    with pytest.raises(SystemExit):
+        config.from_argv(["train", "--helpmethods"])
+    text = capsys.readouterr().out
+    assert all(f"{name}: " in text for name in recipes.RECIPES)

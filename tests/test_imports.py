@@ -1,0 +1,132 @@
+"""Who imports whom, read from the source alone: nothing is imported here."""
+
+import ast
+import pathlib
+import re
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Lowest first. Parts of one row do not know each other; what has no row is an entry point.
+LAYERS = (
+    {"ops"},
+    {"augment"},
+    {"data", "models"},
+    {"rebalance"},
+    {"methods"},
+    {"recipes"},
+    {"training", "report"},
+    {"config", "flag_table", "protocols"},
+)
+CONFIG = LAYERS[-1]
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sorted((ROOT / "drw_tf").rglob("*.py"))}
+SCRIPTS = sorted(path for folder in ("tests", "scripts") for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """Full names of all that a file imports: modules and, of `from`, what is taken out."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{a.name}" for a in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (a.value for a in node.args if isinstance(a, ast.Constant))
+
+
+def imported_modules(path):
+    """The modules of drw_tf that a file imports."""
+    for name in imports(path):
+        for candidate in (name, name.rpartition(".")[0]):
+            if candidate in MODULES and candidate != "drw_tf":
+                yield candidate
+                break
+
+
+def part(module):
+    return module.split(".")[1] if "." in module else "drw_tf"
+
+
+def may_import(importer, imported):
+    lower = RANK.get(imported, len(LAYERS)) < RANK.get(importer, len(LAYERS))
+    same = importer == imported or {importer, imported} <= CONFIG
+    return lower or same or not {importer, imported} & set(RANK)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_its_own_layer_and_lower_ones_only(module):
+    wrong = [m for m in imported_modules(MODULES[module]) if not may_import(part(module), part(m))]
+    assert not wrong, f"{module} must not import {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("data", "ops", True),
+        ("ops", "augment", False),
+        ("models", "data", False),
+        ("training", "report", False),
+        ("report", "training", False),
+        ("config", "protocols", True),
+        ("report", "config", False),
+        ("train", "session", True),
+        ("training", "session", False),
+    ],
+)
+def test_the_order_of_the_layers_is_the_documented_one(importer, imported, allowed):
+    assert may_import(importer, imported) is allowed
+
+
+def test_imports_are_absolute():
+    relative = [m for m, path in MODULES.items() if any(n[0] == "." for n in imports(path))]
+    assert relative == []
+
+
+def test_keras_is_only_ever_that_of_tensorflow():
+    bare = [
+        p for p in (*MODULES.values(), *SCRIPTS) if "keras" in {n.split(".")[0] for n in imports(p)}
+    ]
+    assert bare == []
+
+
+def test_addons_are_imported_in_one_module_only():
+    users = {
+        m for m, p in MODULES.items() if any(n.startswith("tensorflow_addons") for n in imports(p))
+    }
+    assert users <= {"drw_tf.augment.addons"}
+
+
+@pytest.mark.parametrize("start", ["drw_tf.recipes", "drw_tf.config"])
+def test_recipes_and_config_do_not_need_tensorflow(start):
+    reached, todo = set(), [start]
+    while todo:
+        module = todo.pop()
+        if module not in reached:
+            reached.add(module)
+            todo += imported_modules(MODULES[module])
+    outside = {name.split(".")[0] for module in reached for name in imports(MODULES[module])}
+    assert outside <= set(sys.stdlib_module_names) | {"absl", "drw_tf"}, sorted(reached)
+
+
+@pytest.mark.parametrize("module", [m for m, path in MODULES.items() if path.stem == "__init__"])
+def test_a_package_init_holds_a_docstring_and_nothing_else(module):
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1
+
+
+def test_what_is_imported_is_pinned_by_name():
+    direct = (ROOT / "requirements.txt").read_text().partition("# Pulled in by")[0]
+    pinned = set(re.findall(r"^([\w-]+)==", direct, re.MULTILINE))
+    known = {*sys.stdlib_module_names, "drw_tf"}
+    used = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - known
+    assert {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in used} <= pinned

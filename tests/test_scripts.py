@@ -1,0 +1,177 @@
+"""The shell scripts, as far as that is cheap: nothing is installed or trained here."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
+# What environment.sh calls besides Python.
+TOOLS = ("bash", "cat", "cksum", "dirname", "mkdir", "rm", "touch")
+
+
+def run(*command, **kwargs):
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, **kwargs
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What environment.sh needs of a checkout, in a folder with a space in its name."""
+    root = tmp_path / "a checkout"
+    (root / "tests").mkdir(parents=True)
+    shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("*.py"))
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """machine(python3): variables of a machine whose only Python is that shell script."""
+
+    def make(python3):
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for tool in TOOLS:
+            (programs / tool).symlink_to(shutil.which(tool))
+        (programs / "python3").write_text(f"#!{shutil.which('bash')}\n{python3}\n")
+        (programs / "python3").chmod(0o755)
+        return {"PATH": str(programs), "HOME": str(tmp_path / "home")}
+
+    return make
+
+
+def prepare(checkout, *arguments, **kwargs):
+    return run("bash", str(checkout / "scripts" / "environment.sh"), *arguments, **kwargs)
+
+
+def make_ready(checkout):
+    """An environment that looks complete: this Python, and the stamps of what is installed."""
+    venv = checkout / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    python = f'#!{shutil.which("bash")}\necho "$@" >>"{checkout}/calls"\n'
+    python += f'[[ "$2" != pip ]] || exit 0\nexec {shlex.quote(sys.executable)} "$@"\n'
+    (venv / "bin" / "python").write_text(python)
+    (venv / "bin" / "python").chmod(0o755)
+    (venv / "drw_tf").write_text(f"{checkout}\n")
+    return venv
+
+
+def pip_calls(checkout):
+    """What pip was asked for since the last look."""
+    calls = checkout / "calls"
+    found = re.findall(r"-m pip (.*)", calls.read_text()) if calls.exists() else []
+    calls.unlink(missing_ok=True)
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_script_parses_stops_at_errors_and_may_be_executed(script):
+    assert run("bash", "-n", str(script)).stderr == ""
+    assert "\nset -euo pipefail\n" in script.read_text()
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["environment.sh", "quickstart.sh"])
+@pytest.mark.parametrize("argument", ["--nonsense", "stray", "--python", "--python="])
+def test_unknown_option_is_refused_with_code_2(name, argument):
+    got = run("bash", str(ROOT / "scripts" / name), argument)
+    assert got.returncode == 2
+    assert got.stdout == ""
+    assert got.stderr.startswith(f"{name}: unknown option {argument}\nusage: scripts/{name} ")
+
+
+@pytest.mark.parametrize("name", ["environment.sh", "quickstart.sh", "test.sh"])
+def test_help_names_every_option_that_is_read(name):
+    script = ROOT / "scripts" / name
+    got = run("bash", str(script), "--help")
+    assert got.returncode == 0
+    for option in re.findall(r"^    (--\w+)", script.read_text(), re.MULTILINE):
+        assert option in got.stdout
+
+
+@pytest.mark.parametrize("name", ["environment.sh", "quickstart.sh", "test.sh"])
+def test_python_that_does_not_run_is_refused_by_name(name, checkout):
+    script = checkout / "scripts" / name
+    got = run("bash", str(script), "--python=./no python", cwd=checkout.parent)
+    assert got.returncode == 1
+    assert "--python must be a 64-bit Python 3.10 or 3.11" in got.stderr
+    assert got.stderr.endswith(f"got {checkout.parent}/./no python.\n")
+    assert not (checkout / ".venv").exists()
+
+
+def test_machine_without_a_fitting_python_is_told_what_to_install(checkout, machine):
+    # The shim of a version that is not installed exists, and fails.
+    got = prepare(checkout, env=machine("echo 'version not installed' >&2\nexit 127"))
+    assert got.returncode == 1
+    assert got.stderr.splitlines()[-1].startswith(
+        "environment: install Python 3.11 with its venv module"
+    )
+    assert not (checkout / ".venv").exists()
+
+
+def test_environment_of_somebody_else_is_left_alone(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").touch()
+    got = prepare(checkout)
+    assert got.returncode == 1
+    assert f"{checkout}/.venv was not made by this script" in got.stderr
+    assert (checkout / ".venv" / "mine").exists()
+
+
+def test_packages_are_installed_once_and_again_when_the_list_changes(checkout):
+    make_ready(checkout)
+    once = ["install --quiet --requirement requirements.txt", "check"]
+    dev = ["install --quiet --requirement tests/requirements.txt", "check"]
+    for arguments, expected in (((), once), ((), []), (("--dev",), dev), (("--dev",), [])):
+        assert prepare(checkout, *arguments).returncode == 0
+        assert pip_calls(checkout) == expected
+    with (checkout / "requirements.txt").open("a") as file:
+        file.write("more==1.0\n")
+    assert prepare(checkout, "--dev").returncode == 0
+    assert pip_calls(checkout) == once + dev
+
+
+@pytest.mark.parametrize("damage", ["interrupted", "copied from elsewhere", "Python is gone"])
+def test_environment_that_cannot_be_trusted_is_made_anew(damage, checkout, machine):
+    venv = make_ready(checkout)
+    assert prepare(checkout).returncode == 0
+    if damage == "interrupted":
+        (venv / "unfinished").touch()
+    elif damage == "copied from elsewhere":
+        (venv / "drw_tf").write_text(f"{checkout}2\n")
+    else:
+        (venv / "bin" / "python").unlink()
+    # This machine's python3 fits but makes no environment: what counts is that it is asked.
+    python3 = f'[[ "$*" != "-m venv .venv" ]] || exit 9\nexec {shlex.quote(sys.executable)} "$@"'
+    got = prepare(checkout, env=machine(python3))
+    assert got.returncode == 9
+    assert "environment: making .venv with Python 3.1" in got.stdout
+    assert (venv / "unfinished").exists()
+
+
+def test_ci_runs_the_script_that_developers_run():
+    assert "scripts/test.sh" in (ROOT / ".ci" / "run").read_text()
+    assert "scripts/test.sh" in (ROOT / ".github" / "workflows" / "test.yml").read_text()
+
+
+def test_both_lists_of_direct_requirements_agree():
+    declared = (ROOT / "pyproject.toml").read_text().partition("dependencies = [")[2]
+    declared = re.findall(r'"([^"]+)"', declared.partition("]")[0])
+    direct = (ROOT / "requirements.txt").read_text().partition("# Pulled in by")[0]
+    assert sorted(declared) == sorted(re.findall(r"^[^#\s]+", direct, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+def test_every_requirement_is_pinned(name):
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line[:1] not in ("", "#")]
+    pin = re.compile(r'[\w-]+==[\w.]+(; python_version [<>]=? "3\.11")?|-r \.\./requirements\.txt')
+    assert [line for line in lines if not pin.fullmatch(line)] == []

@@ -1,0 +1,55 @@
+"""A data set small enough that whole runs take a second."""
+
+import numpy as np
+import pytest
+
+from drw_tf import config as configuration
+from drw_tf.data import dataset as records
+
+
+def _pictures(generator, labels):
+    """8 x 8 pictures, each class a bright quarter of its own, with noise."""
+    pixels = generator.integers(0, 60, [len(labels), 8, 8, 1])
+    for row, label in enumerate(labels):
+        top, left = 4 * (label // 2), 4 * (label % 2)
+        pixels[row, top : top + 4, left : left + 4] += 120
+    return records.ArrayImages(pixels.astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def quarters():
+    """(Dataset, Split): four classes, 20 labeled and 60 unlabeled pictures, 24 to test."""
+    generator = np.random.default_rng(0)
+    train = _pictures(generator, np.repeat([0, 1, 2, 3], [40, 20, 12, 8]))
+    order = np.concatenate([np.arange(0, 80, 4), np.setdiff1d(np.arange(80), np.arange(0, 80, 4))])
+    dataset = records.Dataset(
+        "digits",
+        ("a", "b", "c", "d"),
+        (8, 8, 1),
+        train,
+        _pictures(generator, np.repeat([0, 1, 2, 3], 6)),
+        flip=False,
+        mean=(0.25,),
+        std=(0.25,),
+    )
+    return dataset, records.Split(order[:20], order[20:], np.arange(0))
+
+
+@pytest.fixture
+def resolve(tmp_path):
+    """resolve("--steps=20", ...): a configuration for the small data set."""
+
+    def make(*arguments):
+        defaults = (
+            f"--workdir={tmp_path / 'run'}",
+            "--batch_size=8",
+            "--steps=20",
+            "--steps_per_epoch=10",
+            "--checkpoint_steps=5",
+            "--steps_per_execution=1",
+            "--tensorboard=false",
+            "--export=false",
+        )
+        return configuration.resolve(configuration.parse(["train", *defaults, *arguments]))
+
+    return make

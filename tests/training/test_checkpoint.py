@@ -1,0 +1,95 @@
+"""Checkpoints survive damage, full folders and old age."""
+
+import os
+
+import pytest
+import tensorflow as tf
+
+from drw_tf.training import checkpoint
+
+
+class Counter(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = tf.Variable(0.0)
+
+
+@pytest.fixture
+def made(tmp_path):
+    module = Counter()
+    return module, checkpoint.Checkpoints(tmp_path / "checkpoints", module, keep=2)
+
+
+def save(made, step, **kwargs):
+    module, checkpoints = made
+    module.value.assign(float(step))
+    checkpoints.save(step, {"step": step}, **kwargs)
+
+
+def test_restores_the_newest(made):
+    save(made, 10)
+    save(made, 20)
+    made[0].value.assign(-1.0)
+    assert made[1].restore() == {"step": 20}
+    assert made[0].value.numpy() == 20.0
+
+
+def test_nothing_there_is_none(made):
+    assert made[1].restore() is None
+
+
+def test_keeps_the_newest_and_the_best(made):
+    for step in range(10, 60, 10):
+        save(made, step, best_step=20)
+    assert made[1].steps() == [20, 40, 50]
+
+
+@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "state.json"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_damaged_one_is_named_and_the_one_before_is_used(made, caplog, name, harm):
+    save(made, 10)
+    save(made, 20)
+    path = made[1].folder / "step_000000020" / name
+    content = bytearray(path.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif harm == "truncate":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    assert made[1].restore() == {"step": 10}
+    assert made[0].value.numpy() == 10.0
+    assert "step_000000020 is damaged" in caplog.text
+    assert name in caplog.text
+
+
+def test_all_damaged_is_an_error_that_says_what_to_do(made):
+    save(made, 10)
+    (made[1].folder / "step_000000010" / "checksums.json").write_text("{")
+    with pytest.raises(checkpoint.CheckpointError, match="--fresh starts over"):
+        made[1].restore()
+
+
+def test_half_written_one_does_not_count(made):
+    save(made, 10)
+    half = made[1].folder / ".writing"
+    half.mkdir()
+    (half / "variables.index").write_bytes(b"half")
+    assert made[1].steps() == [10]
+    save(made, 20)
+    assert made[1].steps() == [10, 20]
+
+
+def test_failed_write_is_one_line_and_leaves_the_last_good_one(made, monkeypatch):
+    save(made, 10)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(checkpoint.CheckpointError, match="No space left on device") as caught:
+        save(made, 20)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert made[1].restore() == {"step": 10}

@@ -1,0 +1,103 @@
+"""A run that was stopped and resumed equals one that was not."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf import session
+from drw_tf.data import registry
+from drw_tf.report import record
+from drw_tf.training import loop
+
+
+@pytest.fixture(autouse=True)
+def _small_data(monkeypatch, quarters):
+    monkeypatch.setattr(registry, "load", lambda config: quarters)
+
+
+def variables_of(workdir):
+    folder = sorted((workdir / "checkpoints").glob("step_*"))[-1]
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    return {
+        name: reader.get_tensor(name)
+        for name in shapes
+        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
+    }
+
+
+def without_clock(history):
+    drop = ("seconds", "images_per_second")
+    return [{key: value for key, value in entry.items() if key not in drop} for entry in history]
+
+
+def train(config):
+    return session.train(config, ["test"])
+
+
+def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
+    result = train(resolve("--method=drw"))
+    assert record.read_record(tmp_path / "run" / "record.json") == result
+    assert [entry["step"] for entry in result["history"]] == [10, 20]
+    assert result["history"][0]["unlabeled_weights"] == [1, 1, 1, 1]
+    assert len(result["history"][-1]["pseudo_numbers"]) == 4
+    assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
+
+
+@pytest.mark.parametrize("stop_at", [3, 10, 14])
+def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, stop_at):
+    arguments = ("--method=drw", "--reweight_start=0.5", "--deterministic")
+    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
+    config = resolve(*arguments, f"--workdir={tmp_path / 'cut'}")
+    original = loop._Runner.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        if int(self.method.optimizer.iterations) == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
+        with pytest.raises(loop.Stopped, match="SIGTERM"):
+            train(config)
+    assert not (tmp_path / "cut" / "record.json").exists()
+    resumed = train(config)
+    assert without_clock(resumed["history"]) == without_clock(whole["history"])
+    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
+    assert expected.keys() == got.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+def test_other_flags_on_resume_are_refused_with_the_difference(resolve):
+    train(resolve("--method=drw"))
+    with pytest.raises(ValueError, match=r"--seed: was 0, now 1"):
+        train(resolve("--method=drw", "--seed=1"))
+
+
+def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
+    train(resolve("--method=drw"))
+    result = train(resolve("--method=drw", "--seed=1", "--fresh"))
+    assert result["configuration"]["seed"] == 1
+    (aside,) = (tmp_path / "run").glob("before_*")
+    assert record.read_record(aside / "record.json")["configuration"]["seed"] == 0
+
+
+def test_second_process_is_refused_with_the_first_ones_pid(resolve, tmp_path):
+    held = session.workdir.Workdir(tmp_path / "run")
+    with pytest.raises(session.workdir.WorkdirError, match=f"in use by process {os.getpid()}"):
+        train(resolve("--method=drw"))
+    held.release()
+
+
+def test_steps_per_execution_changes_nothing(resolve, tmp_path):
+    one = train(resolve("--method=drw", f"--workdir={tmp_path / 'one'}"))
+    five = train(
+        resolve("--method=drw", f"--workdir={tmp_path / 'five'}", "--steps_per_execution=5")
+    )
+    for first, second in zip(one["history"], five["history"], strict=True):
+        assert first["train"]["loss"] == pytest.approx(second["train"]["loss"], rel=1e-4)
+        np.testing.assert_allclose(first["pseudo_numbers"], second["pseudo_numbers"])

@@ -1,0 +1,76 @@
+"""Two replicas do what one does: weights, averages, histogram and class weights."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf.data import pipeline
+from drw_tf.training import assembly
+
+
+def run_steps(strategy, replicas, config, quarters, steps):
+    """The method after some steps, each a call of the compiled step on the strategy."""
+    dataset, split = quarters
+    with strategy.scope():
+        method = assembly.build_method(config, dataset, split)
+    batches = iter(
+        pipeline.training_batches(
+            dataset.train,
+            assembly.streams(config, method, split),
+            assembly.views(config, dataset),
+            config.seed,
+            shard=pipeline.Shard(replicas=replicas),
+        )
+    )
+
+    @tf.function
+    def step(parts):
+        strategy.run(method.train_step, args=(parts,))
+
+    for _ in range(steps):
+        parts = [next(batches) for _ in range(replicas)]
+
+        def part_of(context, parts=parts):
+            return parts[context.replica_id_in_sync_group]
+
+        step(strategy.experimental_distribute_values_from_function(part_of))
+    return method
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--method=drw", "--reweight_start=0"],
+        ["--method=drw", "--protocol=darp", "--pseudo_memory=bank", "--reweight_start=0"],
+        ["--method=supervised"],
+    ],
+    ids=["modern", "darp_bank", "supervised"],
+)
+def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
+    config = resolve("--sync_batch_norm", "--learning_rate=0.002", *arguments)
+    one = run_steps(tf.distribute.get_strategy(), 1, config, quarters, 3)
+    two = run_steps(two_replicas, 2, config, quarters, 3)
+    for network in ("network", "ema_network"):
+        pairs = zip(getattr(one, network).variables, getattr(two, network).variables, strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(
+                np.asarray(theirs.read_value()),
+                ours.numpy(),
+                rtol=1e-5,
+                atol=1e-5,
+                err_msg=ours.name,
+            )
+    if one.histogram is not None:
+        for count in ("all", "confident"):
+            expected, rows = one.histogram.numbers(count)
+            got, got_rows = two.histogram.numbers(count)
+            np.testing.assert_array_equal(got, expected)
+            assert got_rows == rows
+        assert expected.sum() <= rows
+        assert one.histogram.numbers("all")[0].sum() == rows > 0
+    ours, theirs = one.end_epoch(3), two.end_epoch(3)
+    for name, value in ours["train"].items():
+        np.testing.assert_allclose(theirs["train"][name], value, rtol=1e-4, err_msg=name)
+    for first, second in zip(one.rebalancers, two.rebalancers, strict=True):
+        for name, value in first.describe().items():
+            np.testing.assert_allclose(second.describe()[name], value, rtol=1e-6)
