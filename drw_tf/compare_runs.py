@@ -1,11 +1,10 @@
 """`python -m drw_tf.compare_runs RUN RUN ... --out=DIR`: finished runs side by side."""
 
-import os
 import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import flag_table
+from drw_tf import flag_table, quiet
 
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the two pictures", "output", default="comparison"),
@@ -24,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
             raise configuration.ConfigError("give at least one folder of a finished run.")
     except configuration.ConfigError as error:
         configuration.refuse("compare_runs", error)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from drw_tf.report import figures, record
+    with quiet.startup():
+        from drw_tf.report import figures, record
 
     try:
         found = [record.read_record(run / "record.json") for run in runs]

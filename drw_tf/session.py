@@ -58,13 +58,13 @@ class Run:
 
     def evaluate(self, judge: evaluation.Evaluator) -> dict:
         """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
-        method = self.method
+        method, head = self.method, self.method.evaluated_head
         found = {
-            "ema": judge.metrics(method.ema_network, method.adjust),
-            "raw": judge.metrics(method.network, method.adjust),
+            "ema": judge.metrics(method.ema_network, head, method.adjust),
+            "raw": judge.metrics(method.network, head, method.adjust),
         }
         if method.adjusts:
-            found["ema_unadjusted"] = judge.metrics(method.ema_network)
+            found["ema_unadjusted"] = judge.metrics(method.ema_network, head)
         return found
 
 
@@ -159,7 +159,7 @@ class _TensorBoard:
         event_files.truncate(self.logdir, step)
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:
-            self.log.log_text("configuration", self.run.config.to_json())
+            self.log.log_text(self.run.config)
             self._first_batch()
 
     def _first_batch(self) -> None:
@@ -172,8 +172,13 @@ class _TensorBoard:
 
     def write(self, entry: dict) -> None:
         self.log.log_evaluation(entry)
-        self.log.flush()
+        config = self.run.config
+        evaluations = config.steps // config.steps_per_epoch
+        # Drawing takes longer than a small epoch does: ten pictures a run.
+        if "test" in entry and entry["epoch"] % max(1, evaluations // 10) == 0:
+            self.log.log_confusion(entry["test"]["ema"]["confusion"], entry["step"])
 
     def finish(self, result: dict) -> None:
-        self.log.log_hparams(dict(self.run.config), result["final"])
+        metrics = {name: one["last"] for name, one in result["final"].get("ema", {}).items()}
+        self.log.log_hparams(self.run.config, metrics, result["steps"])
         self.log.close()

@@ -2,18 +2,18 @@
 
 import contextlib
 import logging
-import os
 import sys
 
 from drw_tf import config as configuration
+from drw_tf import quiet
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the trainer; exits with 2 after bad input, 75 after it was asked to stop."""
     config = configuration.from_argv(sys.argv if argv is None else argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(message)s")
-    from drw_tf import session  # TensorFlow takes seconds; a wrong flag is refused before it
+    with quiet.startup():  # takes seconds; a wrong flag was refused before
+        from drw_tf import session
 
     try:
         session.train(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])

@@ -46,28 +46,28 @@ find_python() {
       fi
     done < <(
       type -aP "python$version" || true
-      printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python
+      printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python \
+        "$PWD"/.uv/python/*/bin/"python$version"
       type -aP python3 python || true
     )
   done
   return 1
 }
 
-# Prints a Python 3.11 that uv downloads into .uv, a folder of this repository.
+# Has uv download Python 3.11 into .uv/python, where find_python looks.
 fetch_python() {
   local uv
   uv="$(type -P uv || true)"
   if [[ -z "$uv" ]]; then
-    say "getting uv from PyPI into .uv" >&2
-    python3 -m pip install --quiet --target .uv/package uv >&2 ||
-      { python3 -m venv .uv/venv >&2 && .uv/venv/bin/python -m pip install --quiet uv >&2; } ||
+    say "getting uv from PyPI into .uv"
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target .uv/package uv ||
+      { python3 -m venv .uv/venv && .uv/venv/bin/python -m pip install --quiet uv; } ||
       return 1
     uv="$(type -P .uv/package/bin/uv || type -P .uv/venv/bin/uv)" || return 1
   fi
-  export UV_PYTHON_INSTALL_DIR="$PWD/.uv/python"
-  say "getting Python 3.11 with uv into .uv" >&2
-  "$uv" python install --quiet 3.11 >&2 || return 1
-  "$uv" python find --managed-python 3.11
+  say "getting Python 3.11 with uv into .uv"
+  UV_PYTHON_INSTALL_DIR="$PWD/.uv/python" UV_PYTHON_INSTALL_BIN=0 \
+    "$uv" python install --no-progress 3.11
 }
 
 choose_python() {
@@ -77,9 +77,9 @@ choose_python() {
   fi
   find_python && return
   say "no Python 3.11 or 3.10 with venv found" >&2
-  fetch_python ||
-    fail "install Python 3.11 with its venv module (Debian: apt-get install python3.11-venv) and" \
-      "run this again: none was found, and none could be downloaded."
+  fetch_python >&2 && find_python && return
+  fail "install Python 3.11 with its venv module (Debian: apt-get install python3.11-venv) and" \
+    "run this again: none was found, and none could be downloaded."
 }
 
 # .venv/drw_tf says for which folder the environment was made. It is written first, so that
@@ -120,7 +120,7 @@ install() {
   if [[ "$(cat "$stamp" 2>/dev/null)" == "$checksum" ]]; then
     return
   fi
-  say "installing $file into .venv (about 2 GB in all; the first time takes minutes)"
+  say "installing $file into .venv (2 GB in all: takes minutes)"
   touch .venv/unfinished
   .venv/bin/python -m pip install --quiet --requirement "$file"
   .venv/bin/python -m pip check

@@ -118,10 +118,12 @@ def test_recipes_and_config_do_not_need_tensorflow(start):
 
 
 @pytest.mark.parametrize("module", [m for m, path in MODULES.items() if path.stem == "__init__"])
-def test_a_package_init_holds_a_docstring_and_nothing_else(module):
+def test_a_package_init_holds_a_docstring_and_the_root_its_version(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
-    assert len(tree.body) == 1
+    rest = [ast.unparse(node) for node in tree.body[1:]]
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert rest in ([], [f"__version__ = {version[1]!r}"] if module == "drw_tf" else [])
 
 
 def test_what_is_imported_is_pinned_by_name():

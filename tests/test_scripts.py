@@ -118,6 +118,27 @@ def test_machine_without_a_fitting_python_is_told_what_to_install(checkout, mach
     assert not (checkout / ".venv").exists()
 
 
+def test_python_that_uv_brings_is_used_where_there_is_none(checkout, machine):
+    variables = machine("exit 127")
+    bash = shutil.which("bash")
+    # Stands for the downloaded Python: fits, and stops with 9 when it is to make .venv.
+    python = f'#!{bash}\\n[[ "$1" != -m ]] || exit 9\\necho Python 3.11.0\\n'
+    uv = f"""#!{bash}
+[[ "$*" == "python install --no-progress 3.11" ]] || exit 8
+mkdir -p "$UV_PYTHON_INSTALL_DIR/cpython-3.11.0/bin"
+printf '{python}' >"$UV_PYTHON_INSTALL_DIR/cpython-3.11.0/bin/python3.11"
+chmod +x "$UV_PYTHON_INSTALL_DIR/cpython-3.11.0/bin/python3.11"
+"""
+    programs = pathlib.Path(variables["PATH"])
+    (programs / "uv").write_text(uv)
+    (programs / "uv").chmod(0o755)
+    (programs / "chmod").symlink_to(shutil.which("chmod"))
+    got = prepare(checkout, env=variables)
+    assert got.returncode == 9, got.stderr
+    assert f"{checkout}/.uv/python/cpython-3.11.0/bin/python3.11" in got.stdout
+    assert not (pathlib.Path(variables["HOME"])).exists()
+
+
 def test_environment_of_somebody_else_is_left_alone(checkout):
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / "mine").touch()

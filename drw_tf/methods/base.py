@@ -12,10 +12,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import ema, tally
+from drw_tf.models import heads as model_heads
 from drw_tf.ops import losses, reweighting
 from drw_tf.rebalance import base as rebalance
 
 Batch = dict[str, dict[str, tf.Tensor]]
+Heads = dict[str, Callable[[], keras.layers.Layer]]
+NetworkBuilder = Callable[[Heads], keras.Model]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Method(keras.Model):
 
     def __init__(
         self,
-        build_network: Callable[[], keras.Model],
+        build_network: NetworkBuilder,
         hyper: rebalance.Hyperparameters,
         facts: rebalance.Facts,
         rebalancers: list[rebalance.Rebalancer],
@@ -58,8 +61,8 @@ class Method(keras.Model):
         """Builds both networks; call inside the strategy's scope.
 
         Args:
-            build_network: makes a network, float32 [B, H, W, Ch] in [0, 1] to a dict with
-                "logits" float32 [B, C] and "features" [B, F].
+            build_network: makes a network with these heads, float32 [B, H, W, Ch] in [0, 1]
+                to a dict with "features" [B, F] and each head's output, float32 [B, n].
             hyper: the method's own flags.
             facts: counts and lengths.
             rebalancers: in the order in which they are applied.
@@ -69,21 +72,30 @@ class Method(keras.Model):
         self.hyper = hyper
         self.facts = facts
         self.training_rules = training
-        self.network = build_network()
-        self.ema_network = build_network()
-        self.ema_network.trainable = False
         self.rebalancers = rebalancers
         for one in rebalancers:
-            if hasattr(one, "attach"):
-                one.attach(rebalancers)
+            one.attach(rebalancers)
+        self.evaluated_head = "logits"
+        heads = self.heads()
+        for one in rebalancers:
+            heads |= one.heads()
+            self.evaluated_head = one.evaluated_head or self.evaluated_head
+        self.network = build_network(heads)
+        self.ema_network = build_network(heads)
+        self.ema_network.trainable = False
         self.average = ema.ExponentialMovingAverage(
             self.network, self.ema_network, training.ema_decay, training.ema_warmup
         )
         self.average.start()
-        self.means = tally.Means(("loss", *self.terms, *self.scalars))
+        extra = [term for one in rebalancers for term in one.terms]
+        self.means = tally.Means(("loss", *self.terms, *extra, *self.scalars))
         self.histogram = None
 
     # ---- what a method is
+
+    def heads(self) -> Heads:
+        """The heads that the method itself needs."""
+        return {"logits": lambda: model_heads.dense_head(self.facts.num_classes)}
 
     def prepare(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Targets that need no gradient; runs before the tape, keeps no activations."""
@@ -96,12 +108,19 @@ class Method(keras.Model):
     # ---- seams, composed over the rebalancers
 
     def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Scalar, weighted cross-entropy over the labeled batch (Eq. 9, first term)."""
+        """Scalar, weighted loss over the labeled batch (Eq. 9, first term)."""
+        each = self._first(one.supervised_loss(logits, labels) for one in self.rebalancers)
+        if each is None:
+            each = losses.cross_entropy(logits, labels)
         weights = self._product(one.labeled_weights(labels) for one in self.rebalancers)
-        each = losses.cross_entropy(logits, labels)
         if weights is None:
             return tf.reduce_mean(each)
         return reweighting.weighted_labeled_loss(each, weights)
+
+    def unlabeled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """float32 [U], unweighted loss of each unlabeled picture."""
+        each = self._first(one.unsupervised_loss(logits, targets) for one in self.rebalancers)
+        return losses.cross_entropy(logits, targets) if each is None else each
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
         """float32 [U], product of what the rebalancers say, or ones."""
@@ -110,22 +129,37 @@ class Method(keras.Model):
             return tf.ones(tf.shape(pseudo_label), tf.float32)
         return weights
 
-    def refine(self, probabilities: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    def refine(self, probabilities: tf.Tensor, weak: rebalance.Weak) -> tf.Tensor:
         """float32 [U, C], after every rebalancer in turn."""
         for one in self.rebalancers:
-            probabilities = one.refine(probabilities, index)
+            probabilities = one.refine(probabilities, weak)
         return probabilities
 
-    def adjust(self, logits: np.ndarray) -> np.ndarray:
+    def extra_terms(self, outputs: rebalance.Outputs) -> dict[str, tf.Tensor]:
+        """Scalars that the rebalancers add to the loss."""
+        terms = {}
+        for one in self.rebalancers:
+            terms |= one.extra_terms(outputs)
+        return terms
+
+    def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
         """float64 [N, C], logits as they are judged at test time."""
         for one in self.rebalancers:
-            logits = one.adjust(logits)
+            logits = one.adjust(logits, network)
         return logits
 
     @property
     def adjusts(self) -> bool:
         """Whether test-time logits differ from the network's."""
         return any(rebalance.overridden(one, "adjust") for one in self.rebalancers)
+
+    @staticmethod
+    def _first(values) -> tf.Tensor | None:
+        """The one replacement that is offered; two would contradict each other."""
+        offered = [value for value in values if value is not None]
+        if len(offered) > 1:
+            raise ValueError("two rebalancers replace the same loss; a recipe may hold one.")
+        return offered[0] if offered else None
 
     @staticmethod
     def _product(factors) -> tf.Tensor | None:
@@ -141,7 +175,7 @@ class Method(keras.Model):
 
     def call(self, images, training=False):
         """Float32 [B, C], logits of the averaged network for float32 images in [0, 1]."""
-        return self.ema_network(images, training=False)["logits"]
+        return self.ema_network(images, training=False)[self.evaluated_head]
 
     def reset_metrics(self):
         """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""

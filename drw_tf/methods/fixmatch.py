@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from drw_tf.methods import base, tally
-from drw_tf.ops import losses, pseudo_labels, reweighting
+from drw_tf.ops import pseudo_labels, reweighting
+from drw_tf.rebalance import base as rebalance
 
 
 class FixMatch(base.Method):
@@ -35,38 +36,65 @@ class FixMatch(base.Method):
     def prepare(self, batch):
         if self.hyper.forward == "joint":
             return {}
-        logits = self.network(batch["unlabeled"]["weak"], training=True)["logits"]
-        return self.targets(logits, batch["unlabeled"]["index"])
+        outputs = self.network(batch["unlabeled"]["weak"], training=True)
+        return {"weak": outputs, **self.targets(outputs["logits"], batch["unlabeled"]["index"])}
 
     def targets(self, logits_weak: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Pseudo-label int32 [U], confidence and mask float32 [U], from weak logits [U, C]."""
-        probabilities = self.refine(tf.nn.softmax(tf.stop_gradient(logits_weak)), index)
+        """What the weak views teach.
+
+        Args:
+            logits_weak: float32 [U, C].
+            index: int64 [U], rows of the pool.
+
+        Returns:
+            "label" int32 [U], "confidence" and "mask" float32 [U], and "target", which is
+            the label unless a rebalancer asks for soft targets, float32 [U, C].
+        """
+        logits_weak = tf.stop_gradient(logits_weak)
+        step = self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
+        weak = rebalance.Weak(logits_weak, index, step, self.network)
+        probabilities = self.refine(tf.nn.softmax(logits_weak), weak)
         label, confidence, mask = pseudo_labels.hard_pseudo_labels(
             probabilities, self.hyper.threshold
         )
-        return {"label": label, "confidence": confidence, "mask": mask}
+        target = label
+        for one in self.rebalancers:
+            offered = one.pseudo_target(probabilities, mask, step)
+            if offered is not None:
+                target, mask = offered
+        return {"label": label, "confidence": confidence, "mask": mask, "target": target}
 
     def loss_terms(self, batch, prepared):
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        strong = [unlabeled[view] for view in self.unlabeled_views[1:]]
-        weak = [unlabeled["weak"]] if self.hyper.forward == "joint" else []
-        parts = [labeled["weak"], *weak, *strong]
-        logits = self.network(tf.concat(parts, axis=0), training=True)["logits"]
-        logits = tf.split(logits, [part.shape[0] for part in parts])
-        if self.hyper.forward == "joint":
-            prepared = self.targets(logits[1], unlabeled["index"])
+        joint = self.hyper.forward == "joint"
+        views = self.unlabeled_views if joint else self.unlabeled_views[1:]
+        parts = [labeled["weak"], *(unlabeled[view] for view in views)]
+        outputs = split_outputs(self.network(tf.concat(parts, axis=0), training=True), parts)
+        first, strong = outputs[0], outputs[-self.hyper.strong_views :]
+        if joint:
+            prepared = {"weak": outputs[1]} | self.targets(outputs[1]["logits"], unlabeled["index"])
         label, mask = prepared["label"], prepared["mask"]
         weights = self.unlabeled_weights(label)
-        entropies = [losses.cross_entropy(one, label) for one in logits[len(parts) - len(strong) :]]
-        each = tf.add_n(entropies) / len(strong)
+        each = tf.add_n(
+            [self.unlabeled_loss(view["logits"], prepared["target"]) for view in strong]
+        ) / len(strong)
         self.histogram.add(label, mask, weights * mask * each, unlabeled["index"])
         terms = {
-            "loss_labeled": self.labeled_loss(logits[0], labeled["label"]),
+            "loss_labeled": self.labeled_loss(first["logits"], labeled["label"]),
             "loss_unlabeled": self.hyper.lambda_u
             * reweighting.weighted_unlabeled_loss(each, weights, mask),
         }
+        step = self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
+        seen = rebalance.Outputs(labeled["label"], first, prepared["weak"], strong, step)
         scalars = {
             "mask_rate": tf.reduce_mean(mask),
             "confidence": tf.reduce_mean(prepared["confidence"]),
         }
-        return terms, scalars
+        return terms | self.extra_terms(seen), scalars
+
+
+def split_outputs(outputs: dict[str, tf.Tensor], parts: list[tf.Tensor]) -> list[dict]:
+    """The outputs of one joint forward pass, cut back into those of each part."""
+    sizes = [part.shape[0] for part in parts]
+    pieces = {name: tf.split(value, sizes) for name, value in outputs.items()}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(parts))]

@@ -1,8 +1,6 @@
 """The networks of `keras.applications` as backbones, their preprocessing inside the graph."""
 
 import inspect
-import math
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +49,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for name, member in members if inspect.isfunction(member)))
 
 
-def mode(application: str) -> str:
+def preprocessing_mode(application: str) -> str:
     """How the images of `application` are prepared: "caffe", "tf", "torch" or "included"."""
     module = getattr(keras.applications, application).__module__.rpartition(".")[2]
     for key, modules in _MODES.items():
@@ -65,7 +63,7 @@ def preprocess(images, mode: str):
 
     Args:
         images: Keras tensor, float32 [B, H, W, 1 or 3] in [0, 1]; grey is repeated.
-        mode: see `mode`.
+        mode: see `preprocessing_mode`.
 
     Returns:
         Keras tensor, float32 [B, H, W, 3].
@@ -78,18 +76,30 @@ def preprocess(images, mode: str):
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")(images)
 
 
-def _with_imagenet_weights(application: str, **arguments) -> keras.Model:
+def _construct(application: str, height: int, width: int, init_weights: str) -> keras.Model:
+    imagenet = init_weights == "imagenet"
     try:
-        return getattr(keras.applications, application)(weights="imagenet", **arguments)
-    except Exception as error:  # Keras raises nothing narrower when the download fails.
-        if "URL fetch failure" not in str(error):
-            raise
-        url = str(error).split(" on ", 1)[1].split(": ", 1)[0]
-        home = os.environ.get("KERAS_HOME", os.path.join("~", ".keras"))
-        raise ValueError(
-            f"init_weights=imagenet: the weights of {PREFIX}{application} could not be "
-            f"downloaded. Get {url} elsewhere and put it into {os.path.join(home, 'models')}."
-        ) from error
+        model = getattr(keras.applications, application)(
+            weights="imagenet" if imagenet else None,
+            include_top=False,
+            pooling="avg",
+            input_shape=(height, width, 3),
+        )
+    except Exception as error:  # Keras raises nothing narrower when a download fails.
+        if "URL fetch failure on " in str(error):
+            url = str(error).removeprefix("URL fetch failure on ").partition(": ")[0]
+            raise ValueError(
+                f"init_weights=imagenet: the weights of {PREFIX}{application} could not be "
+                f"downloaded. Get {url} and put it into ~/.keras/models ($KERAS_HOME/models)."
+            ) from error
+        if isinstance(error, ValueError):
+            raise ValueError(
+                f"{PREFIX}{application} cannot be built for images of {height}x{width}: {error}"
+            ) from error
+        raise
+    if not imagenet and init_weights != "none":
+        weights.load(model, init_weights)
+    return model
 
 
 def _needs_change(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> bool:
@@ -110,15 +120,13 @@ def _changed(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> keras.
     if _needs_change(layer, batch_norm):
         # An adapted normalisation would not follow its own variables into an averaged
         # copy of the network, and one of them is an integer.
-        std = [math.sqrt(v) for v in np.ravel(layer.adapt_variance)]
-        mean = [float(m) for m in np.ravel(layer.adapt_mean)]
-        return keras.layers.Rescaling(
-            [1 / s for s in std],
-            [-m / s for m, s in zip(mean, std, strict=True)],
-            dtype="float32",
-            name=layer.name,
-        )
+        mean, variance = (np.ravel(v).tolist() for v in (layer.adapt_mean, layer.adapt_variance))
+        return network.normalization_layer(mean, np.sqrt(variance).tolist(), name=layer.name)
     return layer.__class__.from_config(config)
+
+
+def _has_batch_norm(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
 
 
 def _customize(model: keras.Model, batch_norm: network.BatchNorm) -> keras.Model:
@@ -153,27 +161,21 @@ def build(
         network's own, not the data set's.
 
     Raises:
-        ValueError: `application` is unknown, the images are too small for it, or the
-            weights cannot be had.
+        ValueError: `application` is unknown, the images are too small for it, the weights
+            cannot be had, or constants are given to a network without batch normalisation.
     """
     if application not in names():
         raise ValueError(
             f"backbone must be one of {', '.join(PREFIX + n for n in names())}, "
             f"got {PREFIX + application!r}."
         )
-    height, width = image_shape[:2]
-    arguments = {"include_top": False, "pooling": "avg", "input_shape": (height, width, 3)}
-    try:
-        if init_weights == "imagenet":
-            model = _with_imagenet_weights(application, **arguments)
-        else:
-            model = getattr(keras.applications, application)(weights=None, **arguments)
-    except ValueError as error:
+    model = _construct(application, *image_shape[:2], init_weights)
+    constants = batch_norm.momentum, batch_norm.epsilon
+    if constants != (None, None) and not _has_batch_norm(model):
         raise ValueError(
-            f"{PREFIX}{application} cannot be built for images of {height}x{width}: {error}"
-        ) from error
-    if init_weights not in ("none", "imagenet"):
-        weights.load(model, init_weights)
+            f"{PREFIX}{application} has no batch normalisation, got batch_norm momentum and "
+            f"epsilon {constants}."
+        )
     images = keras.Input(image_shape, dtype="float32", name="images")
-    features = _customize(model, batch_norm)(preprocess(images, mode(application)))
+    features = _customize(model, batch_norm)(preprocess(images, preprocessing_mode(application)))
     return keras.Model(images, features, name=model.name)

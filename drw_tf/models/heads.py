@@ -1,5 +1,6 @@
 """Heads: layers from features to the logits of the classes, always in float32."""
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -64,15 +65,18 @@ class CosineHead(keras.layers.Layer):
         return {**super().get_config(), "num_classes": self.num_classes}
 
     def builtin(self) -> keras.Sequential:
-        """The same function of the features in Keras' own layers, with today's weights."""
-        scaled = keras.layers.UnitNormalization(dtype="float32", name="unit_features")
-        cosine = keras.layers.Dense(
-            self.num_classes, use_bias=False, dtype="float32", name="cosine"
+        """The same function of the features in Keras' own layers, weights not yet set."""
+        return keras.Sequential(
+            [
+                keras.layers.UnitNormalization(dtype="float32", name="unit_features"),
+                keras.layers.Dense(self.num_classes, use_bias=False, dtype="float32"),
+            ],
+            name=self.name,
         )
-        layers = keras.Sequential([scaled, cosine], name=self.name)
-        layers.build([None, self.kernel.shape[0]])
-        cosine.set_weights([tf.math.l2_normalize(self.kernel, axis=0).numpy()])
-        return layers
+
+    def builtin_weights(self) -> list[np.ndarray]:
+        """What to set as the weights of `builtin()`."""
+        return [tf.math.l2_normalize(self.kernel, axis=0).numpy()]
 
 
 def with_builtin_layers(network: keras.Model) -> keras.Model:
@@ -94,6 +98,7 @@ def with_builtin_layers(network: keras.Model) -> keras.Model:
 
     copy = keras.models.clone_model(network, clone_function=replace)
     for layer in network.layers:
-        if not isinstance(layer, CosineHead):
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
+        is_cosine = isinstance(layer, CosineHead)
+        weights = layer.builtin_weights() if is_cosine else layer.get_weights()
+        copy.get_layer(layer.name).set_weights(weights)
     return copy

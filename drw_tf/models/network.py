@@ -86,42 +86,54 @@ def kernel_initializer(name: str) -> keras.initializers.Initializer:
 
 
 def convolution(
-    x, filters: int, kernel_size: int, strides: int = 1, *, initializer: str, name: str
+    x,
+    filters: int,
+    kernel_size: int,
+    strides: int = 1,
+    *,
+    initializer: str,
+    name: str,
+    even_padding: bool = True,
 ):
-    """Convolution without bias, padded by kernel_size // 2 on all four sides.
+    """Convolution without bias that keeps the resolution, or divides it by `strides`.
 
     Args:
         x: float [B, H, W, Ch].
         filters: output channels.
         kernel_size: odd, in pixels.
-        strides: in pixels. Keras' own "same" would pad a stride of 2 at the bottom and
-            right only, which moves the kernels off the shortcut's pixels.
+        strides: in pixels.
         initializer: see `kernel_initializer`.
         name: of the layer.
+        even_padding: pad by kernel_size // 2 on all four sides, as PyTorch does. Without
+            it, a stride of 2 pads an even side below and right only: one operation less,
+            but kernels are centred one pixel off those of the shortcut.
 
     Returns:
         float [B, ceil(H / strides), ceil(W / strides), filters].
     """
-    pad = kernel_size // 2
-    if strides > 1 and pad:
+    pad = kernel_size // 2 if even_padding and strides > 1 else 0
+    if pad:
         x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides,
-        padding="valid" if strides > 1 else "same",
+        padding="valid" if pad else "same",
         use_bias=False,
         kernel_initializer=kernel_initializer(initializer),
         name=name,
     )(x)
 
 
-def normalization_layer(mean: Sequence[float], std: Sequence[float]) -> keras.layers.Layer:
+def normalization_layer(
+    mean: Sequence[float], std: Sequence[float], name: str = "normalization"
+) -> keras.layers.Rescaling:
     """The first layer: (x - mean) / std, in float32 whatever the policy.
 
     Args:
         mean: Ch numbers in the unit of the images, [0, 1].
         std: Ch numbers, > 0.
+        name: of the layer.
 
     Raises:
         ValueError: the two differ in length, or a `std` is not positive.
@@ -134,7 +146,7 @@ def normalization_layer(mean: Sequence[float], std: Sequence[float]) -> keras.la
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
     if len(set(zip(scale, offset, strict=True))) == 1:
         scale, offset = scale[0], offset[0]  # A scalar broadcasts 4 times faster than a row.
-    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name=name)
 
 
 def normalized_input(

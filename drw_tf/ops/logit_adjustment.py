@@ -24,7 +24,7 @@ def adjust_logits(logits: tf.Tensor, prior: tf.Tensor, tau: float = 1.0) -> tf.T
         ValueError: a prior is not positive or `tau` is negative.
 
     Source:
-        Sec. 6.2; Menon et al., ICLR 2021 (arXiv:2007.07314), Sec. 4.2.
+        The paper's Sec. 6.2; Menon et al., ICLR 2021 (arXiv:2007.07314).
     """
     tau = tf.cast(tau, tf.float32)
     checks.require("tau", tau, lambda known: known >= 0, ">= 0")

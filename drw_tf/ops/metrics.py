@@ -106,9 +106,9 @@ def geometric_mean(recall: np.ndarray) -> float:
         In (0, 1].
 
     Source:
-        Kim et al., NeurIPS 2020 (arXiv:2007.08844), their code. Absent classes, nan there,
-        are left out.
+        Kim et al., NeurIPS 2020 (arXiv:2007.08844), their code.
     """
+    # Differs from that code, where one absent class makes the whole nan.
     recall = np.asarray(recall, np.float64)
     floored = np.where(recall == 0, 1.0 / (100.0 * len(recall)), recall)
     return float(np.exp(_mean_of_present(np.log(floored))))

@@ -1,13 +1,13 @@
 """Dynamic re-weighting: the equations of the paper, in its order.
 
-    Eq. 1, 9    labeled loss            `weighted_labeled_loss` (Eq. 1: all weights 1)
-    Eq. 2, 3    pseudo-labels           `drw_tf.ops.pseudo_labels.hard_pseudo_labels`
-    Eq. 4, 8, 10  unlabeled loss        `weighted_unlabeled_loss` (Eq. 4: all weights 1)
-    Sec. 3.3    pseudo number, R^u      `pseudo_numbers`, `imbalance_ratio`
-    Def. 1, 2   effective number, beta  `effective_number`, `resolve_beta`
-    Eq. 7       1 / e_c                 `class_weights`
-    Sec. 6.2    logit adjustment        `drw_tf.ops.logit_adjustment`
-    Fig. 1      loss of each class      `loss_by_class`
+    Eq. 1, 9        labeled loss            `weighted_labeled_loss` (Eq. 1: weights 1)
+    Eq. 2, 3        pseudo-labels           `drw_tf.ops.pseudo_labels.hard_pseudo_labels`
+    Eq. 4, 8, 10    unlabeled loss          `weighted_unlabeled_loss` (Eq. 4: weights 1)
+    Sec. 3.3        pseudo number, R^u      `pseudo_numbers`, `imbalance_ratio`
+    Def. 1, 2       effective number, beta  `effective_number`, `resolve_beta`
+    Eq. 7           1 / e_c                 `class_weights`
+    Sec. 6.2        logit adjustment        `drw_tf.ops.logit_adjustment`
+    Fig. 1          loss of each class      `loss_by_class`
 
 Labeled weights come from the labeled counts, once; unlabeled weights come from the
 pseudo numbers, again and again. The functions are the same for both, and for tensors in
@@ -51,13 +51,13 @@ def pseudo_numbers(
         pool_size: scalar, rows of the unlabeled pool, >= 1.
 
     Returns:
-        float32 [C], rows, >= 1: `effective_number` of nothing is 0 and its inverse infinite.
+        float32 [C], rows, >= 1.
 
     Raises:
         ValueError: an argument is below its minimum.
 
     Source:
-        Sec. 3.3. What is counted, and that no class is below 1, is not in the paper.
+        Sec. 3.3.
     """
     histogram = checks.at_least(0, "histogram", histogram)
     rows_counted = checks.at_least(0, "rows_counted", rows_counted)
@@ -65,6 +65,7 @@ def pseudo_numbers(
     scaled = histogram * pool_size / tf.maximum(rows_counted, 1.0)
     uniform = pool_size / tf.cast(tf.size(histogram), tf.float64)
     numbers = tf.where(rows_counted > 0, scaled, uniform)
+    # Differs from the paper, Sec. 3.3: no class is below 1, where e_c = 0 and R^u is infinite.
     return tf.cast(tf.maximum(numbers, 1.0), tf.float32)
 
 
@@ -181,17 +182,18 @@ def class_weights(
         ValueError: an unknown setting or normalization, or beta outside [0, 1).
 
     Source:
-        Eq. 7. Differs from the paper, which prints no normalization: raw weights are
-        about 0.003 for an average example at beta = 0.999 and would rescale the learning
-        rate. "class" is that of Cui et al.
+        Eq. 7; "class" is that of Cui et al., CVPR 2019 (arXiv:1901.05555), Sec. 4.
     """
     if normalization not in NORMALIZATIONS:
         known = ", ".join(NORMALIZATIONS)
         raise ValueError(f"normalization must be one of {known}, got {normalization!r}.")
     counts = checks.at_least(0, "counts", counts)
+    # Differs from the paper, Definition 1: no class is below 1, where the weight is infinite.
     floored = tf.maximum(counts, 1.0)
     beta = resolve_beta(beta_setting, counts)
     weights = 1.0 / tf.cast(effective_number(floored, beta), tf.float64)
+    # Differs from the paper, Eq. 7, which prints none: raw weights are about 0.003 for an
+    # average example at beta = 0.999 and so rescale the learning rate.
     if normalization == "class":
         weights *= tf.cast(tf.size(weights), tf.float64) / tf.reduce_sum(weights)
     elif normalization == "sample":

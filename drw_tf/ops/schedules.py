@@ -111,10 +111,10 @@ SHAPES: dict[str, Callable[..., tf.Tensor]] = {
     "cosine": cosine,
     "cosine_7_16": functools.partial(cosine_level, sixteenths=7),
     "cosine_1_16": functools.partial(cosine_level, sixteenths=1),
-    # DARP's supervised runs.
-    "step_80_90": functools.partial(staircase, fractions=(0.8, 0.9), factor=0.1),
+    # DARP's supervised runs, and the usual meaning.
+    "step": functools.partial(staircase, fractions=(0.8, 0.9), factor=0.1),
     # LDAM's and DASO's supervised runs.
-    "step_80_90_ldam": functools.partial(staircase, fractions=(0.8, 0.9), factor=0.01),
+    "step_ldam": functools.partial(staircase, fractions=(0.8, 0.9), factor=0.01),
     # FixMatch on ImageNet.
     "step_sixths": functools.partial(
         staircase, fractions=tuple(sixth / 6 for sixth in range(1, 6)), factor=0.1

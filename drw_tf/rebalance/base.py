@@ -6,7 +6,7 @@ at most one may replace a loss function. Their variables are saved with the mode
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -61,13 +61,73 @@ class Observation:
     pseudo_numbers: np.ndarray | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Weak:
+    """What a step knows about the weak views when pseudo-labels are made.
+
+    Attributes:
+        logits: float32 [U, C], without gradient.
+        index: int64 [U], rows of the pool.
+        step: int64 scalar, steps done before this one.
+        network: the network in training.
+    """
+
+    logits: tf.Tensor
+    index: tf.Tensor
+    step: tf.Tensor
+    network: keras.Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """All that the heads said about a batch, for terms beside the method's own.
+
+    Attributes:
+        labels: int32 [B].
+        labeled: head name -> float32 [B, n].
+        weak: head name -> float32 [U, n].
+        strong: for each strong view, head name -> float32 [U, n].
+        step: int64 scalar, steps done before this one.
+    """
+
+    labels: tf.Tensor
+    labeled: dict[str, tf.Tensor]
+    weak: dict[str, tf.Tensor]
+    strong: list[dict[str, tf.Tensor]]
+    step: tf.Tensor
+
+
 class Rebalancer(keras.layers.Layer):
     """A countermeasure that changes nothing; leaves override the seams they need."""
+
+    # Head whose logits are evaluated and exported; None leaves the method's own.
+    evaluated_head: str | None = None
+    # Terms that `extra_terms` returns.
+    terms: tuple[str, ...] = ()
 
     def __init__(self, hyper: Hyperparameters, facts: Facts, name: str | None = None):
         super().__init__(trainable=False, dtype="float32", name=name)
         self.hyper = hyper
         self.facts = facts
+
+    # ---- before the first step
+
+    def heads(self) -> dict[str, Callable[[], keras.layers.Layer]]:
+        """Heads added to the network, or put in place of one of the same name."""
+        return {}
+
+    def attach(self, others: list["Rebalancer"]) -> None:
+        """Sees the recipe's whole list once, before the first step."""
+
+    # ---- in a step
+
+    def supervised_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor | None:
+        """float32 [B], in place of cross-entropy; None leaves it."""
+        return None
+
+    def unsupervised_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor | None:
+        """float32 [U], in place of cross-entropy; targets int32 [U] or float32 [U, C]."""
+        return None
 
     def labeled_weights(self, labels: tf.Tensor) -> tf.Tensor | None:
         """float32 [B], factor of each labeled picture's loss; None for no factor."""
@@ -77,15 +137,27 @@ class Rebalancer(keras.layers.Layer):
         """float32 [U], factor of each unlabeled picture's loss; None for no factor."""
         return None
 
-    def refine(self, probabilities: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """float32 [U, C], better probabilities for pseudo-labels of the pool rows `index`."""
+    def refine(self, probabilities: tf.Tensor, weak: Weak) -> tf.Tensor:
+        """float32 [U, C], better probabilities for pseudo-labels."""
         return probabilities
+
+    def pseudo_target(
+        self, probabilities: tf.Tensor, mask: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """(float32 [U, C] targets, float32 [U] mask) in place of hard, thresholded labels."""
+        return None
+
+    def extra_terms(self, outputs: Outputs) -> dict[str, tf.Tensor]:
+        """Scalars added to the loss, by the names in `terms`."""
+        return {}
+
+    # ---- between epochs and at test time
 
     def end_epoch(self, observation: Observation) -> None:
         """Changes state between two epochs; runs outside of the graph."""
 
-    def adjust(self, logits: np.ndarray) -> np.ndarray:
-        """float64 [N, C], logits to be judged at test time."""
+    def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
+        """float64 [N, C], logits of this network to be judged at test time."""
         return logits
 
     def describe(self) -> dict:

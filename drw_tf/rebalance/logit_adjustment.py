@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from drw_tf.ops import reweighting
+from drw_tf.ops import logit_adjustment as equations
 from drw_tf.rebalance import base
 
 
@@ -23,8 +23,7 @@ class LogitAdjustment(base.Rebalancer):
             tf.ones([facts.num_classes]), trainable=False, name="pseudo_numbers"
         )
 
-    def attach(self, others: list[base.Rebalancer]) -> None:
-        """Takes the labeled weights from the recipe's other rebalancers."""
+    def attach(self, others):
         for other in others:
             weights = other.describe().get("labeled_weights")
             if weights is not None:
@@ -36,15 +35,15 @@ class LogitAdjustment(base.Rebalancer):
 
     def prior(self):
         """float64 [C], positive; only ratios matter."""
-        return reweighting.adjustment_prior(
+        return equations.adjustment_prior(
             self.hyper.la_prior,
             self.facts.labeled_counts,
             self.labeled_weights_used.numpy(),
             self.pseudo_numbers.numpy(),
         )
 
-    def adjust(self, logits):
-        return reweighting.adjust_logits(logits, self.prior(), self.hyper.la_strength)
+    def adjust(self, logits, network):
+        return equations.adjust_logits(logits, self.prior(), self.hyper.la_strength)
 
     def describe(self):
         return {"adjustment_prior": self.prior()}

@@ -32,17 +32,21 @@ class Evaluator:
         self.batches = pipeline.evaluation_batches(images, batch)
         self._compiled = {}
 
-    def logits(self, network: keras.Model) -> np.ndarray:
-        """float32 [N, C], in inference mode, in the order of the pictures."""
-        return np.concatenate([step.numpy() for step in map(self._forward(network), self.batches)])
+    def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:
+        """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
+        forward = self._forward(network)
+        return np.concatenate([forward(images)[head].numpy() for images in self.batches])
 
     def metrics(
         self,
         network: keras.Model,
-        adjust: Callable[[np.ndarray], np.ndarray] = lambda logits: logits,
+        head: str = "logits",
+        adjust: Callable[[np.ndarray, keras.Model], np.ndarray] | None = None,
     ) -> dict:
         """All metrics of `drw_tf.ops.metrics.summarize`, after `adjust` changed the logits."""
-        logits = np.asarray(adjust(self.logits(network)))
+        logits = self.logits(network, head)
+        if adjust:
+            logits = np.asarray(adjust(logits, network))
         return metrics.summarize(self.labels, logits, self.train_counts)
 
     def _forward(self, network: keras.Model):
@@ -51,8 +55,7 @@ class Evaluator:
 
             @tf.function(reduce_retracing=True)
             def forward(images):
-                images = tf.cast(images, tf.float32) / 255.0
-                return network(images, training=False)["logits"]
+                return network(tf.cast(images, tf.float32) / 255.0, training=False)
 
             self._compiled[id(network)] = forward
         return self._compiled[id(network)]

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import colors, figure
 
-from drw_tf.report import palette, panels
+from drw_tf.report import history, palette, panels
 
 _MAX_COLUMNS = 3
 _MAX_NUMBERS_IN_CELLS = 12
@@ -29,13 +30,13 @@ def confusion_matrices(
     Raises:
         ValueError: a run was not evaluated, or the classes differ.
     """
-    labels = panels.run_labels(records, labels)
-    names, order = panels.class_facts(records)
+    labels = history.run_labels(records, labels)
+    names, order = history.class_facts(records)
     titles = [
-        f"{label}: bACC {100 * panels.last_metric(record, network, 'balanced_accuracy'):.1f}%"
+        f"{label}: bACC {100 * history.last_metric(record, network, 'balanced_accuracy'):.1f}%"
         for label, record in zip(labels, records, strict=True)
     ]
-    counts = [np.asarray(panels.last_metric(record, network, "confusion")) for record in records]
+    counts = [np.asarray(history.last_metric(record, network, "confusion")) for record in records]
     return draw_confusions(counts, titles, names, order)
 
 
@@ -60,14 +61,15 @@ def draw_confusions(
     few = len(order) <= _MAX_NUMBERS_IN_CELLS
     # With many classes most cells are near 0; the square root keeps errors visible.
     norm = colors.Normalize(0, 1) if few else colors.PowerNorm(0.5, 0, 1)
+    colormap = matplotlib.colormaps["Blues"].with_extremes(bad=palette.GRID)
     columns = min(_MAX_COLUMNS, len(counts))
     rows = math.ceil(len(counts) / columns)
     with palette.style():
-        made, grid = panels.new_figure(columns, rows, width=4.6, height=4.6)
+        made, grid = panels.new_figure(columns, rows, width=4.6, height=4.8)
+        made.set_layout_engine("compressed")
         for axes, matrix, title in zip(grid.flat, counts, titles, strict=False):
             shares = _row_shares(np.asarray(matrix, np.float64))[np.ix_(order, order)]
-            image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest")
-            image.cmap.set_bad(palette.GRID)
+            image = axes.imshow(shares, cmap=colormap, norm=norm, interpolation="nearest")
             axes.set_title(title)
             _confusion_axes(axes, names, order, first=axes in grid[:, 0])
             if few:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import figure
 
-from drw_tf.report import palette, panels
+from drw_tf.report import history, palette, panels
 
 _MAX_COLUMNS = 3
 
@@ -55,7 +55,7 @@ def class_weights(
         ValueError: no run has such weights, or the classes differ.
     """
     return class_curves(
-        records, f"{kind}_weights", f"weight of {kind} loss (mean 1)", log=True, labels=labels
+        records, f"{kind}_weights", f"weight of the {kind} loss", log=True, labels=labels
     )
 
 
@@ -85,19 +85,22 @@ def class_curves(
     Raises:
         ValueError: no run has it, or the classes differ.
     """
-    labels = panels.run_labels(records, labels)
-    names, order = panels.class_facts(records)
-    curves = [panels.series(record, *key.split("/")) for record in records]
+    labels = history.run_labels(records, labels)
+    names, order = history.class_facts(records)
+    curves = [history.series(record, *key.split("/")) for record in records]
     if not any(len(steps) for steps, _ in curves):
         raise ValueError(f"records must have {key} in their history, none has.")
     columns = min(_MAX_COLUMNS, len(records))
     rows = math.ceil(len(records) / columns)
     with palette.style():
         made, grid = panels.new_figure(columns, rows, sharey=True)
-        for axes, label, (steps, values) in zip(grid.flat, labels, curves, strict=False):
+        for axes, label, record, (steps, values) in zip(
+            grid.flat, labels, records, curves, strict=False
+        ):
             axes.set_title(label)
             if len(steps):
-                panels.class_lines(axes, steps, values, order, log)
+                split = _last_step_before_change(record, key)
+                panels.class_lines(axes, steps, values, order, log=log, split=split)
             else:
                 axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center")
                 axes.set_xticks([])
@@ -127,10 +130,10 @@ def recalls(
     Raises:
         ValueError: a run was not evaluated, or the classes differ.
     """
-    labels = panels.run_labels(records, labels)
-    names, order = panels.class_facts(records)
+    labels = history.run_labels(records, labels)
+    names, order = history.class_facts(records)
     values = [
-        np.asarray(panels.last_metric(record, network, "recall"), np.float64) for record in records
+        np.asarray(history.last_metric(record, network, "recall"), np.float64) for record in records
     ]
     shown = [
         f"{label}: mean {100 * np.nanmean(value):.1f}%"
@@ -159,6 +162,15 @@ def save(made: figure.Figure, path_stem: str | os.PathLike) -> tuple[pathlib.Pat
         made.savefig(png, metadata={"Software": None})
         made.savefig(svg, metadata={"Date": None, "Creator": None})
     return png, svg
+
+
+def _last_step_before_change(record: Mapping, key: str) -> int | None:
+    """Last evaluation that dynamic weights have not touched, None for a run without them.
+
+    The weights themselves change in the evaluation at their start, all else after it.
+    """
+    start = history.dynamic_start(record)
+    return start - 1 if start is not None and key.endswith("_weights") else start
 
 
 def _finish_grid(made: figure.Figure, grid: np.ndarray, used: int, axis_label: str) -> None:

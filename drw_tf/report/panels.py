@@ -1,7 +1,7 @@
-"""Parts that several figures share: reading a history, lines and bars of each class, keys."""
+"""Parts that several figures share: lines and bars of each class, axes, keys."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import axes as mpl_axes
@@ -16,77 +16,6 @@ MAX_MARKERS = 15
 # Above this many evaluations a line is pale, with its running mean over it.
 MAX_PLAIN_POINTS = 120
 _NAME_LENGTH = 22
-
-
-def run_labels(records: Sequence[Mapping], labels: Sequence[str] | None) -> list[str]:
-    """One name for each run: as given, or its method, with the seed where that is not enough.
-
-    Raises:
-        ValueError: no record, or not one label for each.
-    """
-    if not records:
-        raise ValueError("records must be at least one, got none.")
-    if labels is not None:
-        if len(labels) != len(records):
-            raise ValueError(f"labels must be {len(records)}, one a record, got {len(labels)}.")
-        return list(labels)
-    settings = [record["configuration"] for record in records]
-    names = [str(setting.get("method", "run")) for setting in settings]
-    if len(set(names)) < len(names):
-        names = [
-            f"{name}, seed {setting.get('seed')}"
-            for name, setting in zip(names, settings, strict=True)
-        ]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({index + 1})" for index, name in enumerate(names)]
-    return names
-
-
-def class_facts(records: Sequence[Mapping]) -> tuple[list[str], np.ndarray]:
-    """Names of the classes, and their numbers in the order of the labeled counts, head first.
-
-    Raises:
-        ValueError: the records are not of the same classes.
-    """
-    names = records[0]["dataset"]["class_names"]
-    for other in records[1:]:
-        if other["dataset"]["class_names"] != names:
-            raise ValueError("records must have the same class_names to be drawn together.")
-    counts = np.asarray(records[0]["dataset"]["labeled_counts"])
-    return list(names), np.argsort(-counts, kind="stable")
-
-
-def series(record: Mapping, *keys: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of one quantity of a history, without the entries that lack it.
-
-    Args:
-        record: as `record.read_record` returns it.
-        *keys: the way to the quantity in an entry, as in "test", "ema", "loss".
-
-    Returns:
-        int64 [E] steps; float64 [E] or [E, C] values, NaN where undefined.
-    """
-    steps, values = [], []
-    for entry in record["history"]:
-        value = entry
-        for key in keys:
-            value = (value or {}).get(key)
-        if value is not None:
-            steps.append(entry["step"])
-            values.append(np.asarray(value, np.float64))
-    return np.asarray(steps, np.int64), np.asarray(values)
-
-
-def last_metric(record: Mapping, network: str, key: str):
-    """One metric of the last evaluation.
-
-    Raises:
-        ValueError: there is none.
-    """
-    value = record["last_metrics"].get(network, {}).get(key)
-    if value is None:
-        raise ValueError(f"records must have {key} of the {network} network, one has not.")
-    return value
 
 
 def new_figure(
@@ -112,12 +41,28 @@ def percent_axis(axis) -> None:
     axis.set_major_formatter(ticker.PercentFormatter(xmax=1.0, decimals=0))
 
 
-def curve(axes: mpl_axes.Axes, steps: np.ndarray, values: np.ndarray, **style) -> None:
-    """Draws one line over training steps; a long one is pale, with its running mean over it."""
+def curve(
+    axes: mpl_axes.Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    split: int | None = None,
+    **style,
+) -> None:
+    """Draws one line over training steps; a long one is pale, with its running mean over it.
+
+    Args:
+        axes: where to draw.
+        steps: int [E].
+        values: float64 [E].
+        split: last step before a change that means must not reach across, if there is one.
+        **style: as for `Axes.plot`; the colour is needed.
+    """
     window = smoothing(len(steps))
     if window > 1:
         axes.plot(steps, values, color=style["color"], linewidth=0.6, alpha=0.3)
-        values = running_mean(values, window)
+        first = len(steps) if split is None else int(np.sum(steps <= split))
+        parts = [part for part in (values[:first], values[first:]) if len(part)]
+        values = np.concatenate([running_mean(part, window) for part in parts])
     axes.plot(steps, values, marker="o" if len(steps) <= MAX_MARKERS else None, **style)
 
 
@@ -134,7 +79,13 @@ def smoothing_note(made: figure.Figure, points: int) -> None:
 
 
 def class_lines(
-    axes: mpl_axes.Axes, steps: np.ndarray, values: np.ndarray, order: np.ndarray, log: bool
+    axes: mpl_axes.Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    order: np.ndarray,
+    *,
+    log: bool,
+    split: int | None = None,
 ) -> None:
     """Draws one line a class over training steps; the order gives the colours."""
     named = len(order) <= palette.MAX_NAMED_CLASSES
@@ -142,16 +93,22 @@ def class_lines(
     for rank, index in enumerate(order):
         style = palette.line_style(rank, len(order))
         if named:
-            curve(axes, steps, values[:, index], color=shades[rank], linestyle=style)
+            curve(axes, steps, values[:, index], split, color=shades[rank], linestyle=style)
         else:
             axes.plot(steps, values[:, index], color=shades[rank], linewidth=0.8)
     if log:
-        # A class without a single pseudo-label leaves the chart at the bottom.
-        axes.set_yscale("log", nonpositive="clip")
-        positive = values[np.isfinite(values) & (values > 0)]
-        if (values == 0).any() and positive.size:
-            axes.set_ylim(bottom=positive.min() / 1.5)
+        _log_axis(axes, values)
     step_axis(axes)
+
+
+def plain_log_ticks(axis, values: np.ndarray) -> None:
+    """Writes 20 or 0.5 on a logarithmic axis, not powers of ten."""
+    narrow = np.nanmax(values) < 10 * np.nanmin(values)
+    axis.set_major_locator(
+        ticker.LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if narrow else (1.0, 2.0, 5.0))
+    )
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def class_key(
@@ -249,6 +206,18 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     total = np.convolve(np.where(defined, values, 0.0), kernel, mode="same")
     number = np.convolve(defined.astype(np.float64), kernel, mode="same")
     return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
+
+
+def _log_axis(axes, values) -> None:
+    """A logarithmic vertical axis; what is 0 leaves the chart at the bottom."""
+    axes.set_yscale("log", nonpositive="clip")
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not positive.size:
+        return
+    if (values == 0).any():
+        axes.set_ylim(bottom=positive.min() / 1.5)
+    if positive.max() < 1000 * positive.min():
+        plain_log_ticks(axes.yaxis, positive)
 
 
 def _bars(axes, ranks, values, label, run, runs) -> None:

@@ -7,7 +7,7 @@ from matplotlib import axes as mpl_axes
 from matplotlib import figure, ticker
 
 from drw_tf.ops import reweighting
-from drw_tf.report import palette, panels
+from drw_tf.report import history, palette, panels
 
 BETAS = (0.0, 0.9, 0.99, 0.995, 0.999, 0.9999)
 
@@ -33,8 +33,8 @@ def unlabeled_losses(
     Raises:
         ValueError: a run did not record it, or the classes differ.
     """
-    labels = panels.run_labels(records, labels)
-    names, order = panels.class_facts(records)
+    labels = history.run_labels(records, labels)
+    names, order = history.class_facts(records)
     values = []
     for record, label in zip(records, labels, strict=True):
         _, losses = _recorded(record, label, "unlabeled_loss_by_class")
@@ -67,19 +67,20 @@ def pseudo_dynamics(
     Raises:
         ValueError: a run did not record them, or the classes differ.
     """
-    labels = panels.run_labels(records, labels)
-    names, order = panels.class_facts(records)
+    labels = history.run_labels(records, labels)
+    names, order = history.class_facts(records)
     with palette.style():
         made, grid = panels.new_figure(2, len(records), sharey="col")
         for (left, right), record, label in zip(grid, records, labels, strict=True):
             steps, numbers = _recorded(record, label, "pseudo_numbers")
-            panels.class_lines(left, steps, numbers, order, log=True)
+            split = history.dynamic_start(record)
+            panels.class_lines(left, steps, numbers, order, log=True, split=split)
             left.set(title=label, ylabel="pseudo number (images)")
             steps, ratio = _recorded(record, label, "pseudo_imbalance_ratio")
             late = steps >= first_step
-            panels.curve(right, steps[late], ratio[late], color=palette.RUN_COLORS[0])
+            panels.curve(right, steps[late], ratio[late], split, color=palette.RUN_COLORS[0])
             right.set_yscale("log")
-            _plain_log_ticks(right.yaxis)
+            panels.plain_log_ticks(right.yaxis, ratio)
             right.set_ylabel(r"$\hat{R}^u$: largest / smallest pseudo number")
             panels.step_axis(right)
         panels.class_key(made, grid, names, order, "class")
@@ -177,7 +178,7 @@ def losses(
         records: runs.
         labels: their names; the methods' if None.
         starts: first step with dynamic weights of each run, None where there are none;
-            found by `dynamic_start` if not given.
+            found by `history.dynamic_start` if not given.
         network: "ema" or "raw", whose test results.
 
     Returns:
@@ -186,21 +187,25 @@ def losses(
     Raises:
         ValueError: not one label, or one start, for each record.
     """
-    labels = panels.run_labels(records, labels)
-    starts = [dynamic_start(record) for record in records] if starts is None else starts
+    labels = history.run_labels(records, labels)
+    starts = [history.dynamic_start(record) for record in records] if starts is None else starts
     with palette.style():
         made, grid = panels.new_figure(3)
         training, test, accuracy = grid[0]
-        for run, (record, label) in enumerate(zip(records, labels, strict=True)):
+        for run, (record, label, start) in enumerate(zip(records, labels, starts, strict=True)):
             color = palette.run_color(run)
             for part, style in (("labeled", "-"), ("unlabeled", "--")):
-                steps, values = panels.series(record, "train", f"loss_{part}")
+                steps, values = history.series(record, "train", f"loss_{part}")
+                if not len(steps):
+                    continue
                 name = f"{label}, {part}"
-                panels.curve(training, steps, values, linestyle=style, color=color, label=name)
+                panels.curve(
+                    training, steps, values, start, linestyle=style, color=color, label=name
+                )
             for axes, key in ((test, "loss"), (accuracy, "balanced_accuracy")):
-                steps, values = panels.series(record, "test", network, key)
+                steps, values = history.series(record, "test", network, key)
                 style = palette.LINE_STYLES[run % len(palette.LINE_STYLES)]
-                panels.curve(axes, steps, values, linestyle=style, color=color, label=label)
+                panels.curve(axes, steps, values, start, linestyle=style, color=color, label=label)
         training.set_ylabel("training loss (nats)")
         test.set_ylabel("test loss (nats)")
         accuracy.set_ylabel("balanced accuracy on the test set")
@@ -213,26 +218,13 @@ def losses(
     return made
 
 
-def dynamic_start(record: Mapping) -> int | None:
-    """First step that may have dynamic unlabeled weights, None for a run without them.
-
-    It is `reweight_start`, a fraction of all steps, of a run whose recorded unlabeled
-    weights changed with time.
-    """
-    _, weights = panels.series(record, "unlabeled_weights")
-    fraction = record["configuration"].get("reweight_start")
-    if fraction is None or len(weights) < 2 or (weights == weights[0]).all():
-        return None
-    return round(fraction * record["steps"])
-
-
 def _recorded(record: Mapping, label: str, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values of a quantity.
 
     Raises:
         ValueError: the run did not record it.
     """
-    steps, values = panels.series(record, key)
+    steps, values = history.series(record, key)
     if not len(steps):
         raise ValueError(f"{label} must have {key} in its history, it has not.")
     return steps, values
@@ -243,10 +235,3 @@ def _mark_starts(axes: mpl_axes.Axes, starts: Sequence[int | None]) -> None:
     for index, start in enumerate(sorted({start for start in starts if start is not None})):
         label = "dynamic weights start" if index == 0 else None
         axes.axvline(start, color=palette.MARK, linestyle=":", linewidth=1.8, label=label)
-
-
-def _plain_log_ticks(axis) -> None:
-    """Writes 20 or 100 on a logarithmic axis, not powers of ten."""
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())

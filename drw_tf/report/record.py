@@ -9,11 +9,11 @@ import json
 import math
 import os
 import pathlib
-import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from drw_tf.ops import metrics
 from drw_tf.report import environment
 
 SCHEMA_VERSION = 1
@@ -197,20 +197,15 @@ def plain(value, place: str = "value"):
 
 def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
     """The summary of one metric of one network."""
-    points = [
-        (entry["step"], plain(entry["test"].get(network, {}).get(metric), metric))
-        for entry in evaluations
-    ]
-    defined = [(step, value) for step, value in points if value is not None]
+    values = [plain(entry["test"].get(network, {}).get(metric), metric) for entry in evaluations]
+    points = list(zip((entry["step"] for entry in evaluations), values, strict=True))
+    defined = [point for point in points if point[1] is not None]
     best = max(defined, key=lambda point: point[1], default=(None, None))
-    window = [value for _, value in points[-WINDOW:]]
-    complete = None not in window
+    numbers = [math.nan if value is None else value for value in values]
     return {
-        "last": points[-1][1],
+        **plain(metrics.summarize_history(numbers), metric),
         "best": {"value": best[1], "step": best[0]},
-        "mean_last_20": statistics.fmean(window) if complete else None,
-        "median_last_20": statistics.median(window) if complete else None,
-        "evaluations": len(window),
+        "evaluations": min(WINDOW, len(values)),
     }
 
 
@@ -225,8 +220,8 @@ def _without_early_confusions(history: Sequence[Mapping]) -> list[dict]:
         {
             **entry,
             "test": {
-                network: {key: item for key, item in metrics.items() if key != "confusion"}
-                for network, metrics in entry["test"].items()
+                network: {key: item for key, item in numbers.items() if key != "confusion"}
+                for network, numbers in entry["test"].items()
             },
         }
         if entry.get("test") and index < len(history) - 1
@@ -277,8 +272,14 @@ def _problem_of_results(record: Mapping) -> str | None:
     for index, entry in enumerate(record["history"]):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("step"), int):
             return f"history[{index}] must be an object with a whole number as step."
-    for network, metrics in record["final"].items():
-        for metric, value in metrics.items():
+    for part in ("final", "last_metrics"):
+        for network, numbers in record[part].items():
+            if not isinstance(numbers, Mapping):
+                return f"{part}.{network} must be an object."
+    for network, numbers in record["final"].items():
+        for metric, value in numbers.items():
+            if not isinstance(value, Mapping):
+                return f"final.{network}.{metric} must be an object."
             missing = [key for key in _FINAL_KEYS if key not in value]
             if missing:
                 return f"final.{network}.{metric} must have {missing[0]}."

@@ -9,7 +9,7 @@ from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, seeds
 from drw_tf.methods import base
-from drw_tf.models import heads, network, registry
+from drw_tf.models import network, registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import optimizer as optimizers
 
@@ -61,9 +61,9 @@ def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
 
 
 def network_builder(config, dataset: records.Dataset, restarts: int = 0):
-    """A function that makes the network; each call draws the same weights."""
+    """A function from heads to a network; each call draws the same weights."""
 
-    def build():
+    def build(heads):
         keras.utils.set_random_seed(seeds.seed_for(config.seed, f"weights/{restarts}") % 2**31)
         backbone = registry.build_backbone(
             config.model,
@@ -73,7 +73,7 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
             ),
             normalization=(dataset.mean, dataset.std),
         )
-        return network.build_network(backbone, {"logits": heads.dense_head(dataset.num_classes)})
+        return network.build_network(backbone, {name: make() for name, make in heads.items()})
 
     return build
 

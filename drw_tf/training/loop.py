@@ -112,7 +112,7 @@ class _Runner(keras.callbacks.Callback):
         self._epoch_began = (self.seconds, self.step)
 
     def on_train_batch_end(self, batch, logs=None):
-        done = int(self.method.optimizer.iterations) - self.step
+        done = int(self.method.optimizer.iterations.numpy()) - self.step
         self.step += done
         self.bar.update(done)
         if self.step % self.plan.steps_per_epoch == 0:
@@ -135,7 +135,7 @@ class _Runner(keras.callbacks.Callback):
             "images_per_second": (steps - began_step)
             * self.plan.images_per_step
             / max(seconds - began_seconds, 1e-9),
-            "learning_rate": float(self.method.optimizer.learning_rate),
+            "learning_rate": float(tf.convert_to_tensor(self.method.optimizer.learning_rate)),
             **self.method.end_epoch(self.step),
         }
         entry["test"] = self.evaluate()

@@ -30,7 +30,7 @@ def make(inputs, rebalancers=(), **hyper):
     } | hyper
     facts = rebalance.Facts(len(inputs["b"]), np.ones(len(inputs["b"])), 100, 10, 5)
     return fixmatch.FixMatch(
-        lambda: linear_network(inputs["W"], inputs["b"]),
+        lambda heads: linear_network(inputs["W"], inputs["b"]),
         rebalance.Hyperparameters(values, tuple(values)),
         facts,
         list(rebalancers),

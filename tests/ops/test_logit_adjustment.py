@@ -11,13 +11,15 @@ GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 CASES = [
     case
     for case in json.loads((GOLDEN / "fixmatch.json").read_text())["cases"]
+    if case["id"] == "logit_adjustment"
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_adjusted_logits_match_the_published_code(case):
-    adjusted = logit_adjustment.adjust_logits(case["inputs"]["logits"], case["inputs"]["p_data"], 1.0)
-    expected = case["outputs"]["scores_adjusted"]
-    np.testing.assert_allclose(tf.nn.softmax(adjusted), expected, rtol=1e-5)
+    inputs, outputs = case["inputs"], case["outputs"]
+    adjusted = logit_adjustment.adjust_logits(inputs["logits"], inputs["p_data"], tau=1.0)
+    np.testing.assert_allclose(tf.nn.softmax(adjusted), outputs["scores_adjusted"], rtol=1e-5)
 
 
 def test_adjusted_logits_of_an_undecided_network_favor_the_tail():

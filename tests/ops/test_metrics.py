@@ -186,6 +186,12 @@ def test_expected_calibration_error_puts_an_edge_into_the_lower_bin():
     np.testing.assert_allclose(got, 0.55)
 
 
+def test_expected_calibration_error_uses_fifteen_bins():
+    # 0.61 and 0.68 lie on both sides of 10/15: (|1 - 0.61| + |0 - 0.68|) / 2.
+    got = metrics.expected_calibration_error([[0.61, 0.39], [0.68, 0.32]], [0, 1])
+    np.testing.assert_allclose(got, 0.535)
+
+
 def test_expected_calibration_error_of_certain_and_right_rows_is_zero():
     assert metrics.expected_calibration_error(np.eye(4), np.arange(4)) == 0.0
 

@@ -12,8 +12,6 @@ from drw_tf.ops import losses, reweighting
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 SAW = json.loads((GOLDEN / "saw_weights.json").read_text())
 WEIGHTED_LOSSES = [case for case in SAW["cases"] if "loss_u" in case["outputs"]]
-    if case["id"] == "logit_adjustment"
-]
 
 
 # Weighted losses, Eqs. 8 to 10

@@ -66,7 +66,7 @@ def test_the_cosine_levels_match_the_published_code(name, mode, level):
 
 
 @pytest.mark.parametrize(
-    ("name", "source"), [("step_80_90", "darp_supervised"), ("step_80_90_ldam", "ldam_drw")]
+    ("name", "source"), [("step", "darp_supervised"), ("step_ldam", "ldam_drw")]
 )
 def test_the_step_decays_match_the_published_code(name, source):
     inputs, outputs = golden("step_schedules")

@@ -83,6 +83,6 @@ def test_logit_adjustment_subtracts_the_chosen_prior(kind, prior):
     prior = np.asarray(prior, float) / np.sum(prior)
     logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     expected = logits - 2.0 * np.log(prior)
-    got = np.asarray(one.adjust(logits))
+    got = np.asarray(one.adjust(logits, None))
     # A constant for all classes changes no decision.
     np.testing.assert_allclose(got - got[:, :1], expected - expected[:, :1], rtol=1e-5)

@@ -55,7 +55,7 @@ def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, sto
     original = loop._Runner.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
-        if int(self.method.optimizer.iterations) == stop_at:
+        if int(self.method.optimizer.iterations.numpy()) == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         original(self, batch, logs)
 

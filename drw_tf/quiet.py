@@ -1,0 +1,31 @@
+"""Starts TensorFlow without its start-up noise; its errors stay."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def startup():
+    """Context in which TensorFlow is to be imported for the first time.
+
+    The wheel reports on standard error, as errors, that CUDA's plugins are registered twice.
+    What is written there meanwhile is shown only if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            file.seek(0)
+            os.write(kept, file.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,200 @@
+"""From what a client sends to what the network was evaluated on: uint8 [B, H, W, Ch].
+
+Everything here is TensorFlow operations, so that it goes into an exported graph. Of files
+that training reads, the evaluation looks at the central square; of data sets that come as
+arrays it sees the whole picture. The graph does the one or the other.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from drw_tf.data import exif, image_files
+from drw_tf.serving import gif, headers
+
+# A picture being decoded takes several times its size in memory, so only few at once.
+_AT_ONCE = 4
+_GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in JPEG and in Pillow
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How pictures become the network's input.
+
+    Attributes:
+        image_shape: (H, W, Ch), Ch is 1 (grey) or 3 (RGB).
+        central_fraction: side of the central square that is kept, over the shorter side of
+            the picture, in (0, 1]; None keeps the whole picture, whatever its proportions.
+        max_megapixels: largest height * width / 1e6; a header that claims more is refused
+            before memory is taken for it.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    image_shape: tuple[int, int, int]
+    central_fraction: float | None = None
+    max_megapixels: float = 50.0
+
+    def __post_init__(self):
+        shape = tuple(self.image_shape)
+        if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+            raise ValueError(f"image_shape must be (height, width, 1 or 3), got {shape}.")
+        if self.central_fraction is not None:
+            if not 0 < self.central_fraction <= 1:
+                raise ValueError(
+                    f"central_fraction must be in (0, 1], got {self.central_fraction}."
+                )
+            if shape[0] != shape[1]:
+                raise ValueError(f"a central square needs a square image_shape, got {shape}.")
+        if not 0 < self.max_megapixels <= 500:
+            raise ValueError(f"max_megapixels must be in (0, 500], got {self.max_megapixels}.")
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit in pixels."""
+        return int(self.max_megapixels * 1e6)
+
+
+def decode_batch(encoded: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [B, H, W, Ch], the pictures in these strings, at the network's size.
+
+    Transparent pictures are laid on white; of an animation the first picture counts; the
+    orientation that a camera noted in a JPEG is applied.
+
+    Args:
+        encoded: string [B], each a whole JPEG, PNG, GIF or BMP file.
+        preparation: what the network expects.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a string is not such a picture, is truncated, or
+            claims too many pixels. The message names its place in the batch.
+    """
+
+    def decode(row):
+        where = tf.strings.join(["image ", tf.strings.as_string(row[0]), ": "])
+        pixels = _decode(row[1], where, preparation)
+        return tf.ensure_shape(_channels(pixels, preparation), preparation.image_shape)
+
+    return tf.map_fn(
+        decode,
+        (tf.range(tf.size(encoded)), encoded),
+        parallel_iterations=_AT_ONCE,
+        fn_output_signature=tf.TensorSpec(preparation.image_shape, tf.uint8),
+    )
+
+
+def check_batch(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """The same pictures, uint8 [B, H, W, Ch].
+
+    Args:
+        images: uint8, of any four sizes.
+        preparation: what the network expects.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the sizes are not (H, W, Ch).
+    """
+    height, width, channels = preparation.image_shape
+    got = tf.shape(images)[1:]
+    sizes = tf.strings.reduce_join(tf.strings.as_string(got), separator=", ")
+    expected = f"images must be uint8 [B, {height}, {width}, {channels}], got [B, "
+    fits = tf.reduce_all(got == preparation.image_shape)
+    checked = headers.require(images, fits, expected, sizes, "].")
+    return tf.ensure_shape(checked, [None, *preparation.image_shape])
+
+
+def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [H, W, 3]."""
+    max_pixels = preparation.max_pixels
+
+    def jpeg():
+        checked = headers.check_jpeg(encoded, where, max_pixels)
+        if preparation.central_fraction is not None:
+            # Decodes only what is needed, and at a smaller scale: evaluation's very pixels.
+            return image_files.decode_resized(
+                checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
+            )
+        pixels = tf.io.decode_jpeg(checked, channels=3)
+        return _fit(exif.upright(pixels, exif.orientation(checked)), preparation)
+
+    def png():
+        checked = headers.check_png(encoded, where, max_pixels)
+        # 4: grey, palettes and transparent colors all come out as RGB and alpha.
+        pixels = tf.io.decode_png(checked, channels=4)
+        color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+        # TensorFlow's "opaque" of grey with less than 8 bits is 1, 3 or 15.
+        is_grey = tf.strings.substr(checked, 25, 1) == b"\0"
+        alpha = tf.where(is_grey & (alpha > 0), tf.ones_like(alpha) * 255, alpha)
+        return _fit(_on_white(color, alpha), preparation)
+
+    def gif_():
+        first = gif.first_picture(encoded, where, max_pixels)
+        return _fit(tf.io.decode_gif(first)[0], preparation)
+
+    def bmp():
+        pixels = tf.io.decode_bmp(headers.check_bmp(encoded, where, max_pixels))
+        # The fourth byte of an uncompressed BMP's pixel is padding, not alpha.
+        color = pixels[:, :, :3]
+        return _fit(tf.tile(color, [1, 1, 3 // tf.shape(color)[2]]), preparation)
+
+    def unknown():
+        refused = headers.require(
+            encoded, tf.constant(False), where, "not a JPEG, PNG, GIF or BMP picture."
+        )
+        return tf.reshape(tf.io.decode_raw(refused, tf.uint8), [-1, 1, 3])
+
+    kinds = (
+        (b"\xff\xd8\xff", jpeg),
+        (b"\x89PNG\r\n\x1a\n", png),
+        (b"GIF87a", gif_),
+        (b"GIF89a", gif_),
+        (b"BM", bmp),
+    )
+    cases = [
+        (tf.strings.substr(encoded, 0, len(magic)) == magic, decode) for magic, decode in kinds
+    ]
+    return tf.case(cases, default=unknown)
+
+
+def _on_white(color: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """uint8 [h, w, 3], c * a + 255 * (1 - a) for uint8 [h, w, 3] and [h, w, 1], rounded."""
+
+    def blend():
+        # 16 bits hold 255 * 255 + 127, at half the memory of float32.
+        weight = tf.cast(alpha, tf.uint16)
+        total = tf.cast(color, tf.uint16) * weight + 255 * (255 - weight)
+        return tf.cast((total + 127) // 255, tf.uint8)
+
+    return tf.cond(tf.reduce_all(alpha == 255), lambda: color, blend)
+
+
+def _fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [H, W, 3] from uint8 [h, w, 3]."""
+    if preparation.central_fraction is not None:
+        sides = tf.shape(pixels)[:2]
+        fractions = tf.cast(sides, tf.float32)
+        fractions = preparation.central_fraction * tf.reduce_min(fractions) / fractions / 2
+        limits = tf.cast(sides, tf.float32)
+        begin = tf.cast(tf.round((0.5 - fractions) * limits), tf.int32)
+        end = tf.maximum(tf.cast(tf.round((0.5 + fractions) * limits), tf.int32), begin + 1)
+        pixels = pixels[begin[0] : end[0], begin[1] : end[1]]
+    return _resize(pixels, preparation.image_shape[:2])
+
+
+def _resize(pixels: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
+    """uint8 [H, W, 3]; smoothed where it shrinks to less than half, as evaluation does."""
+
+    def resized(antialias):
+        made = tf.image.resize(pixels, sides, antialias=antialias)
+        return tf.cast(tf.clip_by_value(tf.round(made), 0.0, 255.0), tf.uint8)
+
+    shrinks = tf.reduce_any(tf.shape(pixels)[:2] > [2 * side for side in sides])
+    return tf.cond(shrinks, lambda: resized(True), lambda: resized(False))
+
+
+def _channels(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [H, W, Ch] from uint8 [H, W, 3]."""
+    if preparation.image_shape[2] == 3:
+        return pixels
+    grey = tf.tensordot(tf.cast(pixels, tf.float32), _GREY, 1)
+    return tf.cast(tf.round(grey), tf.uint8)[:, :, None]

@@ -1,0 +1,53 @@
+"""Weights from a file."""
+
+import numpy as np
+import pytest
+
+from drw_tf.models import network, registry
+
+
+def small(init_weights="none"):
+    return registry.build_backbone(
+        "small_resnet",
+        (8, 8, 1),
+        batch_norm=network.BatchNorm(),
+        normalization=((0.0,), (1.0,)),
+        init_weights=init_weights,
+    )
+
+
+@pytest.mark.parametrize("name", ["saved.h5", "saved.weights.h5", "saved.keras"])
+def test_weights_of_a_saved_backbone_are_read_back(tmp_path, name):
+    source, file = small(), tmp_path / name
+    (source.save if name.endswith(".keras") else source.save_weights)(file)
+    for got, expected in zip(small(str(file)).get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no file .*missing\.h5"):
+        small(str(tmp_path / "missing.h5"))
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "weights", "imagenet21k"])
+def test_other_kinds_of_file_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in \.h5 or \.keras, got"):
+        small(str(tmp_path / name))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    other = registry.build_backbone(
+        "wide_resnet_10_1",
+        (8, 8, 1),
+        batch_norm=network.BatchNorm(),
+        normalization=((0.0,), (1.0,)),
+    )
+    other.save_weights(tmp_path / "other.h5")
+    with pytest.raises(ValueError, match=r"other\.h5' does not fit small_resnet"):
+        small(str(tmp_path / "other.h5"))
+
+
+def test_file_that_is_not_hdf5_is_refused(tmp_path):
+    (tmp_path / "broken.h5").write_text("not weights")
+    with pytest.raises(ValueError, match=r"broken\.h5' does not fit small_resnet"):
+        small(str(tmp_path / "broken.h5"))

@@ -1,0 +1,148 @@
+import os
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_file_loader
+
+from drw_tf.report import event_files
+
+
+def write(logdir, steps, tag="loss", scale=0.5):
+    """One event file with a scalar of scale * step at each step."""
+    writer = tf.summary.create_file_writer(str(logdir), filename_suffix=f".{tag}")
+    with writer.as_default():
+        for step in steps:
+            tf.summary.scalar(tag, scale * step, step=step)
+    writer.close()
+
+
+def raw(path):
+    return list(event_file_loader.RawEventFileLoader(str(path)).Load())
+
+
+def test_scalars_come_back_by_tag_and_step(tmp_path):
+    write(tmp_path, [1, 2, 7])
+    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0, ("loss", 7): 3.5}
+
+
+def test_text_images_and_histograms_come_back_as_arrays(tmp_path):
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    image = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    with writer.as_default():
+        tf.summary.text("note", "héllo", step=0)
+        tf.summary.image("picture", image, step=3)
+        tf.summary.histogram("weights", [1.0, 1.0, 3.0], step=3, buckets=2)
+    writer.close()
+    got = event_files.read(tmp_path)
+    assert got["note", 0].item().decode() == "héllo"
+    np.testing.assert_array_equal(tf.io.decode_png(got["picture", 3][2]), image[0])
+    np.testing.assert_allclose(got["weights", 3], [[1, 2, 2], [2, 3, 1]])
+
+
+def test_files_in_folders_below_have_the_folder_in_their_tags(tmp_path):
+    write(tmp_path / "validation", [4])
+    assert event_files.read(tmp_path) == {("validation/loss", 4): 2.0}
+
+
+def test_later_file_wins_where_a_step_was_written_twice(tmp_path):
+    write(tmp_path, [1, 2], scale=0.5)
+    first = event_files.find(tmp_path)[0]
+    os.replace(first, tmp_path / "events.out.tfevents.0000000001.a")
+    write(tmp_path, [2, 3], scale=2.0)
+    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 4.0, ("loss", 3): 6.0}
+
+
+def test_missing_folder_has_no_values_and_nothing_to_truncate(tmp_path):
+    assert event_files.read(tmp_path / "none") == {}
+    assert event_files.truncate(tmp_path / "none", 5) == event_files.Truncation(0, 0, ())
+
+
+@pytest.mark.parametrize("cut", [1, 4, 11, 13, 30])
+def test_truncated_tail_is_read_up_to_there(tmp_path, cut):
+    write(tmp_path, [1, 2, 3])
+    path = event_files.find(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+
+
+def test_flipped_bit_ends_the_file_there(tmp_path):
+    write(tmp_path, [1, 2, 3])
+    path = event_files.find(tmp_path)[0]
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+
+
+def test_truncation_drops_exactly_the_later_steps(tmp_path):
+    write(tmp_path, range(1, 11))
+    write(tmp_path, [9, 10], tag="other")
+    got = event_files.truncate(tmp_path, 6)
+    # Kept: six values and the version line of the first file; the second one has no value left.
+    assert got == event_files.Truncation(kept=8, dropped=6, damaged=())
+    assert event_files.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 7)}
+    assert len(event_files.find(tmp_path)) == 1
+
+
+def test_truncation_copies_events_byte_for_byte_with_their_wall_times(tmp_path):
+    write(tmp_path, [1, 2, 3])
+    path = event_files.find(tmp_path)[0]
+    before = raw(path)
+    event_files.truncate(tmp_path, 2)
+    assert raw(path) == before[:3]
+    times = [tf.compat.v1.Event.FromString(record).wall_time for record in raw(path)]
+    assert times == [tf.compat.v1.Event.FromString(record).wall_time for record in before[:3]]
+
+
+def test_truncation_at_the_last_step_does_not_touch_the_file(tmp_path):
+    write(tmp_path, [1, 2])
+    path = event_files.find(tmp_path)[0]
+    before = path.stat()
+    assert event_files.truncate(tmp_path, 2).dropped == 0
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_truncation_cuts_a_damaged_tail_off_so_that_tensorboard_reads_on(tmp_path):
+    write(tmp_path, [1, 2, 3])
+    path = event_files.find(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-5])
+    got = event_files.truncate(tmp_path, 9)
+    assert got == event_files.Truncation(kept=3, dropped=0, damaged=(path.name,))
+    # Whole records only: each is 8 + 4 bytes of header, its content, 4 of checksum.
+    content, place = path.read_bytes(), 0
+    while place < len(content):
+        place += 16 + struct.unpack("<Q", content[place : place + 8])[0]
+    assert place == len(content)
+
+
+def test_truncation_to_before_the_start_leaves_no_file(tmp_path):
+    write(tmp_path, [0, 1])
+    event_files.truncate(tmp_path, -1)
+    assert event_files.find(tmp_path) == []
+
+
+def test_truncation_that_was_killed_is_done_by_the_next_one(tmp_path, monkeypatch):
+    write(tmp_path, [1, 2, 3], tag="a")
+    write(tmp_path, [1, 2, 3], tag="b")
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            event_files.truncate(tmp_path, 1)
+    assert len(event_files.read(tmp_path)) == 6
+    event_files.truncate(tmp_path, 1)
+    assert event_files.read(tmp_path) == {("a", 1): 0.5, ("b", 1): 0.5}
+    assert all("tfevents" in path.name for path in tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_writing_on_after_truncation_gives_the_undisturbed_curve(tmp_path):
+    write(tmp_path, range(1, 8))
+    event_files.truncate(tmp_path, 4)
+    write(tmp_path, range(5, 11))
+    assert event_files.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 11)}
