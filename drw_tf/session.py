@@ -3,6 +3,7 @@
 import logging
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from drw_tf import config as configuration
@@ -10,7 +11,7 @@ from drw_tf import recipes
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, registry
 from drw_tf.report import evaluation, event_files, record, tensorboard
-from drw_tf.training import assembly, checkpoint, devices, loop, workdir
+from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
 
 Stopped = loop.Stopped
 EXIT_STOPPED = loop.EXIT_STOPPED
@@ -36,15 +37,18 @@ class Run:
         self.strategy = devices.strategy(config.strategy)
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split)
-        self.labeled_counts = self.method.facts.labeled_counts
+        self.stages = stages.Stages(
+            config, self.dataset, self.split, self.method, self.strategy, self.logits
+        )
 
-    def batches(self, start_step: int) -> tf.distribute.DistributedDataset:
-        """The distributed training batches from a step on."""
+    def batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
+        """The distributed training batches of a stage, from one of its steps on."""
+        streams = self.stages.streams(stage)
         return devices.distribute(
             self.strategy,
             lambda shard: pipeline.training_batches(
                 self.dataset.train,
-                assembly.streams(self.config, self.method, self.split),
+                streams,
                 assembly.views(self.config, self.dataset),
                 self.config.seed,
                 start_step,
@@ -52,9 +56,16 @@ class Run:
             ),
         )
 
+    def logits(self, images: records.ArrayImages) -> np.ndarray:
+        """float32 [N, C] of the averaged network on pictures as they are."""
+        method = self.method
+        return self.evaluator(images).logits(method.ema_network, method.evaluated_head)
+
     def evaluator(self, images: records.ArrayImages) -> evaluation.Evaluator:
         """A judge on these pictures."""
-        return evaluation.Evaluator(images, self.labeled_counts, self.config.eval_batch_size)
+        return evaluation.Evaluator(
+            images, self.method.facts.labeled_counts, self.config.eval_batch_size
+        )
 
     def evaluate(self, judge: evaluation.Evaluator) -> dict:
         """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
@@ -94,11 +105,14 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         config.steps,
         config.steps_per_epoch,
         config.checkpoint_steps,
-        sum(s.batch for s in assembly.streams(config, run.method, run.split)),
+        sum(stream.batch for stream in run.stages.streams(0)),
     )
     log = _TensorBoard(run, folder.tensorboard) if config.tensorboard else None
     history = loop.run(
         run.method,
+        run.stages.all,
+        run.stages.prepare,
+        run.stages.begin,
         run.batches,
         lambda: run.evaluate(judge),
         checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints),
@@ -163,7 +177,7 @@ class _TensorBoard:
             self._first_batch()
 
     def _first_batch(self) -> None:
-        batches = iter(self.run.batches(0))
+        batches = iter(self.run.batches(0, 0))
         first = self.run.strategy.experimental_local_results(next(batches))[0]
         for stream, views in first.items():
             for name, values in views.items():

@@ -19,8 +19,6 @@ done
 
 bash "$scripts/environment.sh" ${environment[@]+"${environment[@]}"}
 CDPATH="" cd -- "$scripts/.."
-# 3: TensorFlow's wheel reports at level 2 that there is no GPU, in the words of an error.
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 
 runs=runs/digits
 for method in fixmatch drw; do

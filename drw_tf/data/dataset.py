@@ -112,3 +112,9 @@ def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """int64 [C], rows of each class; unknown labels are not counted."""
     labels = np.asarray(labels)
     return np.bincount(labels[labels != UNKNOWN_LABEL], minlength=num_classes)
+
+
+def take(images: ArrayImages | FileImages, rows: np.ndarray) -> ArrayImages | FileImages:
+    """The pictures of these rows, in this order."""
+    values = {field.name: getattr(images, field.name)[rows] for field in dataclasses.fields(images)}
+    return type(images)(**values)

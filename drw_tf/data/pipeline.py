@@ -33,18 +33,26 @@ class Stream:
     """One of the two streams.
 
     Attributes:
-        name: "labeled" or "unlabeled".
+        name: begins with "labeled" or "unlabeled"; its random numbers depend on it.
         rows: int64 [N], rows of the training images, in the order of `index`.
         batch: rows a step over all workers and replicas.
         views: names of the views made of each row.
-        with_labels: whether labels are in the batch.
+        labels: int64 [N], labels of `rows`, or None for a stream without labels.
+        sampling: "uniform" (every row once a pass), or "class_balanced" (with replacement,
+            each class equally often).
     """
 
     name: str
     rows: np.ndarray
     batch: int
     views: tuple[str, ...]
-    with_labels: bool
+    labels: np.ndarray | None = None
+    sampling: str = "uniform"
+
+    @property
+    def key(self) -> str:
+        """Its place in the batch."""
+        return "unlabeled" if self.name.startswith("unlabeled") else "labeled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +98,16 @@ def training_batches(
     """
     for stream in streams:
         if not len(stream.rows):
-            raise ValueError(f"the {stream.name} stream has no pictures.")
+            raise ValueError(f"the {stream.key} stream has no pictures.")
         if stream.batch % shard.parts:
             raise ValueError(
-                f"the {stream.name} batch of {stream.batch} cannot be divided by "
+                f"the {stream.key} batch of {stream.batch} cannot be divided by "
                 f"{shard.parts} replicas; choose --batch_size as a multiple of {shard.parts}."
             )
     block = _block_steps(streams, views.image_shape)
     first_block = start_step // block
     parts = {
-        stream.name: _stream_blocks(images, stream, views, seed, block, first_block, shard)
+        stream.key: _stream_blocks(images, stream, views, seed, block, first_block, shard)
         for stream in streams
     }
     dataset = tf.data.Dataset.zip(parts).unbatch()
@@ -117,27 +125,29 @@ def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> in
 
 def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf.data.Dataset:
     """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
-    indices = permuted_indices(
-        len(stream.rows),
-        seeds.seed_for(seed, f"{stream.name}/order"),
-        first_block * block * stream.batch,
-    ).batch(block * stream.batch, drop_remainder=True)
+    size = block * stream.batch
+    order = seeds.seed_for(seed, f"{stream.name}/order")
+    if stream.sampling == "uniform":
+        indices = permuted_indices(len(stream.rows), order, first_block * size)
+        indices = indices.batch(size, drop_remainder=True)
+    else:
+        indices = class_balanced_indices(stream.labels, order, first_block, size)
     numbers = tf.data.Dataset.range(first_block, np.iinfo(np.int64).max)
     rows = tf.constant(stream.rows, tf.int64)
     fetch = fetcher(images)
-    labels = tf.constant(images.labels, tf.int32)
+    labels = None if stream.labels is None else tf.constant(stream.labels, tf.int32)
 
     def make(number, index):
         mine = _mine(index, block, stream.batch, shard)
         row = tf.gather(rows, mine)
         out = {"index": mine}
-        if stream.with_labels:
-            out["label"] = tf.gather(labels, row)
+        if labels is not None:
+            out["label"] = tf.gather(labels, mine)
         pixels = fetch(row)
         for view in stream.views:
             kind = view.split("_")[0]
             view_seed = seeds.seed_for(seed, f"{stream.name}/{view}")
-            draws = views.draw(kind, tf.stack([view_seed, number]), block * stream.batch)
+            draws = views.draw(kind, tf.stack([view_seed, number]), size)
             draws = {name: _mine(draw, block, stream.batch, shard) for name, draw in draws.items()}
             out[view] = views.apply(kind, pixels, draws)
         each = stream.batch // shard.parts
@@ -179,6 +189,30 @@ def permuted_indices(size: int, seed: int, start: int) -> tf.data.Dataset:
 
     passes = tf.data.Dataset.range(start // size, np.iinfo(np.int64).max)
     return passes.flat_map(one_pass)
+
+
+def class_balanced_indices(labels: np.ndarray, seed: int, start: int, size: int) -> tf.data.Dataset:
+    """Endless int64 [size] draws with replacement, P(row) = 1 / (classes * count of its class).
+
+    Args:
+        labels: int64 [N], class of each row; classes without a row are left out.
+        seed: 63-bit integer.
+        start: number of the first draw of this size.
+        size: rows a draw.
+    """
+    by_class = tf.constant(np.argsort(labels, kind="stable"), tf.int64)
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    starts = tf.constant(np.cumsum(counts) - counts, tf.int64)
+    counts = tf.constant(counts, tf.int64)
+
+    def draw(number):
+        uniform = tf.random.stateless_uniform([2, size], tf.stack([seed, number]), dtype=tf.float64)
+        chosen = tf.cast(uniform[0] * len(counts), tf.int64)
+        inside = tf.cast(uniform[1] * tf.cast(tf.gather(counts, chosen), tf.float64), tf.int64)
+        return tf.gather(by_class, tf.gather(starts, chosen) + inside)
+
+    return tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(draw)
 
 
 def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -1,1 +1,310 @@
+"""Image classification sets that TensorFlow Datasets has prepared on this machine.
 
+The "first n pictures of a class" of the long-tail protocol mean the official order, and
+TensorFlow Datasets shuffles when it prepares. Where its examples carry a number of their own
+(`train_16399` in CIFAR-10 and -100) rows are put back into that order. Elsewhere they
+keep the order of its files, which depends on the version of the prepared set alone.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+
+from drw_tf.data import dataset as records
+
+PREFIX = "tfds:"
+
+# `--dataset` to the name that TensorFlow Datasets has for it.
+NAMES = {
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "fashion_mnist": "fashion_mnist",
+    "svhn": "svhn_cropped",
+}
+
+# Mean and standard deviation of each channel of the training pictures; computed elsewhere.
+# Differs from DARP, which normalizes CIFAR-100 with the numbers of CIFAR-10.
+CIFAR10_STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
+CIFAR100_STATISTICS = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+FASHION_MNIST_STATISTICS = ((0.2861,), (0.3530,))
+SVHN_STATISTICS = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
+STATISTICS = {
+    "cifar10": CIFAR10_STATISTICS,  # bbuing9/DARP:dataset/fix_cifar10.py
+    "cifar100": CIFAR100_STATISTICS,  # kekmodel/FixMatch-pytorch:dataset/cifar.py
+    "fashion_mnist": FASHION_MNIST_STATISTICS,  # VICO-UoE/DatasetCondensation:utils.py
+    "svhn_cropped": SVHN_STATISTICS,  # VICO-UoE/DatasetCondensation:utils.py
+}
+
+# Sets of digits, letters and signs: mirrored, a picture is of another class or of none.
+NOT_MIRRORED = {
+    "binary_alpha_digits",
+    "cmaterdb",
+    "emnist",
+    "kmnist",
+    "mnist",
+    "mnist_corrupted",
+    "omniglot",
+    "svhn_cropped",
+}
+
+MAX_BYTES = 4 * 2**30
+
+_NAME = re.compile(r"(\w+)(?:/([\w.+-]+))?(?::(\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_NUMBERED = re.compile(rb"(.*?)(\d+)", re.DOTALL)
+_BATCH = 512
+
+
+def load(
+    name: str,
+    data_dir: str | None = None,
+    *,
+    image_size: int | None = None,
+    download: bool = False,
+) -> records.Dataset:
+    """A data set with all its pictures in memory.
+
+    Labels are those of the set; class 0 is the head of a long tail. The test set is the split
+    "test", or "validation" where "test" is missing or has no labels.
+
+    Args:
+        name: "cifar10", "cifar100", "fashion_mnist", "svhn", or
+            "tfds:<name>[/<config>][:<version>]" of any set with a split "train", 8-bit
+            pictures `image` and classes `label`. Without a version it is the newest one.
+        data_dir: folder with the prepared sets; None is TensorFlow Datasets' own.
+        image_size: side in pixels that pictures are resized to (bilinear, antialiased, the
+            whole picture squeezed into the square); None keeps them, which they must then
+            all be of one size for.
+        download: whether to fetch and prepare what is missing. The network is used for
+            nothing else.
+
+    Raises:
+        FileNotFoundError: the set is not prepared; the message has the command to do it.
+        ValueError: an unknown name, pictures that cannot be used, or files that are broken.
+    """
+    full_name = _full_name(name)
+    folder = _folder(full_name, pathlib.Path(data_dir or tfds.core.constants.DATA_DIR), download)
+    with _quietly(folder):
+        builder = tfds.builder_from_directory(folder)
+        _check_features(name, builder)
+        shape, size = _shape(name, builder, image_size)
+        train = _read(builder, "train", shape, size)
+        test = _read_test(builder, shape, size)
+    mean, std = STATISTICS.get(builder.name, (None, None))
+    if mean is None or size is not None:
+        mean, std = channel_statistics(train.pixels)
+    return records.Dataset(
+        name=name,
+        class_names=tuple(builder.info.features["label"].names),
+        image_shape=shape,
+        train=train,
+        test=test,
+        flip=builder.name not in NOT_MIRRORED,
+        mean=mean,
+        std=std,
+    )
+
+
+def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, of pixels scaled to [0, 1].
+
+    Args:
+        pixels: uint8 [N, H, W, Ch], N >= 1.
+
+    Returns:
+        Ch floats and Ch floats. The deviation of a channel that never changes is given as 1,
+        as it is divided by.
+    """
+    histogram = np.zeros((pixels.shape[-1], 256), np.int64)
+    for start in range(0, len(pixels), _BATCH):
+        for channel, row in enumerate(histogram):
+            row += np.bincount(pixels[start : start + _BATCH, ..., channel].ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    share = histogram / histogram.sum(axis=1, keepdims=True)
+    mean = share @ levels
+    std = np.sqrt((share * (levels - mean[:, np.newaxis]) ** 2).sum(axis=1))
+    std[(histogram > 0).sum(axis=1) == 1] = 1
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+# Where the files are.
+
+
+def _full_name(name: str) -> str:
+    """`name/config:version` as TensorFlow Datasets writes it."""
+    full_name = NAMES.get(name) or (name[len(PREFIX) :] if name.startswith(PREFIX) else "")
+    if not _NAME.fullmatch(full_name):
+        known = ", ".join([*NAMES, f"{PREFIX}<name>", f"{PREFIX}<name>/<config>:<version>"])
+        raise ValueError(f"dataset must be one of {known}, got {name}.")
+    return full_name
+
+
+def _folder(full_name: str, data_dir: pathlib.Path, download: bool) -> pathlib.Path:
+    """The folder of a prepared version."""
+    data_dir = data_dir.expanduser()
+    folder = _prepared(full_name, data_dir)
+    if folder is None and download:
+        tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
+        folder = _prepared(full_name, data_dir)
+    if folder is None:
+        builder = f"tfds.builder({full_name!r}, data_dir={str(data_dir)!r})"
+        raise FileNotFoundError(
+            f"{full_name} is not prepared in {data_dir.absolute()}; this downloads it: python -c "
+            f'"import tensorflow_datasets as tfds; {builder}.download_and_prepare()"'
+        )
+    return folder
+
+
+def _prepared(full_name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
+    name, config, version = _NAME.fullmatch(full_name).groups()
+    folder = data_dir / name / (config or "")
+    versions = _versions(folder)
+    if not versions and not config:
+        configs = {f.name: _versions(f) for f in sorted(folder.glob("*"))}
+        configs = {config: found for config, found in configs.items() if found}
+        if len(configs) > 1:
+            raise ValueError(
+                f"dataset must name the config of {name}, as {PREFIX}{name}/{next(iter(configs))}; "
+                f"prepared are {', '.join(configs)}."
+            )
+        versions = next(iter(configs.values()), {})
+    if version:
+        return versions.get(version)
+    newest = max(versions, key=lambda v: [int(n) for n in v.split(".")], default=None)
+    return versions.get(newest)
+
+
+def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    infos = folder.glob("*/dataset_info.json")
+    return {f.parent.name: f.parent for f in infos if _VERSION.fullmatch(f.parent.name)}
+
+
+# What the files hold.
+
+
+def _check_features(name: str, builder: tfds.core.DatasetBuilder) -> None:
+    features, splits = builder.info.features, builder.info.splits
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    held = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    if any(not isinstance(held.get(key), kind) for key, kind in kinds.items()):
+        found = ", ".join(f"{k} ({type(f).__name__})" for k, f in held.items()) or "others"
+        raise ValueError(
+            f"dataset must have the features image (Image) and label (ClassLabel); {name} has "
+            f"{found}."
+        )
+    if features["image"].np_dtype != np.uint8 or features["image"].shape[-1] not in (1, 3):
+        raise ValueError(
+            f"pictures must be uint8 with 1 or 3 channels; {name} has {features['image']}."
+        )
+    if "train" not in splits or not splits["train"].num_examples:
+        raise ValueError(f"dataset must have a split train; {name} has {', '.join(splits)}.")
+
+
+def _shape(
+    name: str, builder: tfds.core.DatasetBuilder, image_size: int | None
+) -> tuple[tuple[int, int, int], int | None]:
+    """(H, W, Ch) of the pictures in memory, and the side to resize to or None."""
+    shape = tuple(builder.info.features["image"].shape)
+    if image_size is None and None in shape:
+        raise ValueError(f"image_size must be given, as the pictures of {name} vary in size.")
+    if image_size is not None and shape[:2] != (image_size, image_size):
+        shape = (image_size, image_size, shape[-1])
+    else:
+        image_size = None
+    needed = builder.info.splits["train"].num_examples * int(np.prod(shape, dtype=np.int64))
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"the training pictures of {name} must fit in {MAX_BYTES / 2**30:g} GiB of memory, "
+            f"got {needed / 2**30:.1f} GiB at {shape[0]} x {shape[1]} pixels; choose a smaller "
+            "image_size."
+        )
+    return shape, image_size
+
+
+def _read_test(
+    builder: tfds.core.DatasetBuilder, shape: tuple[int, int, int], size: int | None
+) -> records.ArrayImages | None:
+    for split in ("test", "validation"):
+        if split in builder.info.splits:
+            images = _read(builder, split, shape, size)
+            if (images.labels != records.UNKNOWN_LABEL).all():
+                return images
+    return None
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int, int], size: int | None
+) -> records.ArrayImages:
+    rows = builder.info.splits[split].num_examples
+    pixels = np.empty((rows, *shape), np.uint8)
+    labels = np.empty(rows, np.int64)
+    ids = []
+    start = 0
+    for batch in _batches(builder, split, size):
+        end = start + len(batch["label"])
+        pixels[start:end], labels[start:end] = batch["image"], batch["label"]
+        ids.extend(batch.get("id", ()))
+        start = end
+    order = official_order(ids)
+    if order is not None:
+        pixels, labels = pixels[order], labels[order]
+    return records.ArrayImages(pixels, labels)
+
+
+def _batches(builder: tfds.core.DatasetBuilder, split: str, size: int | None):
+    """Dictionaries of arrays, in the order of the files."""
+    features = builder.info.features
+    wanted = {"image": True, "label": True}
+    if isinstance(features.get("id"), tfds.features.Text):
+        wanted["id"] = True
+    rows = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(wanted),
+        # One file after another: then it does not matter into how many they were cut.
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    if size is not None:
+
+        def resize(row):
+            image = tf.image.resize(row["image"], [size, size], antialias=True)
+            image = tf.clip_by_value(tf.round(image), 0, 255)
+            return {**row, "image": tf.cast(image, tf.uint8)}
+
+        rows = rows.map(resize, tf.data.AUTOTUNE, deterministic=True)
+    return rows.batch(_BATCH, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+
+
+def official_order(ids: list[bytes]) -> np.ndarray | None:
+    """int64 [N], the rows by the numbers that their ids end in, or None where they have none.
+
+    Args:
+        ids: of each row, as b"train_16399". They count only if all start alike and no
+            number comes twice.
+    """
+    matches = [_NUMBERED.fullmatch(i) for i in ids]
+    if not all(matches) or len({m[1] for m in matches}) != 1:
+        return None
+    numbers = np.array([int(m[2]) for m in matches])
+    if len(np.unique(numbers)) != len(numbers):
+        return None
+    return np.argsort(numbers)
+
+
+@contextlib.contextmanager
+def _quietly(folder: pathlib.Path):
+    """Warnings only; what breaks while files are read becomes an error that names them."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise ValueError(f"{os.fspath(folder)} cannot be read: {error.message}") from error
+    finally:
+        logging.set_verbosity(verbosity)

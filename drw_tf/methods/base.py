@@ -76,10 +76,9 @@ class Method(keras.Model):
         for one in rebalancers:
             one.attach(rebalancers)
         self.evaluated_head = "logits"
-        heads = self.heads()
         for one in rebalancers:
-            heads |= one.heads()
             self.evaluated_head = one.evaluated_head or self.evaluated_head
+        heads = self.all_heads()
         self.network = build_network(heads)
         self.ema_network = build_network(heads)
         self.ema_network.trainable = False
@@ -90,6 +89,13 @@ class Method(keras.Model):
         extra = [term for one in rebalancers for term in one.terms]
         self.means = tally.Means(("loss", *self.terms, *extra, *self.scalars))
         self.histogram = None
+
+    def all_heads(self) -> Heads:
+        """The method's heads, with those of the rebalancers added or put in their place."""
+        heads = self.heads()
+        for one in self.rebalancers:
+            heads |= one.heads()
+        return heads
 
     # ---- what a method is
 
@@ -171,6 +177,24 @@ class Method(keras.Model):
             product *= factor
         return product
 
+    def stages(self, steps: int) -> list[rebalance.Stage]:
+        """The parts of a run of this many steps."""
+        offered = [found for one in self.rebalancers if (found := one.stages(steps))]
+        if len(offered) > 1:
+            raise ValueError("two rebalancers divide the run into stages; a recipe may hold one.")
+        return offered[0] if offered else [rebalance.Stage("training", steps)]
+
+    @property
+    def step(self) -> tf.Tensor:
+        """int64 scalar, steps of this stage that are done."""
+        return self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
+
+    def freeze_below_heads(self) -> None:
+        """Leaves only the heads to be trained; batch statistics stand still as well."""
+        heads = self.all_heads()
+        for layer in self.network.layers:
+            layer.trainable = layer.name in heads
+
     # ---- Keras
 
     def call(self, images, training=False):
@@ -191,7 +215,6 @@ class Method(keras.Model):
             scaled = loss / replicas
         variables = self.network.trainable_variables
         gradients = tape.gradient(scaled, variables)
-        step = self.optimizer.iterations
         shrink = None
         rules = self.training_rules
         if rules.weight_decay and rules.weight_decay_kind == "l2":
@@ -203,7 +226,7 @@ class Method(keras.Model):
             ]
         elif rules.weight_decay:
             shrink = tf.cast(self.optimizer.learning_rate, tf.float32) * rules.weight_decay
-        before = tf.identity(step)
+        before = tf.identity(self.step)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.average.update(before, shrink)
         return {"loss": self.means.add({"loss": loss, **terms, **scalars})}

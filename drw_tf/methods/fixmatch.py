@@ -51,15 +51,14 @@ class FixMatch(base.Method):
             the label unless a rebalancer asks for soft targets, float32 [U, C].
         """
         logits_weak = tf.stop_gradient(logits_weak)
-        step = self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
-        weak = rebalance.Weak(logits_weak, index, step, self.network)
+        weak = rebalance.Weak(logits_weak, index, self.step, self.network)
         probabilities = self.refine(tf.nn.softmax(logits_weak), weak)
         label, confidence, mask = pseudo_labels.hard_pseudo_labels(
             probabilities, self.hyper.threshold
         )
         target = label
         for one in self.rebalancers:
-            offered = one.pseudo_target(probabilities, mask, step)
+            offered = one.pseudo_target(probabilities, mask, self.step)
             if offered is not None:
                 target, mask = offered
         return {"label": label, "confidence": confidence, "mask": mask, "target": target}
@@ -84,8 +83,7 @@ class FixMatch(base.Method):
             "loss_unlabeled": self.hyper.lambda_u
             * reweighting.weighted_unlabeled_loss(each, weights, mask),
         }
-        step = self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
-        seen = rebalance.Outputs(labeled["label"], first, prepared["weak"], strong, step)
+        seen = rebalance.Outputs(labeled["label"], first, prepared["weak"], strong, self.step)
         scalars = {
             "mask_rate": tf.reduce_mean(mask),
             "confidence": tf.reduce_mean(prepared["confidence"]),

@@ -148,6 +148,9 @@ def build(
 ) -> keras.Model:
     """A network of `keras.applications` without its top, averaged over the positions.
 
+    It is one layer of the result. Keras 2.15 cannot load the .keras file that it writes
+    of a ConvNeXt; a SavedModel of it loads.
+
     Args:
         application: a name of `names()`, such as "MobileNetV2".
         image_shape: (height, width, 1 or 3); grey images are repeated to three channels.

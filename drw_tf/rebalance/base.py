@@ -48,6 +48,28 @@ class Hyperparameters:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """One part of a run. Each stage has an optimizer and a learning-rate schedule of its own.
+
+    Attributes:
+        name: for logs.
+        steps: its length.
+        sampling: "uniform", or "class_balanced": each labeled picture is drawn, with
+            replacement, with a probability inverse to the count of its class.
+        begins_with: what happens to the weights at its start. "keep": nothing; "redraw":
+            both networks start anew; "new_heads": the averaged weights are taken over, the
+            heads drawn anew, and all below the heads is frozen, batch statistics included.
+        settings: flag name -> value, in place of the run's optimizer flags.
+    """
+
+    name: str
+    steps: int
+    sampling: str = "uniform"
+    begins_with: str = "keep"
+    settings: Mapping = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Observation:
     """What is known about an epoch's pseudo-labels when it ends.
 
@@ -76,6 +98,22 @@ class Weak:
     index: tf.Tensor
     step: tf.Tensor
     network: keras.Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """Questions that a rebalancer may ask between stages.
+
+    Attributes:
+        pool_logits: float32 [P, C] of the averaged network on the pool's pictures without
+            augmentation, in the order of the pool; computed when called.
+        labeled_in_pool: int64 [N], which rows of the pool are labeled ones.
+        seed: of the run.
+    """
+
+    pool_logits: Callable[[], np.ndarray]
+    labeled_in_pool: np.ndarray
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +157,10 @@ class Rebalancer(keras.layers.Layer):
     def attach(self, others: list["Rebalancer"]) -> None:
         """Sees the recipe's whole list once, before the first step."""
 
+    def stages(self, steps: int) -> list[Stage] | None:
+        """The parts of a run of this many steps; None for one plain stage."""
+        return None
+
     # ---- in a step
 
     def supervised_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor | None:
@@ -151,7 +193,14 @@ class Rebalancer(keras.layers.Layer):
         """Scalars added to the loss, by the names in `terms`."""
         return {}
 
-    # ---- between epochs and at test time
+    # ---- between epochs and stages, and at test time
+
+    def begin_stage(self, index: int, ask: "Ask") -> None:
+        """Changes state before stage `index` >= 1 begins, while the old weights still stand."""
+
+    def labeled_rows(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(int64 [N] rows of the pool, int64 [N] labels) added to the labeled stream."""
+        return None
 
     def end_epoch(self, observation: Observation) -> None:
         """Changes state between two epochs; runs outside of the graph."""

@@ -12,6 +12,7 @@ from drw_tf.report import history, palette, panels
 
 _MAX_COLUMNS = 3
 _MAX_NUMBERS_IN_CELLS = 12
+_SIDE = 3.8
 
 
 def confusion_matrices(
@@ -57,21 +58,26 @@ def draw_confusions(
     Returns:
         Figure whose first R axes are the matrices.
     """
+    side = "class number" if order is None else "class, by rank of its labeled images"
     order = np.arange(len(names)) if order is None else np.asarray(order)
-    few = len(order) <= _MAX_NUMBERS_IN_CELLS
+    few, named = len(order) <= _MAX_NUMBERS_IN_CELLS, len(order) <= panels.MAX_NAMED_TICKS
     # With many classes most cells are near 0; the square root keeps errors visible.
     norm = colors.Normalize(0, 1) if few else colors.PowerNorm(0.5, 0, 1)
     colormap = matplotlib.colormaps["Blues"].with_extremes(bad=palette.GRID)
     columns = min(_MAX_COLUMNS, len(counts))
     rows = math.ceil(len(counts) / columns)
     with palette.style():
-        made, grid = panels.new_figure(columns, rows, width=4.6, height=4.8)
+        # Inches: the matrix, the names beside and below it, title and axis label, colour bar.
+        room = 0.085 * max(len(panels.short_name(name)) for name in names) if named else 0.3
+        made, grid = panels.new_figure(
+            columns, rows, width=_SIDE + (room + 1.6) / columns, height=_SIDE + room + 0.8
+        )
         made.set_layout_engine("compressed")
         for axes, matrix, title in zip(grid.flat, counts, titles, strict=False):
             shares = _row_shares(np.asarray(matrix, np.float64))[np.ix_(order, order)]
             image = axes.imshow(shares, cmap=colormap, norm=norm, interpolation="nearest")
             axes.set_title(title)
-            _confusion_axes(axes, names, order, first=axes in grid[:, 0])
+            _confusion_axes(axes, names, order, side, first=axes in grid[:, 0])
             if few:
                 _write_cells(axes, shares)
         for axes in list(grid.flat)[len(counts) :]:
@@ -114,16 +120,18 @@ def _row_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def _confusion_axes(
-    axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray, first: bool
+    axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray, side: str, first: bool
 ) -> None:
     """Names of the classes on both sides, or their ranks where there are too many."""
     axes.grid(visible=False)
-    positions, shown = range(len(order)), [panels.short_name(names[index]) for index in order]
-    side = "class"
-    if len(order) > 30:
-        ranks = panels.rank_ticks(len(order))
-        positions, shown = [rank - 1 for rank in ranks], [str(rank) for rank in ranks]
-        side = "class, by rank of its labeled images"
+    if len(order) <= panels.MAX_NAMED_TICKS:
+        side = "class"
+        positions = list(range(len(order)))
+        shown = [panels.short_name(names[index]) for index in order]
+    else:
+        positions = [rank - 1 for rank in panels.rank_ticks(len(order))]
+        # Ranks are counted from 1, class numbers from 0.
+        shown = [str(place + (side != "class number")) for place in positions]
     upright = max(map(len, shown)) <= 3
     axes.set_xticks(positions, shown, rotation=0 if upright else 90)
     axes.set_xlabel(f"predicted {side}")

@@ -140,8 +140,7 @@ def recalls(
         for label, value in zip(labels, values, strict=True)
     ]
     with palette.style():
-        made, grid = panels.new_figure(1, width=max(7.0, min(11.0, 0.55 * len(order) + 2)))
-        axes = grid[0, 0]
+        made, axes = panels.class_chart(names, order)
         panels.class_bars(axes, values, shown, names, order)
         axes.set_ylabel("recall on the test set")
         axes.set_ylim(0.0, 1.02)

@@ -14,19 +14,19 @@ RUN_HATCHES = ("", "//", "..", "xx", "\\\\", "++", "--")
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-# Paul Tol's "muted" set: nine colours that stay apart under all three kinds of colour
-# blindness, its pale grey darkened to be seen on white.
+# Paul Tol's "muted" set with black for its pale grey. Ordered so that neighbours, and those
+# that get the same dash pattern, are furthest apart under all three kinds of colour blindness.
 CLASS_COLORS = (
-    "#332288",
-    "#CC6677",
-    "#117733",
-    "#88CCEE",
     "#882255",
+    "#000000",
+    "#44AA99",
+    "#332288",
     "#999933",
     "#AA4499",
-    "#44AA99",
     "#DDCC77",
-    "#6E6E6E",
+    "#CC6677",
+    "#88CCEE",
+    "#117733",
 )
 MAX_NAMED_CLASSES = len(CLASS_COLORS)
 

@@ -11,6 +11,8 @@ from drw_tf.report import palette
 
 # Above this many bars a chart shows points and their running mean instead.
 MAX_BARS = 80
+# Up to this many classes are named on an axis; more are shown by rank.
+MAX_NAMED_TICKS = 30
 # Up to this many evaluations a line has markers.
 MAX_MARKERS = 15
 # Above this many evaluations a line is pale, with its running mean over it.
@@ -140,8 +142,17 @@ def rank_ticks(count: int) -> list[int]:
 
 
 def short_name(name: str) -> str:
-    """A class name of at most 22 characters."""
-    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
+    """A class name of at most 22 characters: its beginning and its end."""
+    half = (_NAME_LENGTH - 1) // 2
+    return name if len(name) <= _NAME_LENGTH else f"{name[: half + 1]}…{name[-half:]}"
+
+
+def class_chart(names: Sequence[str], order: np.ndarray) -> tuple[figure.Figure, mpl_axes.Axes]:
+    """A figure with one axes that is wide and high enough for `class_bars` and its names."""
+    width = max(7.0, min(11.0, 0.55 * len(order) + 2))
+    longest = max(len(short_name(name)) for name in names) if len(order) <= MAX_NAMED_TICKS else 0
+    made, grid = new_figure(1, width=width, height=3.6 + 0.055 * longest)
+    return made, grid[0, 0]
 
 
 def class_bars(
@@ -183,7 +194,7 @@ def class_axis(axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray) -> 
     """Names the classes on the horizontal axis, or their ranks where there are too many."""
     count = len(order)
     axes.set_xlim(0.4, count + 0.6)
-    if count > 30:
+    if count > MAX_NAMED_TICKS:
         axes.set_xticks(rank_ticks(count))
         axes.set_xlabel("class, by rank of its labeled images (1: most)")
         return

@@ -40,14 +40,14 @@ def unlabeled_losses(
         _, losses = _recorded(record, label, "unlabeled_loss_by_class")
         values.append(losses[-(last_evaluations or len(losses)) :].sum(axis=0))
     with palette.style():
-        made, grid = panels.new_figure(1, width=max(7.0, min(11.0, 0.55 * len(order) + 2)))
-        panels.class_bars(grid[0, 0], values, labels, names, order)
-        grid[0, 0].set_ylabel("summed unlabeled loss (nats)")
+        made, axes = panels.class_chart(names, order)
+        panels.class_bars(axes, values, labels, names, order)
+        axes.set_ylabel("summed unlabeled loss (nats)")
         if log:
-            grid[0, 0].set_yscale("log", nonpositive="clip")
+            axes.set_yscale("log", nonpositive="clip")
         else:
-            grid[0, 0].set_ylim(bottom=0.0)
-            grid[0, 0].yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+            axes.set_ylim(bottom=0.0)
+            axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     return made
 
 

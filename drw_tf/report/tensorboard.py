@@ -3,9 +3,9 @@
 Tags: `train/*`, `test_ema/*` and `test_raw/*` are scalars; `pseudo_number/<class>`,
 `unlabeled_weight/<class>`, `labeled_weight/<class>`, `unlabeled_loss/<class>`,
 `recall/<class>` and `precision/<class>` (of the averaged network) one scalar a class.
-One scalar a class and evaluation costs 90 bytes and a row in the browser's list: bearable
-up to `MAX_CLASS_SCALARS` classes. Above that, a histogram over the classes is written under
-the bare name (`recall`), and three scalars, `recall/smallest`, `/median` and `/largest`.
+Each of them costs some 60 bytes an evaluation and a row in the browser's list: bearable up
+to `MAX_CLASS_SCALARS` classes. Above that, a histogram over the classes is written under the
+bare name (`recall`), and three scalars, `recall/smallest`, `/median` and `/largest`.
 """
 
 import json

@@ -171,12 +171,10 @@ def _on_white(color: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
 def _fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """uint8 [H, W, 3] from uint8 [h, w, 3]."""
     if preparation.central_fraction is not None:
-        sides = tf.shape(pixels)[:2]
-        fractions = tf.cast(sides, tf.float32)
-        fractions = preparation.central_fraction * tf.reduce_min(fractions) / fractions / 2
-        limits = tf.cast(sides, tf.float32)
-        begin = tf.cast(tf.round((0.5 - fractions) * limits), tf.int32)
-        end = tf.maximum(tf.cast(tf.round((0.5 + fractions) * limits), tf.int32), begin + 1)
+        sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
+        half = preparation.central_fraction * tf.reduce_min(sides) / sides / 2
+        begin = tf.cast(tf.round((0.5 - half) * sides), tf.int32)
+        end = tf.maximum(tf.cast(tf.round((0.5 + half) * sides), tf.int32), begin + 1)
         pixels = pixels[begin[0] : end[0], begin[1] : end[1]]
     return _resize(pixels, preparation.image_shape[:2])
 

@@ -20,8 +20,9 @@ def require(value: tf.Tensor, condition: tf.Tensor, *words: str | tf.Tensor) -> 
     Returns:
         `value`, unchanged.
     """
-    words = [word if isinstance(word, str) or word.dtype == tf.string else _text(word)
-             for word in words]
+    words = [
+        word if isinstance(word, str) or word.dtype == tf.string else _text(word) for word in words
+    ]
     with tf.control_dependencies([tf.debugging.Assert(condition, [tf.strings.join(words)])]):
         return tf.identity(value)
 
@@ -83,9 +84,7 @@ def check_bmp(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tenso
     encoded = within_limit(encoded, height, width, where, max_pixels)
     row_bytes = (bits * width + 31) // 32 * 4
     end = _little_endian(raw, 10, 4) + row_bytes * height
-    encoded = require(
-        encoded, tf.size(raw, tf.int64) >= end, where, "the BMP is ", _TRUNCATED
-    )
+    encoded = require(encoded, tf.size(raw, tf.int64) >= end, where, "the BMP is ", _TRUNCATED)
     palette = tf.cast(raw[14 + tf.cast(header, tf.int32) :][:1024], tf.int32)
     is_grey = (bits != 8) | _is_grey_ramp(palette)
     return require(encoded, is_grey, where, "the BMP has a palette of colors, save it as RGB.")

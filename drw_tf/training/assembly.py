@@ -1,5 +1,7 @@
 """From a configuration and data to a method ready to train or to be evaluated."""
 
+import dataclasses
+
 import numpy as np
 from tensorflow import keras
 
@@ -7,21 +9,20 @@ from drw_tf import recipes
 from drw_tf.augment import presets
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import pipeline, seeds
+from drw_tf.data import seeds
 from drw_tf.methods import base
 from drw_tf.models import network, registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import optimizer as optimizers
 
 
-def build_method(config, dataset: records.Dataset, split: records.Split, restarts: int = 0):
-    """The method that a configuration names, compiled; call inside the strategy's scope.
+def build_method(config, dataset: records.Dataset, split: records.Split) -> base.Method:
+    """The method that a configuration names, not yet compiled; call inside the scope.
 
     Args:
         config: the run's flags.
         dataset: pictures.
         split: which rows are labeled.
-        restarts: how often weights were drawn before in this run.
     """
     recipe = recipes.RECIPES[config.method]
     pool = len(split.pool(config.pool == "all")) if recipe.reads_unlabeled else 0
@@ -36,7 +37,7 @@ def build_method(config, dataset: records.Dataset, split: records.Split, restart
     rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
     component = recipes.METHODS[recipe.method]
     method = component.load()(
-        network_builder(config, dataset, restarts),
+        network_builder(config, dataset),
         rebalance.Hyperparameters(config, component.flags),
         facts,
         rebalancers,
@@ -44,16 +45,26 @@ def build_method(config, dataset: records.Dataset, split: records.Split, restart
             config.ema_decay, config.ema_warmup, config.weight_decay, config.weight_decay_kind
         ),
     )
+    return method
+
+
+def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
+    """Gives the method a new optimizer, as long as the stage; call inside the scope."""
+    settings = {**config, **stage.settings}
     optimizer = optimizers.build(
-        config.optimizer,
-        config.learning_rate,
-        config.schedule,
-        config.steps,
-        config.warmup_steps,
+        settings["optimizer"],
+        settings["learning_rate"],
+        settings["schedule"],
+        stage.steps,
+        settings["warmup_steps"],
     )
     optimizer.build(method.network.trainable_variables)
+    method.training_rules = dataclasses.replace(
+        method.training_rules,
+        weight_decay=settings["weight_decay"],
+        weight_decay_kind=settings["weight_decay_kind"],
+    )
     method.compile(optimizer=optimizer, steps_per_execution=config.steps_per_execution)
-    return method
 
 
 def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
@@ -61,7 +72,13 @@ def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
 
 
 def network_builder(config, dataset: records.Dataset, restarts: int = 0):
-    """A function from heads to a network; each call draws the same weights."""
+    """A function from heads to a network; each call draws the same weights.
+
+    Args:
+        config: the run's flags.
+        dataset: for its shape and normalisation.
+        restarts: how often weights were drawn before in this run.
+    """
 
     def build(heads):
         keras.utils.set_random_seed(seeds.seed_for(config.seed, f"weights/{restarts}") % 2**31)
@@ -73,27 +90,13 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
             ),
             normalization=(dataset.mean, dataset.std),
         )
-        return network.build_network(backbone, {name: make() for name, make in heads.items()})
+        layers = {name: make() for name, make in heads.items()}
+        for name, layer in layers.items():
+            if layer.name != name:
+                raise ValueError(f"head {name} must be a layer of that name, got {layer.name}.")
+        return network.build_network(backbone, layers)
 
     return build
-
-
-def streams(config, method: base.Method, split: records.Split) -> list[pipeline.Stream]:
-    """The streams that this method reads."""
-    made = [
-        pipeline.Stream("labeled", split.labeled, config.batch_size, method.labeled_views, True)
-    ]
-    if method.unlabeled_views:
-        made.append(
-            pipeline.Stream(
-                "unlabeled",
-                split.pool(config.pool == "all"),
-                config.batch_size * config.unlabeled_ratio,
-                method.unlabeled_views,
-                False,
-            )
-        )
-    return made
 
 
 def views(config, dataset: records.Dataset) -> augment_views.Views:

@@ -34,14 +34,14 @@ class Checkpoints:
 
         Args:
             step: steps done.
-            state: JSON-serialisable, returned by `restore`.
+            state: JSON-serialisable, with "step"; returned by `newest`.
             best_step: step whose checkpoint is kept besides the newest `keep`.
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
         writing = self.folder / _WRITING
-        final = self.folder / f"step_{step:09d}"
+        final = self._folder_of(step)
         try:
             shutil.rmtree(writing, ignore_errors=True)
             writing.mkdir(parents=True)
@@ -67,34 +67,37 @@ class Checkpoints:
         """Steps of all complete checkpoints, ascending; they may still be damaged."""
         return sorted(int(path.name.removeprefix("step_")) for path in self.folder.glob("step_*"))
 
-    def restore(self) -> dict | None:
-        """Loads the newest sound checkpoint; its state, or None where there is no checkpoint.
+    def newest(self) -> dict | None:
+        """State of the newest sound checkpoint, or None where there is no checkpoint.
 
         Raises:
             CheckpointError: checkpoints are there, all of them damaged.
         """
         steps = self.steps()
         for step in reversed(steps):
-            folder = self.folder / f"step_{step:09d}"
+            folder = self._folder_of(step)
             problem = damage(folder)
-            if problem:
-                _LOG.warning(
-                    "checkpoint %s is damaged (%s); trying the one before.", folder, problem
-                )
-                continue
-            status = self._checkpoint.read(str(folder / "variables"))
-            status.assert_existing_objects_matched()
-            return json.loads((folder / "state.json").read_text())
+            if not problem:
+                return json.loads((folder / "state.json").read_text())
+            _LOG.warning("checkpoint %s is damaged (%s); using the one before.", folder, problem)
         if steps:
             raise CheckpointError(
                 f"all checkpoints in {self.folder} are damaged; --fresh starts over."
             )
         return None
 
+    def load(self, step: int) -> None:
+        """Loads the variables of the checkpoint of this step; all of them must be in it."""
+        status = self._checkpoint.read(str(self._folder_of(step) / "variables"))
+        status.assert_existing_objects_matched()
+
+    def _folder_of(self, step: int) -> pathlib.Path:
+        return self.folder / f"step_{step:09d}"
+
     def _remove_old(self, best_step: int | None) -> None:
         for step in self.steps()[: -self.keep]:
             if step != best_step:
-                shutil.rmtree(self.folder / f"step_{step:09d}", ignore_errors=True)
+                shutil.rmtree(self._folder_of(step), ignore_errors=True)
 
 
 def damage(folder: pathlib.Path) -> str | None:

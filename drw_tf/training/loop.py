@@ -4,13 +4,14 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tqdm
 from tensorflow import keras
 
 from drw_tf.methods import base
+from drw_tf.rebalance import base as rebalance
 from drw_tf.training import checkpoint
 
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
@@ -39,7 +40,10 @@ class Stopped(Exception):
 
 def run(
     method: base.Method,
-    batches: Callable[[int], tf.distribute.DistributedDataset],
+    stages: Sequence[rebalance.Stage],
+    prepare: Callable[[int], None],
+    begin: Callable[[int], None],
+    batches: Callable[[int, int], tf.distribute.DistributedDataset],
     evaluate: Callable[[], dict],
     checkpoints: checkpoint.Checkpoints,
     plan: Plan,
@@ -49,36 +53,53 @@ def run(
     """Trains from the newest checkpoint to the end; the history of all evaluations.
 
     Args:
-        method: compiled, its optimizer built.
-        batches: gives the distributed batches from a step on.
+        method: its networks built.
+        stages: the parts of the run, in order.
+        prepare: brings the method into the form of a stage, optimizer included.
+        begin: turns the end of the stage before into the start of this one.
+        batches: gives the distributed batches of a stage from one of its steps on.
         evaluate: metrics at this moment, {"ema": {...}, "raw": {...}}.
         checkpoints: where state is kept.
         plan: lengths.
         listeners: called with each new entry of the history.
-        on_resume: called once with the step that training goes on from, before anything else.
+        on_resume: called once with the step that training goes on from.
 
     Raises:
         Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
         checkpoint.CheckpointError: a checkpoint could not be read or written.
     """
-    state = checkpoints.restore() or {"step": 0, "history": [], "seconds": 0.0}
+    state = checkpoints.newest() or {"step": 0, "stage": 0, "history": [], "seconds": 0.0}
+    stage = state["stage"]
+    prepare(stage)
+    if state["step"]:
+        checkpoints.load(state["step"])
     on_resume(state["step"])
     runner = _Runner(method, evaluate, checkpoints, plan, listeners, state)
     with runner.watching_signals():
-        while runner.step < plan.steps:
-            first = plan.steps_per_epoch - runner.step % plan.steps_per_epoch
-            whole = (plan.steps - runner.step - first) // plan.steps_per_epoch
-            # An epoch that was cut in the middle is finished by a fit of its own.
-            cut = first < plan.steps_per_epoch
-            method.fit(
-                batches(runner.step),
-                steps_per_epoch=first,
-                epochs=1 if cut else 1 + whole,
-                callbacks=[runner],
-                verbose=0,
-            )
+        while True:
+            ends = sum(part.steps for part in stages[: stage + 1])
+            runner.begin_stage(stage, ends - stages[stage].steps)
+            _train_until(runner, ends, lambda done, stage=stage: batches(stage, done))
+            stage += 1
+            if stage == len(stages):
+                break
+            begin(stage)
     runner.bar.close()
     return runner.history
+
+
+def _train_until(runner: "_Runner", ends: int, batches) -> None:
+    """Fits whole epochs up to step `ends`; one that was cut is finished by a fit of its own."""
+    every = runner.plan.steps_per_epoch
+    while runner.step < ends:
+        rest = every - runner.step % every
+        runner.method.fit(
+            batches(runner.step - runner.stage_start),
+            steps_per_epoch=rest,
+            epochs=1 if rest < every else (ends - runner.step) // every,
+            callbacks=[runner],
+            verbose=0,
+        )
 
 
 class _Runner(keras.callbacks.Callback):
@@ -92,6 +113,7 @@ class _Runner(keras.callbacks.Callback):
         self.plan = plan
         self.listeners = listeners
         self.step = state["step"]
+        self.stage, self.stage_start = state["stage"], 0
         self.history = state["history"]
         self.seconds = state["seconds"]
         self._asked_to_stop = None
@@ -105,6 +127,9 @@ class _Runner(keras.callbacks.Callback):
             dynamic_ncols=True,
         )
 
+    def begin_stage(self, stage: int, start: int):
+        self.stage, self.stage_start = stage, start
+
     # ---- Keras
 
     def on_train_begin(self, logs=None):
@@ -112,9 +137,9 @@ class _Runner(keras.callbacks.Callback):
         self._epoch_began = (self.seconds, self.step)
 
     def on_train_batch_end(self, batch, logs=None):
-        done = int(self.method.optimizer.iterations.numpy()) - self.step
-        self.step += done
-        self.bar.update(done)
+        before = self.step
+        self.step = self.stage_start + int(self.method.optimizer.iterations.numpy())
+        self.bar.update(self.step - before)
         if self.step % self.plan.steps_per_epoch == 0:
             return  # saved when the epoch is closed
         if self._asked_to_stop or self.step % self.plan.checkpoint_steps == 0:
@@ -168,7 +193,12 @@ class _Runner(keras.callbacks.Callback):
     def _save(self):
         self._tick()
         best = max(self.history, key=_score, default={"step": None})
-        state = {"step": self.step, "history": self.history, "seconds": self.seconds}
+        state = {
+            "step": self.step,
+            "stage": self.stage,
+            "history": self.history,
+            "seconds": self.seconds,
+        }
         self.checkpoints.save(self.step, state, best["step"])
 
     def _show(self, entry):

@@ -25,11 +25,10 @@ def views():
 
 
 def streams(labeled=4, unlabeled=8):
+    rows = np.arange(5, 15)
     return [
-        pipeline.Stream("labeled", np.arange(5, 15), labeled, ("weak",), True),
-        pipeline.Stream(
-            "unlabeled", np.arange(SIZE), unlabeled, ("clean", "weak", "strong"), False
-        ),
+        pipeline.Stream("labeled", rows, labeled, ("weak",), rows % 3),
+        pipeline.Stream("unlabeled", np.arange(SIZE), unlabeled, ("clean", "weak", "strong")),
     ]
 
 
@@ -132,7 +131,7 @@ def test_batch_that_replicas_do_not_divide_is_refused(images, views):
 
 
 def test_stream_without_pictures_is_refused(images, views):
-    empty = [pipeline.Stream("unlabeled", np.arange(0), 8, ("weak",), False)]
+    empty = [pipeline.Stream("unlabeled", np.arange(0), 8, ("weak",))]
     with pytest.raises(ValueError, match="the unlabeled stream has no pictures"):
         pipeline.training_batches(images, empty, views, seed=0)
 
@@ -140,3 +139,24 @@ def test_stream_without_pictures_is_refused(images, views):
 def test_evaluation_reads_every_row_once_in_order(images):
     got = np.concatenate(list(pipeline.evaluation_batches(images, 10).as_numpy_iterator()))
     np.testing.assert_array_equal(got, images.pixels)
+
+
+def test_class_balanced_draws_each_class_equally_and_each_row_of_a_class_equally():
+    labels = np.array([0] * 8 + [2] * 2)
+    draws = np.concatenate(
+        list(pipeline.class_balanced_indices(labels, 7, 0, 100).take(100).as_numpy_iterator())
+    )
+    counts = np.bincount(draws, minlength=10)
+    # 10,000 draws: 5,000 a class, sd 50; 625 and 2,500 a row.
+    assert abs(counts[:8].sum() - 5000) < 200
+    assert (abs(counts[:8] - 625) < 125).all()
+    assert (abs(counts[8:] - 2500) < 200).all()
+
+
+def test_class_balanced_stream_restarts_in_the_middle(images, views):
+    stream = pipeline.Stream(
+        "labeled", np.arange(10), 4, ("weak",), np.arange(10) % 3, "class_balanced"
+    )
+    whole = take(pipeline.training_batches(images, [stream], views, seed=3), 30)
+    rest = take(pipeline.training_batches(images, [stream], views, seed=3, start_step=19), 5)
+    assert_equal(rest, whole[19:24])

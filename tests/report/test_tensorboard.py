@@ -97,9 +97,7 @@ def test_list_of_another_length_is_refused_by_name(tmp_path, make_entry):
         log.log_evaluation(entry)
 
 
-def test_many_classes_get_a_histogram_and_extremes_in_place_of_a_scalar_each(
-    tmp_path, make_entry
-):
+def test_many_classes_get_a_histogram_and_extremes_in_place_of_a_scalar_each(tmp_path, make_entry):
     names = [f"class {index}" for index in range(201)]
     logged(tmp_path, [make_entry(100, 201)], names)
     got = event_files.read(tmp_path)
@@ -187,6 +185,8 @@ def get(tmp_path_factory, make_entry):
     try:
         address = wait_for_address(server, folder / "output")
 
+        last_tag = "final/bacc_mean_last_20"
+
         def ask(path, **query):
             url = f"{address}/data/{path}?{urllib.parse.urlencode(query)}"
             with urllib.request.urlopen(url, timeout=30) as answer:
@@ -194,7 +194,7 @@ def get(tmp_path_factory, make_entry):
                 is_json = answer.headers["Content-Type"].startswith("application/json")
                 return json.loads(content) if is_json else content
 
-        wait_until(lambda: "drw" in ask("runs"))
+        wait_until(lambda: last_tag in ask("plugin/scalars/tags").get("drw", {}))
         yield ask
     finally:
         server.terminate()
@@ -259,10 +259,12 @@ def test_server_draws_all_classes_in_one_chart(get):
     charts = {chart["title"]: chart for part in layout["category"] for chart in part["chart"]}
     (pattern,) = charts["pseudo number of each class"]["multiline"]["tag"]
     found = get("plugin/custom_scalars/scalars", run="drw", tag=pattern)
-    assert set(found["payload"]) == {f"pseudo_number/{name}" for name in TAGS}
+    assert set(found["tag_to_events"]) == {f"pseudo_number/{name}" for name in TAGS}
     for chart in charts.values():
         (pattern,) = chart["multiline"]["tag"]
-        assert get("plugin/custom_scalars/scalars", run="drw", tag=pattern)["payload"], pattern
+        assert get("plugin/custom_scalars/scalars", run="drw", tag=pattern)["tag_to_events"], (
+            pattern
+        )
 
 
 def test_server_shows_flags_and_results_in_the_hparams_tab(get):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf.data import pipeline
-from drw_tf.training import assembly
+from drw_tf.training import assembly, stages
 
 
 def run_steps(strategy, replicas, config, quarters, steps):
@@ -13,10 +13,12 @@ def run_steps(strategy, replicas, config, quarters, steps):
     dataset, split = quarters
     with strategy.scope():
         method = assembly.build_method(config, dataset, split)
+    parts_of_run = stages.Stages(config, dataset, split, method, strategy, None)
+    parts_of_run.prepare(0)
     batches = iter(
         pipeline.training_batches(
             dataset.train,
-            assembly.streams(config, method, split),
+            parts_of_run.streams(0),
             assembly.views(config, dataset),
             config.seed,
             shard=pipeline.Shard(replicas=replicas),

@@ -1,0 +1,167 @@
+"""`--dataset=csv`: a user's pictures listed in a table.
+
+    path,label[,split]
+    pictures/1.jpg,cat
+    pictures/2.jpg,
+    pictures/3.jpg,dog,test
+
+The header is required; an empty label means unlabeled; `split` is train (also when empty) or
+test. Paths are relative to the table's folder. UTF-8, with or without a byte-order mark;
+quoting and line ends as the `csv` module reads them. Rows keep the table's order.
+"""
+
+import csv
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from absl import logging
+
+from drw_tf.data import dataset as records
+from drw_tf.data import own_images
+
+_REQUIRED = ("path", "label")
+_SPLITS = ("train", "test")
+_NAMED = 10
+
+
+class Row(NamedTuple):
+    """One row of the table: absolute path, class name or "", "train" or "test", line number."""
+
+    path: str
+    label: str
+    split: str
+    line: int
+
+
+def load(
+    labels_csv: str,
+    *,
+    image_size: int,
+    allow_outside: bool = False,
+    flip: bool = True,
+    note: Callable[[str], None] = logging.info,
+) -> records.Dataset:
+    """The data set of a table, with the split that it gives.
+
+    Args:
+        labels_csv: path of the table.
+        image_size: side that pictures are brought to, pixels.
+        allow_outside: whether a path may lead out of the table's folder.
+        flip: whether a mirrored picture is still of its class.
+        note: told, a line at a time, what was left out.
+
+    Raises:
+        FileNotFoundError: the table or a picture does not exist.
+        ValueError: the table is not of the form above, or what `own_images.build` refuses.
+    """
+    rows = read(labels_csv, allow_outside=allow_outside, note=note)
+    labeled = [row for row in rows if row.label and row.split == "train"]
+    return own_images.build(
+        "csv",
+        [own_images.LabeledPath(row.path, row.label) for row in labeled],
+        [row.path for row in rows if not row.label],
+        [own_images.LabeledPath(row.path, row.label) for row in rows if row.split == "test"],
+        image_size=image_size,
+        flip=flip,
+        note=note,
+    )
+
+
+def read(
+    labels_csv: str,
+    *,
+    allow_outside: bool = False,
+    note: Callable[[str], None] = logging.info,
+) -> list[Row]:
+    """The rows of a table, checked.
+
+    Args:
+        labels_csv: path of the table.
+        allow_outside: whether a path may lead out of the table's folder.
+        note: told which columns are ignored.
+
+    Raises:
+        FileNotFoundError: the table or a picture does not exist.
+        ValueError: the table is not of the form that this module describes.
+    """
+    if not os.path.isfile(labels_csv):
+        raise FileNotFoundError(f"--labels_csv={labels_csv} is not a file.")
+    try:
+        with open(labels_csv, encoding="utf-8-sig", newline="") as file:
+            rows = list(_rows(file, labels_csv, allow_outside, note))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--labels_csv={labels_csv} must be UTF-8: {error}.") from None
+    if not rows:
+        raise ValueError(f"--labels_csv={labels_csv} has no rows below its header.")
+    _check_files(labels_csv, rows)
+    return rows
+
+
+def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) -> Iterator[Row]:
+    reader = csv.reader(file, strict=True)
+    folder = os.path.dirname(os.path.abspath(table))
+    try:
+        header = _header(next(reader, []), table, note)
+        for values in reader:
+            if not values:
+                continue
+            where = f"--labels_csv={table}, line {reader.line_num}"
+            if len(values) != len(header):
+                raise ValueError(f"{where} must have {len(header)} columns, got {len(values)}.")
+            fields = dict(zip(header, values, strict=True))
+            yield _row(fields, where, reader.line_num, folder, allow_outside)
+    except csv.Error as error:
+        raise ValueError(f"--labels_csv={table}, line {reader.line_num}: {error}.") from None
+
+
+def _header(names: list[str], table: str, note: Callable[[str], None]) -> list[str]:
+    header = [name.strip().lower() for name in names]
+    if not set(_REQUIRED) <= set(header) or len(set(header)) < len(header):
+        raise ValueError(
+            f"--labels_csv={table} must begin with a line that names the columns path and "
+            f"label, separated by commas (and split where there is a test set); got {names}."
+        )
+    unknown = [name for name in header if name not in (*_REQUIRED, "split")]
+    if unknown:
+        note(f"--labels_csv={table}: ignored the columns {', '.join(unknown)}.")
+    return header
+
+
+def _row(fields: dict[str, str], where: str, line: int, folder: str, allow_outside: bool) -> Row:
+    label = unicodedata.normalize("NFC", fields["label"].strip())
+    split = fields.get("split", "").strip().lower() or "train"
+    if split not in _SPLITS:
+        raise ValueError(f"{where}: split must be train or test, got {fields['split']!r}.")
+    if split == "test" and not label:
+        raise ValueError(f"{where}: a row of the test split must have a label.")
+    if not fields["path"]:
+        raise ValueError(f"{where}: the path is empty.")
+    path = os.path.normpath(os.path.join(folder, fields["path"]))
+    if not allow_outside and os.path.commonpath([folder, path]) != folder:
+        raise ValueError(
+            f"{where}: {fields['path']} leads out of the table's folder; "
+            "--allow_outside_paths permits that."
+        )
+    return Row(path, label, split, line)
+
+
+def _check_files(table: str, rows: list[Row]) -> None:
+    first: dict[str, int] = {}
+    missing = []
+    for row in rows:
+        if first.setdefault(row.path, row.line) != row.line:
+            raise ValueError(
+                f"--labels_csv={table} names {row.path} twice, "
+                f"in lines {first[row.path]} and {row.line}."
+            )
+        if not os.path.isfile(row.path):
+            missing.append(f"line {row.line}: {row.path}")
+    if missing:
+        more = len(missing) - _NAMED
+        raise FileNotFoundError(
+            f"--labels_csv={table} names {len(missing)} files that do not exist; "
+            + "; ".join(missing[:_NAMED])
+            + (f"; and {more} more." if more > 0 else ".")
+        )

@@ -1,0 +1,173 @@
+"""`--dataset=folder`: a user's pictures in folders, one sub-folder a class.
+
+    labeled_dir/<class>/...    any nesting below the class
+    unlabeled_dir/...          any nesting
+    test_dir/<class>/...       as labeled_dir
+
+Rows are ordered by relative path (Unicode NFC, by code point), so they are the same on every
+machine. Hidden files and folders and files that are no pictures by their extension are
+ignored and counted. Links to files and folders are followed wherever they lead, for data
+sets are often made of links; a folder that leads back into itself is entered once.
+"""
+
+import collections
+import dataclasses
+import os
+import unicodedata
+from collections.abc import Callable
+
+from absl import logging
+
+from drw_tf.data import dataset as records
+from drw_tf.data import image_files, own_images
+
+_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The pictures below a folder.
+
+    Attributes:
+        folder: absolute path.
+        names: paths of the pictures relative to it, sorted.
+        others: number of files that are no pictures, by extension.
+        hidden: number of hidden files and folders.
+        folders: names of the folders directly below it.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    others: dict[str, int]
+    hidden: int
+    folders: tuple[str, ...]
+
+    def paths(self) -> list[str]:
+        """Absolute path of each picture."""
+        return [os.path.join(self.folder, name) for name in self.names]
+
+
+def load(
+    labeled_dir: str,
+    unlabeled_dir: str | None = None,
+    test_dir: str | None = None,
+    *,
+    image_size: int,
+    flip: bool = True,
+    note: Callable[[str], None] = logging.info,
+) -> records.Dataset:
+    """The data set of a user's folders, with the split that they give.
+
+    Args:
+        labeled_dir: folder with one sub-folder a class.
+        unlabeled_dir: folder of pictures whose class nobody knows; it may contain the
+            other two, whose pictures then do not count as unlabeled. None for methods that
+            use labeled pictures only.
+        test_dir: folder with one sub-folder a class, or None.
+        image_size: side that pictures are brought to, pixels.
+        flip: whether a mirrored picture is still of its class.
+        note: told, a line at a time, what was left out.
+
+    Raises:
+        FileNotFoundError: a folder does not exist.
+        ValueError: a folder has no pictures, pictures lie outside class folders, or what
+            `own_images.build` refuses.
+    """
+    labeled = _in_classes("--labeled_dir", labeled_dir, note)
+    unlabeled = []
+    if unlabeled_dir is not None:
+        unlabeled = _listed("--unlabeled_dir", unlabeled_dir, note).paths()
+    test = [] if test_dir is None else _in_classes("--test_dir", test_dir, note)
+    return own_images.build(
+        "folder", labeled, unlabeled, test, image_size=image_size, flip=flip, note=note
+    )
+
+
+def list_pictures(folder: str) -> Listing:
+    """The pictures below a folder, at any depth.
+
+    Args:
+        folder: path of a folder that exists.
+
+    Raises:
+        ValueError: a file name is not UTF-8.
+    """
+    folder = os.path.abspath(folder)
+    names: list[str] = []
+    others: collections.Counter[str] = collections.Counter()
+    hidden, top = 0, []
+    entered = {_identity(folder)}
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        with os.scandir(os.path.join(folder, below)) as entries:
+            for entry in entries:
+                name = os.path.join(below, entry.name)
+                if entry.name.startswith("."):
+                    hidden += 1
+                elif entry.is_dir():
+                    if _identity(entry.path) not in entered:
+                        entered.add(_identity(entry.path))
+                        waiting.append(name)
+                        top += [] if below else [entry.name]
+                elif _extension(name) in image_files.EXTENSIONS:
+                    names.append(_utf8(name, folder))
+                else:
+                    others[_extension(name) or "no extension"] += 1
+    return Listing(folder, tuple(sorted(names, key=_order)), dict(others), hidden, tuple(top))
+
+
+def _in_classes(
+    flag: str, folder: str, note: Callable[[str], None]
+) -> list[own_images.LabeledPath]:
+    listing = _listed(flag, folder, note)
+    loose = [name for name in listing.names if os.sep not in name]
+    if loose:
+        raise ValueError(
+            f"{flag}={folder} must have its pictures in one sub-folder a class, "
+            f"got {len(loose)} directly in it: {', '.join(loose[:_NAMED])}."
+        )
+    labels = [unicodedata.normalize("NFC", name.split(os.sep)[0]) for name in listing.names]
+    folders = {unicodedata.normalize("NFC", name) for name in listing.folders}
+    empty = sorted(folders - set(labels))
+    if empty:
+        raise ValueError(
+            f"{flag}={folder} has class folders without a picture: {', '.join(empty[:_NAMED])}."
+        )
+    return list(map(own_images.LabeledPath, listing.paths(), labels))
+
+
+def _listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{flag}={folder} is not a folder.")
+    listing = list_pictures(folder)
+    others = ", ".join(f"{number} {extension}" for extension, number in listing.others.items())
+    if not listing.names:
+        raise ValueError(
+            f"{flag}={folder} has no picture ({', '.join(image_files.EXTENSIONS)}); "
+            f"it has {others or 'no other files'}."
+        )
+    if others or listing.hidden:
+        note(f"{flag}={folder}: ignored {listing.hidden} hidden; other files: {others or 'none'}.")
+    return listing
+
+
+def _extension(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _order(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace(os.sep, "/"))
+
+
+def _identity(path: str) -> tuple:
+    status = os.stat(path)
+    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
+
+
+def _utf8(name: str, folder: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"file names must be UTF-8, got {name!r} in {folder}.") from None
+    return name

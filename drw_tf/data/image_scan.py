@@ -1,0 +1,252 @@
+"""Which pictures can be used, found out before training: a look at every file's header.
+
+Sizes are read from headers, nothing is decoded unless a file does not end as its format should
+(or `full` is set), so a header that claims 20,000 x 20,000 pixels costs nothing. Measured on
+JPEGs of 64 x 64 in the page cache: 40,000 files a second on two cores; a full check runs at
+the speed of decoding.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from drw_tf.data import dataset as records
+from drw_tf.data import image_files, image_headers
+
+ON_BAD = ("fail", "skip")
+_NAMED = 10
+_BLOCK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class BadImage:
+    """A picture that cannot be used.
+
+    Attributes:
+        row: its position among the paths that were scanned.
+        path: its file.
+        reason: why, in a few words.
+    """
+
+    row: int
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a scan found.
+
+    Attributes:
+        sizes: int32 [N, 2], height and width of each picture as stored, 0 where unknown.
+        bad: the pictures that cannot be used, in the order of the paths.
+    """
+
+    sizes: np.ndarray
+    bad: tuple[BadImage, ...]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """bool [N], whether each row can be used."""
+        out = np.ones(len(self.sizes), bool)
+        out[[bad.row for bad in self.bad]] = False
+        return out
+
+    def summary(self) -> str:
+        """One line for each of the first ten bad pictures, under one with their number."""
+        lines = [f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used."]
+        lines += [f"  {bad.path}: {bad.reason}" for bad in self.bad[:_NAMED]]
+        if len(self.bad) > _NAMED:
+            lines.append(f"  and {len(self.bad) - _NAMED} more")
+        return "\n".join(lines)
+
+
+def scan(
+    paths: Sequence[str],
+    *,
+    max_megapixels: float,
+    on_bad: str = "fail",
+    full: bool = False,
+    threads: int = 8,
+    progress: bool = True,
+) -> Report:
+    """What the headers of picture files say.
+
+    Args:
+        paths: str [N].
+        max_megapixels: pictures of more pixels than this, in millions, are bad; > 0.
+        on_bad: "fail" raises on any bad picture, "skip" only reports them.
+        full: also decode every file, which finds damage inside it.
+        threads: readers at a time.
+        progress: whether to show a bar where standard error is a terminal.
+
+    Raises:
+        ValueError: an argument is out of range, or pictures are bad and `on_bad` is "fail".
+    """
+    if on_bad not in ON_BAD:
+        raise ValueError(f"--on_bad_image must be one of {', '.join(ON_BAD)}, got {on_bad!r}.")
+    if not max_megapixels > 0:
+        raise ValueError(f"--max_megapixels must be above 0, got {max_megapixels}.")
+
+    def look(path):
+        return _look(path, max_megapixels, full)
+
+    found = _each(look, paths, threads, "Looking at pictures", progress)
+    sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
+    bad = tuple(
+        BadImage(row, str(path), reason)
+        for row, (path, (_, reason)) in enumerate(zip(paths, found, strict=True))
+        if reason
+    )
+    report = Report(sizes, bad)
+    if bad and on_bad == "fail":
+        raise ValueError(report.summary() + "\n--on_bad_image=skip leaves them out.")
+    return report
+
+
+def usable_dataset(
+    dataset: records.Dataset, *, max_megapixels: float, on_bad: str = "fail", **options
+) -> tuple[records.Dataset, Report]:
+    """The data set without pictures that cannot be used, and what was found.
+
+    Args:
+        dataset: of `FileImages`; one of `ArrayImages` comes back as it is.
+        max_megapixels: see `scan`.
+        on_bad: see `scan`.
+        **options: further arguments of `scan`.
+
+    Returns:
+        The data set, and the report on its training rows followed by its test rows.
+
+    Raises:
+        ValueError: pictures are bad and `on_bad` is "fail", or leaving them out leaves a
+            class without a labeled picture.
+    """
+    parts = [part for part in (dataset.train, dataset.test) if isinstance(part, records.FileImages)]
+    paths = [path for part in parts for path in part.paths]
+    report = scan(paths, max_megapixels=max_megapixels, on_bad=on_bad, **options)
+    if not report.bad:
+        return dataset, report
+    keep = report.usable[: len(dataset.train)]
+    split = _kept_split(dataset.given_split, keep)
+    train = _kept(dataset.train, keep)
+    _check_classes(dataset, train, split)
+    test = dataset.test and _kept(dataset.test, report.usable[len(keep) :])
+    return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
+
+
+def duplicates(
+    paths: Sequence[str], *, threads: int = 8, progress: bool = True
+) -> list[np.ndarray]:
+    """Rows whose files are equal byte for byte.
+
+    Only files of the same length are read.
+
+    Args:
+        paths: str [N].
+        threads: readers at a time.
+        progress: whether to show a bar where standard error is a terminal.
+
+    Returns:
+        One int64 array of two or more rows for each content that is there more than once, in
+        the order of their first rows.
+    """
+    sizes = np.array(_each(os.path.getsize, paths, threads, "Listing files", progress), np.int64)
+    _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    candidates = np.flatnonzero(counts[inverse] > 1)
+    digests = _each(
+        _digest, [paths[row] for row in candidates], threads, "Comparing files", progress
+    )
+    groups: dict[bytes, list[int]] = {}
+    for row, digest in zip(candidates, digests, strict=True):
+        groups.setdefault(digest, []).append(int(row))
+    return [np.array(rows, np.int64) for rows in groups.values() if len(rows) > 1]
+
+
+def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int], str]:
+    """((height, width), why it is bad or "")."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                return (0, 0), "the file is empty"
+            header = image_headers.read(file, size)
+            shape = header.height, header.width
+            if not all(shape):
+                return (0, 0), f"its header says {header.width} x {header.height} pixels"
+            if shape[0] * shape[1] > max_megapixels * 1e6:
+                return shape, (
+                    f"{header.width} x {header.height} pixels are more than "
+                    f"--max_megapixels={max_megapixels:g}"
+                )
+            if header.complete and not full:
+                return shape, ""
+            file.seek(0)
+            return shape, _decoding_fault(file.read())
+    except OSError as error:
+        return (0, 0), error.strerror or str(error)
+    except ValueError as error:
+        return (0, 0), str(error)
+
+
+def _decoding_fault(contents: bytes) -> str:
+    try:
+        image_files.decode(tf.constant(contents))
+    except Exception:  # Pillow's readers raise many kinds, SyntaxError among them.
+        return "it cannot be decoded: damaged, cut off, or of a rare kind"
+    return ""
+
+
+def _digest(path: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def _each(function: Callable, items: Sequence, threads: int, title: str, progress: bool) -> list:
+    """`function` of every item, in order; a block of items is one task."""
+    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    out = []
+    # disable=None: no bar where standard error is no terminal.
+    bar = tqdm.tqdm(total=len(items), desc=title, disable=None if progress else True)
+    with bar, concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for results in pool.map(lambda block: [function(item) for item in block], blocks):
+            out.extend(results)
+            bar.update(len(results))
+    return out
+
+
+def _kept(images: records.FileImages, keep: np.ndarray) -> records.FileImages:
+    return records.FileImages(images.paths[keep], images.labels[keep])
+
+
+def _kept_split(split: records.Split | None, keep: np.ndarray) -> records.Split | None:
+    if split is None:
+        return None
+    position = np.cumsum(keep) - 1
+    return records.Split(
+        *(
+            position[rows[keep[rows]]].astype(np.int64)
+            for rows in (split.labeled, split.unlabeled, split.validation)
+        )
+    )
+
+
+def _check_classes(
+    dataset: records.Dataset, train: records.FileImages, split: records.Split | None
+) -> None:
+    labels = train.labels if split is None else train.labels[split.labeled]
+    counts = records.class_counts(labels, dataset.num_classes)
+    empty = [dataset.class_names[row] for row in np.flatnonzero(counts == 0)]
+    if empty:
+        raise ValueError(
+            "--on_bad_image=skip leaves no labeled picture of: " + ", ".join(empty[:_NAMED]) + "."
+        )

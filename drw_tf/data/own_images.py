@@ -1,0 +1,163 @@
+"""A user's own pictures as a data set, whichever way they were listed (folders, CSV).
+
+The same file is recognised under any name, through links too (by device and inode). A
+picture that is labeled or in the test set is left out of the unlabeled ones; one that is both
+labeled and in the test set, or labeled as two classes, is refused.
+"""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from drw_tf.data import dataset as records
+from drw_tf.data import image_files
+
+_NAMED = 10
+
+
+class LabeledPath(NamedTuple):
+    """A picture and the name of its class."""
+
+    path: str
+    label: str
+
+
+def build(
+    name: str,
+    labeled: Sequence[LabeledPath],
+    unlabeled: Sequence[str],
+    test: Sequence[LabeledPath],
+    *,
+    image_size: int,
+    flip: bool = True,
+    note: Callable[[str], None] = logging.info,
+) -> records.Dataset:
+    """The data set of listed pictures, with the split that the list itself gives.
+
+    Classes are numbered in the order of their names (Unicode NFC, by code point). Training rows
+    are the labeled pictures, then the unlabeled ones, both in the order given.
+
+    Args:
+        name: the value of `--dataset`.
+        labeled: training pictures with their classes.
+        unlabeled: paths of training pictures whose class nobody knows; may be empty.
+        test: evaluation pictures with their classes; empty means that there is no test set.
+        image_size: side that pictures are brought to, pixels.
+        flip: whether a mirrored picture is still of its class.
+        note: told, a line at a time, what was left out.
+
+    Raises:
+        ValueError: classes are too few or alike, a test label is unknown in training, or one
+            file has two roles that exclude each other.
+    """
+    if image_size < 1:
+        raise ValueError(f"--image_size must be at least 1, got {image_size}.")
+    labeled, unlabeled, test = _distinct(labeled, unlabeled, test, note)
+    class_names = _class_names(row.label for row in labeled)
+    number = {label: row for row, label in enumerate(class_names)}
+    unknown = sorted({row.label for row in test} - set(class_names))
+    if unknown:
+        raise ValueError(
+            f"the test set has classes without a labeled training picture: {_some(unknown)}; "
+            f"training knows: {_some(class_names)}."
+        )
+    labels = [number[row.label] for row in labeled]
+    train = _file_images(
+        [row.path for row in labeled] + list(unlabeled),
+        labels + [records.UNKNOWN_LABEL] * len(unlabeled),
+    )
+    rows = np.arange(len(train), dtype=np.int64)
+    tests = _file_images([row.path for row in test], [number[row.label] for row in test])
+    missing = sorted(set(class_names) - {row.label for row in test})
+    if test and missing:
+        note(f"the test set has no picture of {len(missing)} classes: {_some(missing)}.")
+    return records.Dataset(
+        name=name,
+        class_names=class_names,
+        image_shape=(image_size, image_size, 3),
+        train=train,
+        test=tests if test else None,
+        flip=flip,
+        mean=image_files.IMAGENET_MEAN,
+        std=image_files.IMAGENET_STD,
+        given_split=records.Split(rows[: len(labels)], rows[len(labels) :], rows[:0]),
+    )
+
+
+def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise ValueError(f"at least two classes must have labeled pictures, got: {_some(names)}.")
+    seen: dict[str, str] = {}
+    for label in names:
+        key = unicodedata.normalize("NFKC", label).casefold().strip()
+        if key in seen:
+            raise ValueError(
+                f"class names must differ in more than case or spaces, "
+                f"got {seen[key]!r} and {label!r}."
+            )
+        seen[key] = label
+    return tuple(names)
+
+
+def _distinct(
+    labeled: Sequence[LabeledPath],
+    unlabeled: Sequence[str],
+    test: Sequence[LabeledPath],
+    note: Callable[[str], None],
+) -> tuple[list[LabeledPath], list[str], list[LabeledPath]]:
+    labels, tests = _by_file(labeled, note), _by_file(test, note)
+    both = [row.path for key, row in tests.items() if key in labels]
+    if both:
+        raise ValueError(
+            f"{len(both)} test pictures are also labeled training pictures: {_some(both)}."
+        )
+    others: dict[tuple, str] = {}
+    known = labels.keys() | tests.keys()
+    again = repeated = 0
+    for path in unlabeled:
+        key = _identity(path)
+        again += key in known
+        repeated += key in others
+        if key not in known:
+            others.setdefault(key, path)
+    if again:
+        note(f"left out {again} unlabeled pictures that are labeled or in the test set as well.")
+    if repeated:
+        note(f"left out {repeated} unlabeled pictures that are listed twice (links).")
+    return list(labels.values()), list(others.values()), list(tests.values())
+
+
+def _by_file(rows: Sequence[LabeledPath], note: Callable[[str], None]) -> dict:
+    """Rows by their file, the first of each."""
+    out: dict[tuple, LabeledPath] = {}
+    for row in rows:
+        first = out.setdefault(_identity(row.path), row)
+        if first.label != row.label:
+            raise ValueError(
+                f"one picture has two classes: {first.path} is {first.label!r}, "
+                f"{row.path} is {row.label!r}."
+            )
+    if len(out) < len(rows):
+        note(f"left out {len(rows) - len(out)} pictures that are listed twice in one class.")
+    return out
+
+
+def _identity(path: str) -> tuple:
+    status = os.stat(path)
+    # Some network file systems give no inode.
+    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
+
+
+def _file_images(paths: Sequence[str], labels: Sequence[int]) -> records.FileImages:
+    # object: a fixed-width array would give every path the length of the longest, times four.
+    return records.FileImages(np.array(paths, object), np.array(labels, np.int64))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,121 @@
+"""What changes between the stages of a run: weights, what is trained, the optimizer, the data."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from drw_tf.data import dataset as records
+from drw_tf.data import pipeline
+from drw_tf.methods import base
+from drw_tf.rebalance import base as rebalance
+from drw_tf.training import assembly
+
+
+class Stages:
+    """The stages of one run, and how one follows another.
+
+    `prepare` brings the method into the form that a stage's checkpoint needs; `begin` does
+    what happens once, between two stages. Both are functions of the run's seed and the
+    state before them, so a kill in the middle of either changes nothing.
+    """
+
+    def __init__(
+        self,
+        config,
+        dataset: records.Dataset,
+        split: records.Split,
+        method: base.Method,
+        strategy: tf.distribute.Strategy,
+        logits: Callable[[records.ArrayImages | records.FileImages], np.ndarray],
+    ):
+        """Takes `logits`, which gives the averaged network's [N, C] on pictures as they are."""
+        self.logits = logits
+        self.config = config
+        self.dataset = dataset
+        self.split = split
+        self.method = method
+        self.strategy = strategy
+        self.all = method.stages(config.steps)
+        for stage in self.all:
+            if stage.steps % config.steps_per_epoch:
+                raise ValueError(
+                    f"stage {stage.name} has {stage.steps} steps, which is not a multiple of "
+                    f"--steps_per_epoch={config.steps_per_epoch}; choose --steps accordingly."
+                )
+
+    def prepare(self, index: int) -> None:
+        """Freezes what stage `index` does not train and gives it a new optimizer."""
+        stage = self.all[index]
+        with self.strategy.scope():
+            if stage.begins_with == "new_heads":
+                self.method.freeze_below_heads()
+            assembly.compile_method(self.config, self.method, stage)
+
+    def begin(self, index: int) -> None:
+        """Turns the end of stage `index - 1` into the start of stage `index`."""
+        method, stage = self.method, self.all[index]
+        ask = rebalance.Ask(self._pool_logits, self._labeled_in_pool(), self.config.seed)
+        for one in method.rebalancers:
+            one.begin_stage(index, ask)
+        if stage.begins_with != "keep":
+            self._set_weights(index, stage.begins_with)
+        self.prepare(index)
+
+    def streams(self, index: int) -> list[pipeline.Stream]:
+        """What stage `index` reads."""
+        rows = self.split.labeled
+        labels = self.dataset.train.labels[rows]
+        pool = self._pool()
+        for one in self.method.rebalancers:
+            added = one.labeled_rows()
+            if added is not None:
+                rows = np.concatenate([rows, pool[added[0]]])
+                labels = np.concatenate([labels, added[1]])
+        config, method = self.config, self.method
+        made = [
+            pipeline.Stream(
+                f"labeled{index}" if index else "labeled",
+                rows,
+                config.batch_size,
+                method.labeled_views,
+                labels,
+                self.all[index].sampling,
+            )
+        ]
+        if method.unlabeled_views:
+            mu = config.unlabeled_ratio
+            made.append(
+                pipeline.Stream(
+                    f"unlabeled{index}" if index else "unlabeled",
+                    pool,
+                    config.batch_size * mu,
+                    method.unlabeled_views,
+                )
+            )
+        return made
+
+    def _pool(self) -> np.ndarray:
+        return self.split.pool(self.config.pool == "all")
+
+    def _labeled_in_pool(self) -> np.ndarray:
+        return np.flatnonzero(np.isin(self._pool(), self.split.labeled))
+
+    def _pool_logits(self) -> np.ndarray:
+        rows = self._pool()
+        return self.logits(records.take(self.dataset.train, rows))
+
+    def _set_weights(self, index: int, begins_with: str) -> None:
+        """Draws the weights that a stage does not take over."""
+        method = self.method
+        build = assembly.network_builder(self.config, self.dataset, restarts=index)
+        drawn = build(method.all_heads())
+        heads = {f"{name}/" for name in method.all_heads()}
+        keep_below = begins_with == "new_heads"
+        triples = zip(
+            method.network.variables, method.ema_network.variables, drawn.variables, strict=True
+        )
+        for trained, average, new in triples:
+            in_head = any(new.name.startswith(head) for head in heads)
+            trained.assign(average if keep_below and not in_head else new)
+        method.average.start()

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from drw_tf.report import panels
+
+
+@pytest.mark.parametrize(
+    ("count", "ticks"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (10, [1, 2, 4, 6, 8, 10]),
+        (100, [1, 20, 40, 60, 80, 100]),
+        (127, [1, 20, 40, 60, 80, 100, 127]),
+        (1000, [1, 200, 400, 600, 800, 1000]),
+    ],
+)
+def test_rank_ticks_are_few_round_and_not_on_top_of_each_other(count, ticks):
+    assert panels.rank_ticks(count) == ticks
+
+
+def test_running_mean_takes_fewer_at_the_ends_and_leaves_out_nan():
+    # Windows: {1, 2}, {1, 2, nan}, {2, nan, 6}, {nan, 6}.
+    got = panels.running_mean(np.array([1.0, 2.0, np.nan, 6.0]), 3)
+    np.testing.assert_allclose(got, [1.5, 1.5, 4.0, 6.0])
+
+
+def test_running_mean_of_nothing_is_nan():
+    assert np.isnan(panels.running_mean(np.array([np.nan, np.nan, 1.0]), 1)[0])
+
+
+def test_short_curves_are_drawn_as_they_are():
+    _, grid = panels.new_figure(1)
+    steps = np.arange(120)
+    panels.curve(grid[0, 0], steps, steps**2.0, color="black")
+    (line,) = grid[0, 0].lines
+    np.testing.assert_array_equal(line.get_xydata(), np.stack([steps, steps**2.0], axis=1))
+
+
+def test_long_curves_get_means_that_do_not_reach_across_the_split():
+    _, grid = panels.new_figure(1)
+    steps = np.arange(1, 201)
+    values = np.where(steps <= 100, 1.0, 5.0)
+    panels.curve(grid[0, 0], steps, values, split=100, color="black")
+    pale, strong = grid[0, 0].lines
+    np.testing.assert_array_equal(pale.get_ydata(), values)
+    np.testing.assert_allclose(strong.get_ydata(), values)
+
+
+def test_smoothing_is_odd_and_said_below_the_figure():
+    made, _ = panels.new_figure(1)
+    panels.smoothing_note(made, 120)
+    assert made.get_supxlabel() == ""
+    panels.smoothing_note(made, 500)
+    assert made.get_supxlabel().startswith("strong lines: mean of 13 evaluations")
+
+
+def test_long_names_keep_their_two_ends():
+    assert panels.short_name("x" * 22) == "x" * 22
+    got = panels.short_name("structure, construction, 1")
+    assert got == "structure, …ruction, 1"
+    assert len(got) == 22
