@@ -96,7 +96,7 @@ def list_pictures(folder: str) -> Listing:
     names: list[str] = []
     others: collections.Counter[str] = collections.Counter()
     hidden, top = 0, []
-    entered = {_identity(folder)}
+    entered = {own_images.file_identity(folder)}
     waiting = [""]
     while waiting:
         below = waiting.pop()
@@ -106,11 +106,12 @@ def list_pictures(folder: str) -> Listing:
                 if entry.name.startswith("."):
                     hidden += 1
                 elif entry.is_dir():
-                    if _identity(entry.path) not in entered:
-                        entered.add(_identity(entry.path))
+                    identity = own_images.file_identity(entry.path)
+                    if identity not in entered:
+                        entered.add(identity)
                         waiting.append(name)
                         top += [] if below else [entry.name]
-                elif _extension(name) in image_files.EXTENSIONS:
+                elif _extension(name) in image_files.EXTENSIONS and _is_file(entry):
                     names.append(_utf8(name, folder))
                 else:
                     others[_extension(name) or "no extension"] += 1
@@ -160,9 +161,9 @@ def _order(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace(os.sep, "/"))
 
 
-def _identity(path: str) -> tuple:
-    status = os.stat(path)
-    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
+def _is_file(entry: os.DirEntry) -> bool:
+    # A broken link counts, so that the scan names it; a pipe would block the reader.
+    return entry.is_file() or entry.is_symlink()
 
 
 def _utf8(name: str, folder: str) -> str:

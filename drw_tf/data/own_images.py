@@ -88,6 +88,16 @@ def build(
     )
 
 
+def file_identity(path: str) -> tuple:
+    """What a file is recognised by under any name and through links; its path if missing."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (path,)
+    # Some network file systems give no inode.
+    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
+
+
 def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
@@ -120,7 +130,7 @@ def _distinct(
     known = labels.keys() | tests.keys()
     again = repeated = 0
     for path in unlabeled:
-        key = _identity(path)
+        key = file_identity(path)
         again += key in known
         repeated += key in others
         if key not in known:
@@ -136,7 +146,7 @@ def _by_file(rows: Sequence[LabeledPath], note: Callable[[str], None]) -> dict:
     """Rows by their file, the first of each."""
     out: dict[tuple, LabeledPath] = {}
     for row in rows:
-        first = out.setdefault(_identity(row.path), row)
+        first = out.setdefault(file_identity(row.path), row)
         if first.label != row.label:
             raise ValueError(
                 f"one picture has two classes: {first.path} is {first.label!r}, "
@@ -145,12 +155,6 @@ def _by_file(rows: Sequence[LabeledPath], note: Callable[[str], None]) -> dict:
     if len(out) < len(rows):
         note(f"left out {len(rows) - len(out)} pictures that are listed twice in one class.")
     return out
-
-
-def _identity(path: str) -> tuple:
-    status = os.stat(path)
-    # Some network file systems give no inode.
-    return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
 
 
 def _file_images(paths: Sequence[str], labels: Sequence[int]) -> records.FileImages:

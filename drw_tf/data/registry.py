@@ -1,7 +1,7 @@
 """The data sets by name: `--dataset=` to pictures and a split."""
 
 from drw_tf.data import dataset as records
-from drw_tf.data import digits, long_tail, splits, tfds_images
+from drw_tf.data import digits, long_tail, splits
 
 
 def load(config) -> tuple[records.Dataset, records.Split]:
@@ -18,7 +18,14 @@ def load(config) -> tuple[records.Dataset, records.Split]:
     if config.dataset == "digits":
         dataset = digits.load()
     else:
-        dataset = tfds_images.load(config.dataset, config.data_dir)
+        from drw_tf.data import tfds_images  # importing TensorFlow Datasets takes seconds
+
+        dataset = tfds_images.load(
+            config.dataset,
+            config.data_dir,
+            image_size=config.image_size,
+            download=config.download,
+        )
     return dataset, long_tailed_split(dataset, config)
 
 

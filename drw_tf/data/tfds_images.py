@@ -259,9 +259,8 @@ def _read(
 
 def _batches(builder: tfds.core.DatasetBuilder, split: str, size: int | None):
     """Dictionaries of arrays, in the order of the files."""
-    features = builder.info.features
     wanted = {"image": True, "label": True}
-    if isinstance(features.get("id"), tfds.features.Text):
+    if isinstance(dict(builder.info.features).get("id"), tfds.features.Text):
         wanted["id"] = True
     rows = builder.as_dataset(
         split=split,
@@ -299,9 +298,9 @@ def official_order(ids: list[bytes]) -> np.ndarray | None:
 
 @contextlib.contextmanager
 def _quietly(folder: pathlib.Path):
-    """Warnings only; what breaks while files are read becomes an error that names them."""
+    """Without notices; what breaks while files are read becomes an error that names them."""
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))
+    logging.set_verbosity(min(verbosity, logging.ERROR))
     try:
         yield
     except tf.errors.OpError as error:

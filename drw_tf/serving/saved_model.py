@@ -34,6 +34,7 @@ def export_saved_model(
     image_shape: tuple[int, int, int],
     class_names: Sequence[str],
     configuration: Mapping,
+    head: str = "logits",
     logit_adjustment: np.ndarray | None = None,
     adjustment_metadata: Mapping | None = None,
     central_fraction: float | None = None,
@@ -43,12 +44,13 @@ def export_saved_model(
     """The folder, written beside and renamed when it is complete.
 
     Args:
-        network: functional, float32 [B, H, W, Ch] in [0, 1] to a dict with "logits"
+        network: functional, float32 [B, H, W, Ch] in [0, 1] to a dict of heads, each
             float32 [B, C]; of Keras' own layers, no Lambda.
         folder: where; an earlier export there is replaced.
         image_shape: (H, W, Ch), Ch is 1 or 3.
         class_names: C names without line ends.
         configuration: flags of the run, JSON-serialisable.
+        head: the output that is served.
         logit_adjustment: float [C], subtracted from the logits; None for none.
         adjustment_metadata: where the adjustment comes from, JSON-serialisable.
         central_fraction: see `decoding.Preparation`.
@@ -65,7 +67,7 @@ def export_saved_model(
     preparation = decoding.Preparation(tuple(image_shape), central_fraction, max_megapixels)
     offset = verification.offset_of(logit_adjustment, len(class_names))
     plain = heads.with_builtin_layers(network)
-    verification.refuse_network(plain, preparation, len(class_names))
+    verification.refuse_network(plain, head, preparation, len(class_names))
     verification.refuse_names(class_names)
     adjustment = None
     if logit_adjustment is not None:
@@ -82,9 +84,9 @@ def export_saved_model(
     copy.set_weights(plain.get_weights())
     copy.trainable = False
     with folders.Replacement(folder) as unfinished:
-        _write(copy, unfinished, preparation, offset, texts)
+        _write(copy, head, unfinished, preparation, offset, texts)
         if checks:
-            verification.compare_logits(network, unfinished, preparation, offset)
+            verification.compare_logits(network, head, unfinished, preparation, offset)
     return folder
 
 
@@ -112,6 +114,7 @@ def export_method(
         image_shape=dataset.image_shape,
         class_names=dataset.class_names,
         configuration=configuration,
+        head=method.evaluated_head,
         logit_adjustment=adjustment_of(method, dataset.num_classes) if adjusted else None,
         adjustment_metadata={
             name: configuration[name] for name in ("la_prior", "la_strength") if adjusted
@@ -129,9 +132,10 @@ def adjustment_of(method, num_classes: int) -> np.ndarray:
     if not method.adjusts:
         raise ValueError("the method must adjust logits at test time, this one does not.")
     zeros = np.zeros([1, num_classes])
-    subtracted = -np.asarray(method.adjust(zeros), np.float64)[0]
+    subtracted = -np.asarray(method.adjust(zeros, method.ema_network), np.float64)[0]
     probe = np.arange(2.0 * num_classes).reshape(2, num_classes)
-    if not np.allclose(method.adjust(probe), probe - subtracted, atol=1e-6):
+    adjusted = method.adjust(probe, method.ema_network)
+    if not np.allclose(adjusted, probe - subtracted, atol=1e-6):
         raise ValueError("the adjustment must subtract the same vector from all logits.")
     return subtracted
 
@@ -141,6 +145,7 @@ def adjustment_of(method, num_classes: int) -> np.ndarray:
 
 def _write(
     network: keras.Model,
+    head: str,
     folder: pathlib.Path,
     preparation: decoding.Preparation,
     offset: np.ndarray,
@@ -153,20 +158,20 @@ def _write(
         # The variables alone: with the model itself Keras would trace every layer's call.
         module.network_variables = list(network.variables)
         module.files = [tf.saved_model.Asset(os.path.join(aside, name)) for name in texts]
-        signatures = _signatures(network, preparation, offset, texts)
+        signatures = _signatures(network, head, preparation, offset, texts)
         tf.saved_model.save(module, str(folder), signatures=signatures)
     warm_up.write(folder, preparation.image_shape)
     network.save(folder / folders.KERAS_FILE)
 
 
 def _signatures(
-    network, preparation, offset, texts
+    network, head, preparation, offset, texts
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     def answer(images):
         rows = tf.shape(images)[0]
         # TensorFlow's fused convolutions give a wrong shape for no rows at all.
         images = tf.pad(images, [[0, tf.maximum(1 - rows, 0)], [0, 0], [0, 0], [0, 0]])
-        logits = network(tf.cast(images, tf.float32) / 255.0, training=False)["logits"]
+        logits = network(tf.cast(images, tf.float32) / 255.0, training=False)[head]
         logits = logits[:rows] - offset
         return {
             "label": tf.argmax(logits, 1),

@@ -38,7 +38,7 @@ def refuse_names(class_names: Sequence[str]) -> None:
 
 
 def refuse_network(
-    network: keras.Model, preparation: decoding.Preparation, num_classes: int
+    network: keras.Model, head: str, preparation: decoding.Preparation, num_classes: int
 ) -> None:
     """Raises ValueError if the network is for other pictures, classes, or not Keras' alone."""
     sizes = tuple(network.input_shape[1:])
@@ -46,7 +46,9 @@ def refuse_network(
         raise ValueError(
             f"image_shape must be the network's {sizes}, got {preparation.image_shape}."
         )
-    found = network.output_shape.get("logits", (None, None))[1]
+    if head not in network.output_shape:
+        raise ValueError(f"head must be one of {sorted(network.output_shape)}, got {head!r}.")
+    found = network.output_shape[head][1]
     if found != num_classes:
         raise ValueError(f"class_names must be {found}, one a logit, got {num_classes}.")
     for layer in network.submodules:
@@ -62,6 +64,7 @@ def refuse_network(
 
 def compare_logits(
     network: keras.Model,
+    head: str,
     folder: pathlib.Path,
     preparation: decoding.Preparation,
     offset: np.ndarray,
@@ -69,12 +72,12 @@ def compare_logits(
     """Raises ExportError if either form answers otherwise than the network."""
     images = np.random.default_rng(0).integers(0, 256, [4, *preparation.image_shape], np.uint8)
     inputs = tf.cast(images, tf.float32) / 255.0
-    expected = network(inputs, training=False)["logits"].numpy()
+    expected = network(inputs, training=False)[head].numpy()
     loaded = tf.saved_model.load(str(folder)).signatures["serving_default"]
     by_keras = keras.models.load_model(folder / folders.KERAS_FILE, compile=False)
     found = {
         "saved_model.pb": loaded(images=tf.constant(images))["logits"].numpy() + offset,
-        folders.KERAS_FILE: by_keras(inputs, training=False)["logits"].numpy(),
+        folders.KERAS_FILE: by_keras(inputs, training=False)[head].numpy(),
     }
     is_full = all(layer.compute_dtype == "float32" for layer in network.layers)
     allowed = (TOLERANCE if is_full else TOLERANCE_16_BITS) * max(1.0, np.abs(expected).max())

@@ -1,0 +1,141 @@
+"""`python -m drw_tf.compare`: runs methods x seeds on one data set and prints one table.
+
+A run that has its record is not run again, and one that was interrupted goes on where it
+was, so the same command may be stopped and repeated at will.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from drw_tf import config as configuration
+from drw_tf import flag_table
+
+_OUTPUT = "comparison"
+_TABLE = (
+    flag_table.Flag("methods", "list", "recipes, comma-separated", _OUTPUT, ["fixmatch", "drw"]),
+    flag_table.Flag("seeds", "list", "seeds, comma-separated", _OUTPUT, ["0", "1", "2"]),
+    flag_table.Flag("runs", "string", "folder of the runs", _OUTPUT, "runs/compare"),
+    flag_table.Flag("results", "string", "folder of the records that are kept", _OUTPUT, "results"),
+    flag_table.Flag(
+        "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
+    ),
+)
+_COLUMNS = (
+    ("bACC", "balanced_accuracy"),
+    ("GM", "geometric_mean"),
+    ("Many", "many"),
+    ("Medium", "medium"),
+    ("Few", "few"),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs what has no record yet; every flag of the trainer may follow and is handed on."""
+    arguments = (sys.argv if argv is None else argv)[1:]
+    own_names = {f"--{flag.name}" for flag in _TABLE} | {f"--no{flag.name}" for flag in _TABLE}
+    own = [word for word in arguments if word.split("=")[0] in own_names]
+    rest = [word for word in arguments if word not in own]
+    if any(word in ("--help", "-h") for word in rest):
+        print(configuration.help_text("drw_tf.compare", _TABLE))
+        return
+    try:
+        given = configuration.parse(["compare", *own], _TABLE)
+        settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
+        rows = [
+            configuration.resolve(
+                configuration.parse(["train", *rest, f"--method={method}", f"--seed={seed}"])
+            )
+            for method in settings["methods"]
+            for seed in settings["seeds"]
+        ]
+    except configuration.ConfigError as error:
+        configuration.refuse("compare", error)
+    results = pathlib.Path(settings["results"])
+    if not settings["dry_run"]:
+        for number, row in enumerate(rows):
+            _run(row, rest, settings, number, len(rows))
+    print(table([read(results, row) for row in rows if path_of(results, row).exists()]))
+
+
+def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
+    """Where the record of a run is kept."""
+    return results / f"{row.method}_seed{row.seed}.json"
+
+
+def read(results: pathlib.Path, row: configuration.Config) -> dict:
+    """A kept record; refused where it was made with other flags."""
+    path = path_of(results, row)
+    found = json.loads(path.read_text())
+    lines = configuration.differences(found["configuration"], row)
+    if lines:
+        configuration.refuse(
+            "compare", ValueError(f"{path} is of another setting ({'; '.join(lines)}).")
+        )
+    return found
+
+
+def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -> None:
+    """One run of the trainer in a process of its own, and its record kept."""
+    results = pathlib.Path(settings["results"])
+    if path_of(results, row).exists():
+        read(results, row)
+        return
+    workdir = pathlib.Path(settings["runs"]) / row.method / f"seed{row.seed}"
+    words = [*rest, f"--method={row.method}", f"--seed={row.seed}", f"--workdir={workdir}"]
+    print(f"[{number + 1}/{total}] python -m drw_tf.train {shlex.join(words)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "drw_tf.train", *words], check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    results.mkdir(parents=True, exist_ok=True)
+    record = shorten(json.loads((workdir / "record.json").read_text()))
+    beside = path_of(results, row).with_suffix(".writing")
+    beside.write_text(json.dumps(record, separators=(",", ":")) + "\n")
+    os.replace(beside, path_of(results, row))
+
+
+def shorten(value):
+    """The same record with floats of six digits."""
+    if isinstance(value, dict):
+        return {key: shorten(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shorten(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def table(records: Sequence[Mapping], window: str = "last") -> str:
+    """Markdown: mean and standard deviation over seeds, best bACC first, percent.
+
+    Args:
+        records: of runs that differ in method and seed only.
+        window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
+    """
+    methods = list(dict.fromkeys(one["configuration"]["method"] for one in records))
+    lines = []
+    for method in methods:
+        mine = [one for one in records if one["configuration"]["method"] == method]
+        cells = []
+        for _, metric in _COLUMNS:
+            values = [100 * one["final"]["ema"][metric][window] for one in mine]
+            cells.append((statistics.fmean(values), _deviation(values)))
+        minutes = statistics.fmean(one["seconds"] for one in mine) / 60
+        lines.append((cells[0][0], method, cells, len(mine), minutes))
+    head = ["method", *(f"{title} %" for title, _ in _COLUMNS), "seeds", "minutes a run"]
+    out = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    for _, method, cells, seeds, minutes in sorted(lines, key=lambda line: -line[0]):
+        shown = [f"{mean:.1f} ± {deviation}" for mean, deviation in cells]
+        out.append("| " + " | ".join([method, *shown, str(seeds), f"{minutes:.1f}"]) + " |")
+    return "\n".join(out)
+
+
+def _deviation(values: Sequence[float]) -> str:
+    return f"{statistics.stdev(values):.1f}" if len(values) > 1 else "-"
+
+
+if __name__ == "__main__":
+    main()

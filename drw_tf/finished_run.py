@@ -1,0 +1,117 @@
+"""A run that was trained before: its folder, checked, and all of it, opened.
+
+TensorFlow is imported when a run is opened, not before: a wrong command line is refused at once.
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+from drw_tf import config as configuration
+from drw_tf import flag_table
+
+WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
+
+
+def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag]) -> dict:
+    """Every flag of a program that reads a run: name -> value; may print help and exit.
+
+    Args:
+        program: name of the module below `drw_tf`.
+        argv: program name and arguments.
+        table: its flags, `WORKDIR` among them.
+
+    Raises:
+        SystemExit: 0 after help was printed, 2 after a refusal was printed.
+    """
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        lines = [f"python -m drw_tf.{program} --workdir=RUN [--name=value ...]", ""]
+        lines += [f"  --{flag.name}: {flag.help}" for flag in table]
+        print("\n".join(lines))
+        raise SystemExit(0)
+    try:
+        given = configuration.parse(argv, table)
+        for flag in table:
+            if flag.name in given and not flag.check(given[flag.name]):
+                raise configuration.ConfigError(
+                    f"--{flag.name} must be {flag.allowed}, got {given[flag.name]!r}."
+                )
+        _check_folder(given.get("workdir"))
+    except configuration.ConfigError as error:
+        configuration.refuse(program, error)
+    return {flag.name: given.get(flag.name, flag.default) for flag in table}
+
+
+def _check_folder(workdir: str | None) -> None:
+    if not workdir:
+        raise configuration.ConfigError("--workdir must be given: the folder of a trained run.")
+    folder = pathlib.Path(workdir)
+    if not (folder / "config.json").is_file():
+        raise configuration.ConfigError(
+            f"--workdir must be the folder of a trained run, {folder} has no config.json."
+        )
+    if not any((folder / "checkpoints").glob("step_*")):
+        raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
+
+
+def open_run(workdir: str | pathlib.Path):
+    """The run in a folder, and the state of its newest sound checkpoint.
+
+    Nothing is written and no lock is taken, so a run can be looked at while it is trained.
+
+    Args:
+        workdir: folder of the run; where it lay when it was trained does not matter.
+
+    Returns:
+        A `session.Run` whose method has the checkpoint's weights, and the checkpoint's
+        state: "step", "stage", "history", "seconds".
+
+    Raises:
+        ConfigError: config.json is not of this version, or there is no checkpoint.
+        CheckpointError: all checkpoints are damaged.
+    """
+    from drw_tf import session
+    from drw_tf.training import checkpoint
+
+    folder = pathlib.Path(workdir)
+    _check_folder(str(folder))
+    config = _read(folder / "config.json")
+    run = session.Run(config)
+    checkpoints = checkpoint.Checkpoints(
+        folder / "checkpoints", run.method, config.keep_checkpoints
+    )
+    state = checkpoints.newest()
+    run.stages.prepare(state["stage"])
+    checkpoints.load(state["step"])
+    return run, state
+
+
+def _read(path: pathlib.Path) -> configuration.Config:
+    """The configuration in a file that may be anything."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(values, dict):
+        raise configuration.ConfigError(f"{path} must hold the flags of a run.")
+    unknown = sorted(set(values) - set(flag_table.BY_NAME))
+    # A flag that is younger than the run may be missing only if no result depends on it.
+    younger = {flag.name: flag.default for flag in flag_table.FLAGS if not flag.changes_result}
+    missing = sorted(set(flag_table.BY_NAME) - set(values) - set(younger))
+    if unknown or missing:
+        what = f"has the unknown --{unknown[0]}" if unknown else f"lacks --{missing[0]}"
+        raise configuration.ConfigError(f"{path} is of another version of drw_tf: it {what}.")
+    values = {**younger, **values}
+    for name, value in values.items():
+        if value is not None and not _is_allowed(flag_table.BY_NAME[name], value):
+            raise configuration.ConfigError(
+                f"{path}: --{name} must be {flag_table.BY_NAME[name].allowed}, got {value!r}."
+            )
+    return configuration.Config(values)
+
+
+def _is_allowed(flag: flag_table.Flag, value: object) -> bool:
+    try:
+        return bool(flag.check(value))
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from drw_tf.data import csv_table
+
+
+def table(tmp_path, text, names=("1.png", "2.png", "3.png", "4.png"), encoding="utf-8"):
+    folder = tmp_path / "data"
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.new("RGB", (3, 3)).save(folder / name)
+    path = folder / "labels.csv"
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def load(path, **options):
+    return csv_table.load(path, image_size=8, **options)
+
+
+def names(paths):
+    return [path.rsplit("/", 1)[1] for path in paths]
+
+
+def test_rows_become_labeled_unlabeled_and_test_pictures(tmp_path):
+    text = "path,label,split\n3.png,dog,\n1.png,cat,train\n2.png,,\n4.png,cat,test\n"
+    dataset = load(table(tmp_path, text))
+    assert dataset.class_names == ("cat", "dog")
+    assert names(dataset.train.paths) == ["3.png", "1.png", "2.png"]
+    np.testing.assert_array_equal(dataset.train.labels, [1, 0, -1])
+    np.testing.assert_array_equal(dataset.given_split.labeled, [0, 1])
+    np.testing.assert_array_equal(dataset.given_split.unlabeled, [2])
+    assert names(dataset.test.paths) == ["4.png"]
+    np.testing.assert_array_equal(dataset.test.labels, [0])
+
+
+def test_without_a_split_column_there_is_no_test_set(tmp_path):
+    dataset = load(table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n3.png,\n"))
+    assert dataset.test is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_byte_order_mark_line_ends_quotes_spaces_and_other_scripts(tmp_path, encoding):
+    text = ' Path , LABEL \r\n"a, b.png","grün"\r\n\r\n"say ""x"".png", 猫 \r\n'
+    path = table(tmp_path, text, names=("a, b.png", 'say "x".png'), encoding=encoding)
+    dataset = load(path)
+    assert dataset.class_names == ("grün", "猫")
+    assert names(dataset.train.paths) == ["a, b.png", 'say "x".png']
+
+
+def test_labels_are_text_even_where_they_look_like_numbers(tmp_path):
+    dataset = load(table(tmp_path, "path,label\n1.png,10\n2.png,9\n3.png,09\n"))
+    assert dataset.class_names == ("09", "10", "9")
+
+
+def test_other_columns_are_ignored_and_named(tmp_path):
+    notes = []
+    text = "id,path,label\n7,1.png,cat\n8,2.png,dog\n"
+    dataset = load(table(tmp_path, text), note=notes.append)
+    assert len(dataset.train) == 2
+    assert "ignored the columns id" in notes[0]
+
+
+def test_absolute_paths_below_the_folder_are_allowed(tmp_path):
+    inside = tmp_path / "data" / "1.png"
+    dataset = load(table(tmp_path, f"path,label\n{inside},cat\n2.png,dog\n"))
+    assert dataset.train.paths[0] == str(inside)
+
+
+@pytest.mark.parametrize("outside", ["../out.png", "{root}/out.png", "x/../../out.png"])
+def test_paths_out_of_the_folder_need_permission(tmp_path, outside):
+    Image.new("RGB", (3, 3)).save(tmp_path / "out.png")
+    outside = outside.format(root=tmp_path)
+    path = table(tmp_path, f"path,label\n1.png,cat\n{outside},dog\n")
+    with pytest.raises(ValueError, match=r"line 3: .*out\.png leads out .*--allow_outside_paths"):
+        load(path)
+    assert len(load(path, allow_outside=True).train) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("", ValueError, r"names the columns path and label.*got \[\]"),
+        ("path;label\n1.png;cat\n", ValueError, r"separated by commas.*got \['path;label'\]"),
+        ("1.png,cat\n2.png,dog\n", ValueError, r"got \['1\.png', 'cat'\]"),
+        ("path,label,path\n", ValueError, r"names the columns"),
+        ("path,label\n", ValueError, r"no rows below its header"),
+        ("path,label\n1.png\n", ValueError, r"line 2 must have 2 columns, got 1"),
+        ("path,label\n1.png,cat,\n", ValueError, r"line 2 must have 2 columns, got 3"),
+        ('path,label\n"1.png,cat\n', ValueError, r"line 2: unexpected end of data"),
+        ("path,label\n,cat\n", ValueError, r"line 2: the path is empty"),
+        ("path,label\n1.png,a\n1.png,b\n", ValueError, r"1\.png twice, in lines 2 and 3"),
+        ("path,label\n1.png,a\n2.png,A\n", ValueError, r"case or spaces, got 'A' and 'a'"),
+        ("path,label\n1.png,a\n2.png,a\n", ValueError, r"at least two classes"),
+        ("path,label,split\n1.png,a,val\n", ValueError, r"train or test, got 'val'"),
+        ("path,label,split\n1.png,,test\n", ValueError, r"test split must have a label"),
+        (
+            "path,label,split\n1.png,a,\n2.png,b,\n3.png,c,test\n",
+            ValueError,
+            r"without a labeled training picture: c",
+        ),
+        (
+            "path,label\n1.png,a\nno.png,b\nnot.png,b\n",
+            FileNotFoundError,
+            r"2 files that do not exist; line 3: .*no\.png; line 4: .*not\.png",
+        ),
+    ],
+)
+def test_a_table_of_another_form_is_refused_with_its_line(tmp_path, text, error, message):
+    with pytest.raises(error, match=message):
+        load(table(tmp_path, text))
+
+
+def test_only_the_first_ten_missing_files_are_named(tmp_path):
+    rows = "".join(f"gone{row:02d}.png,a\n" for row in range(12))
+    with pytest.raises(FileNotFoundError, match=r"12 files .*gone09\.png; and 2 more"):
+        load(table(tmp_path, "path,label\n" + rows))
+
+
+def test_another_encoding_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be UTF-8"):
+        load(table(tmp_path, "path,label\n1.png,grün\n", encoding="latin-1"))
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--labels_csv=.*none\.csv is not a file"):
+        load(str(tmp_path / "none.csv"))

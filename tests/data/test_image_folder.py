@@ -1,0 +1,209 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drw_tf.data import image_folder
+
+
+def save(path, value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4), (value % 256, value // 256, 7)).save(path)
+
+
+def tree(tmp_path):
+    for value, name in enumerate(
+        [
+            "labeled/cat/2.png",
+            "labeled/cat/1.jpg",
+            "labeled/cat/deep/er/3.bmp",
+            "labeled/dog/1.JPG",
+            "unlabeled/x.png",
+            "unlabeled/a/b/y.gif",
+            "test/dog/t.png",
+            "test/cat/t.png",
+        ]
+    ):
+        save(tmp_path / name, value)
+    return tmp_path
+
+
+def load(root, *, unlabeled="unlabeled", test="test", **options):
+    return image_folder.load(
+        str(root / "labeled"),
+        unlabeled and str(root / unlabeled),
+        test and str(root / test),
+        image_size=8,
+        **options,
+    )
+
+
+def relative(root, paths):
+    return [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]
+
+
+def test_folders_become_classes_rows_and_a_split(tmp_path):
+    root = tree(tmp_path)
+    dataset = load(root)
+    assert dataset.class_names == ("cat", "dog")
+    assert relative(root, dataset.train.paths) == [
+        "labeled/cat/1.jpg",
+        "labeled/cat/2.png",
+        "labeled/cat/deep/er/3.bmp",
+        "labeled/dog/1.JPG",
+        "unlabeled/a/b/y.gif",
+        "unlabeled/x.png",
+    ]
+    np.testing.assert_array_equal(dataset.train.labels, [0, 0, 0, 1, -1, -1])
+    np.testing.assert_array_equal(dataset.given_split.labeled, [0, 1, 2, 3])
+    np.testing.assert_array_equal(dataset.given_split.unlabeled, [4, 5])
+    assert len(dataset.given_split.validation) == 0
+    assert relative(root, dataset.test.paths) == ["test/cat/t.png", "test/dog/t.png"]
+    np.testing.assert_array_equal(dataset.test.labels, [0, 1])
+    assert dataset.image_shape == (8, 8, 3)
+    assert all(os.path.isabs(path) for path in dataset.train.paths)
+
+
+def test_no_unlabeled_and_no_test_folder(tmp_path):
+    dataset = load(tree(tmp_path), unlabeled=None, test=None)
+    assert dataset.test is None
+    assert len(dataset.given_split.unlabeled) == 0
+
+
+def test_order_does_not_depend_on_how_a_machine_spells_umlauts(tmp_path):
+    # "ä" in one code point, and as "a" with a combining mark: both sort behind "z".
+    for number, name in enumerate(["\u00e4.png", "a\u0308b.png", "z.png", "a.png"]):
+        save(tmp_path / "labeled" / "x" / name, number)
+    save(tmp_path / "labeled" / "y" / "1.png")
+    names = image_folder.list_pictures(str(tmp_path / "labeled" / "x")).names
+    assert names == ("a.png", "z.png", "\u00e4.png", "a\u0308b.png")
+
+
+def test_hidden_and_other_files_are_ignored_and_counted(tmp_path):
+    root = tree(tmp_path)
+    for name in (".hidden.png", "notes.txt", "more.txt", "README"):
+        (root / "labeled" / "cat" / name).write_bytes(b"")
+    save(root / "labeled" / ".git" / "x.png")
+    notes = []
+    dataset = load(root, note=notes.append)
+    assert len(dataset.train) == 6
+    (note,) = notes
+    assert "ignored 2 hidden" in note
+    assert "2 .txt" in note
+    assert "1 no extension" in note
+
+
+def test_pictures_already_labeled_or_in_the_test_set_do_not_count_as_unlabeled(tmp_path):
+    root = tree(tmp_path)
+    notes = []
+    dataset = load(root, unlabeled=".", note=notes.append)
+    assert relative(root, dataset.train.paths[4:]) == ["unlabeled/a/b/y.gif", "unlabeled/x.png"]
+    # 4 labeled and 2 test pictures lie below the same root.
+    assert any(note.startswith("left out 6 unlabeled pictures") for note in notes)
+
+
+def test_links_are_followed_and_recognised_as_the_same_picture(tmp_path):
+    root = tree(tmp_path)
+    (root / "unlabeled" / "linked.jpg").symlink_to(root / "labeled" / "cat" / "1.jpg")
+    os.link(root / "labeled" / "dog" / "1.JPG", root / "unlabeled" / "hard.jpg")
+    save(tmp_path / "elsewhere" / "z.png")
+    (root / "unlabeled" / "folder").symlink_to(tmp_path / "elsewhere")
+    notes = []
+    dataset = load(root, note=notes.append)
+    assert relative(root, dataset.train.paths[4:]) == [
+        "unlabeled/a/b/y.gif",
+        "unlabeled/folder/z.png",
+        "unlabeled/x.png",
+    ]
+    assert any(note.startswith("left out 2 unlabeled") for note in notes)
+
+
+def test_a_folder_that_contains_itself_is_entered_once(tmp_path):
+    root = tree(tmp_path)
+    (root / "unlabeled" / "loop").symlink_to(root / "unlabeled")
+    assert len(load(root).given_split.unlabeled) == 2
+
+
+def test_a_broken_link_stays_listed_for_the_scan_to_name(tmp_path):
+    root = tree(tmp_path)
+    (root / "unlabeled" / "gone.png").symlink_to(root / "nowhere.png")
+    assert len(load(root).given_split.unlabeled) == 3
+
+
+def change_missing(root):
+    os.rename(root / "labeled", root / "moved")
+
+
+def change_no_pictures(root):
+    for name in ("x.png", "a/b/y.gif"):
+        os.rename(root / "unlabeled" / name, root / "unlabeled" / (name[:-4] + ".tif"))
+
+
+def change_empty_class(root):
+    (root / "labeled" / "bird").mkdir()
+
+
+def change_loose(root):
+    save(root / "labeled" / "loose.png")
+
+
+def change_unknown_label(root):
+    save(root / "test" / "bird" / "1.png")
+
+
+def change_case(root):
+    save(root / "labeled" / "Cat" / "1.png")
+
+
+def change_one_class(root):
+    os.rename(root / "labeled" / "dog", root / "unlabeled" / "dog")
+
+
+def change_test_is_labeled(root):
+    (root / "test" / "cat" / "same.jpg").symlink_to(root / "labeled" / "cat" / "1.jpg")
+
+
+def change_two_classes(root):
+    (root / "labeled" / "dog" / "same.jpg").symlink_to(root / "labeled" / "cat" / "1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (change_missing, FileNotFoundError, r"--labeled_dir=.*labeled is not a folder"),
+        (change_no_pictures, ValueError, r"--unlabeled_dir=.* has no picture .*it has 2 \.tif"),
+        (change_empty_class, ValueError, r"class folders without a picture: bird"),
+        (change_loose, ValueError, r"one sub-folder a class, got 1 directly in it: loose\.png"),
+        (change_unknown_label, ValueError, r"without a labeled training picture: bird; .*cat, dog"),
+        (change_case, ValueError, r"more than case or spaces, got 'Cat' and 'cat'"),
+        (change_one_class, ValueError, r"at least two classes .* got: cat"),
+        (change_test_is_labeled, ValueError, r"1 test pictures are also labeled .*same\.jpg"),
+        (change_two_classes, ValueError, r"two classes: .*1\.jpg is 'cat', .*same\.jpg is 'dog'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path, change, error, message):
+    root = tree(tmp_path)
+    change(root)
+    with pytest.raises(error, match=message):
+        load(root)
+
+
+def test_image_size_below_one_is_refused(tmp_path):
+    root = tree(tmp_path)
+    with pytest.raises(ValueError, match="--image_size must be at least 1, got 0"):
+        image_folder.load(str(root / "labeled"), image_size=0)
+
+
+def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
+    root = tree(tmp_path)
+    save(root / "labeled" / "cat" / os.fsdecode(b"\xff.png"))
+    with pytest.raises(ValueError, match="file names must be UTF-8"):
+        load(root)
+
+
+def test_nothing_is_written(tmp_path):
+    root = tree(tmp_path)
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
+    load(root)
+    assert before == sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))

@@ -1,0 +1,197 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drw_tf.data import dataset as records
+from drw_tf.data import image_headers, image_scan
+
+FORMATS = [("JPEG", ".jpg"), ("PNG", ".png"), ("GIF", ".gif"), ("BMP", ".bmp"), ("WEBP", ".webp")]
+
+
+def scan(paths, **options):
+    options = {"max_megapixels": 50, "on_bad": "skip", "progress": False, **options}
+    return image_scan.scan([str(path) for path in paths], **options)
+
+
+def noise(height=40, width=56, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def png_claiming(width, height):
+    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+    def chunk(kind, data):
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    rows = chunk(b"IDAT", zlib.compress(b"\0" * 100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", body) + rows + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("kind", "extension"), FORMATS)
+def test_size_is_read_from_the_header_of_every_format(tmp_path, kind, extension):
+    path = tmp_path / f"a{extension}"
+    noise().save(path, kind)
+    report = scan([path])
+    np.testing.assert_array_equal(report.sizes, [[40, 56]])
+    assert report.bad == ()
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"exif": b"Exif\0"}])
+def test_all_three_kinds_of_webp_header(options):
+    buffer = io.BytesIO()
+    noise(33, 77).save(buffer, "WEBP", **options)
+    header = image_headers.read(io.BytesIO(buffer.getvalue()), len(buffer.getvalue()))
+    assert (header.height, header.width, header.complete) == (33, 77, True)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"comment": b"x" * 60000}])
+def test_jpeg_size_lies_behind_any_segments(options):
+    buffer = io.BytesIO()
+    noise(33, 77).save(buffer, "JPEG", **options)
+    header = image_headers.read(io.BytesIO(buffer.getvalue()), len(buffer.getvalue()))
+    assert (header.height, header.width, header.complete) == (33, 77, True)
+
+
+@pytest.mark.parametrize(("kind", "extension"), FORMATS)
+def test_a_file_that_is_cut_off_is_found_without_a_full_check(tmp_path, kind, extension):
+    path = tmp_path / f"a{extension}"
+    noise().save(path, kind)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    assert [bad.path for bad in scan([path]).bad] == [str(path)]
+    path.write_bytes(whole[:20])
+    assert len(scan([path]).bad) == 1
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", ".jpg"), ("PNG", ".png")])
+def test_bytes_after_the_end_do_no_harm(tmp_path, kind, extension):
+    path = tmp_path / f"a{extension}"
+    noise().save(path, kind)
+    path.write_bytes(path.read_bytes() + b"trailer of some phone")
+    assert scan([path]).bad == ()
+
+
+def test_damage_inside_is_found_by_the_full_check_only(tmp_path):
+    path = tmp_path / "a.png"
+    noise().save(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert scan([path]).bad == ()
+    assert "cannot be decoded" in scan([path], full=True).bad[0].reason
+
+
+def test_a_header_that_claims_400_megapixels_is_refused_without_decoding(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_claiming(20000, 20000))
+    (bad,) = scan([path], full=True).bad
+    assert bad.reason == "20000 x 20000 pixels are more than --max_megapixels=50"
+
+
+def test_the_limit_itself_is_allowed(tmp_path):
+    path = tmp_path / "a.png"
+    noise(100, 100).save(path)
+    assert scan([path], max_megapixels=0.01).bad == ()
+    assert len(scan([path], max_megapixels=0.00999).bad) == 1
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"<html></html>", "no JPEG, PNG, GIF, BMP or WebP: it begins with b'<html></'"),
+        (b"\xff\xd8\xff\xe0", "its header is cut off"),
+        (b"\xff\xd8\xff\xd9" + b"\0" * 40, "its JPEG header names no size"),
+        (png_claiming(0, 5), "its header says 0 x 5 pixels"),
+    ],
+)
+def test_reason_for_what_is_no_picture(tmp_path, contents, reason):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(contents)
+    assert scan([path]).bad[0].reason == reason
+
+
+def test_a_missing_file_is_bad(tmp_path):
+    assert scan([tmp_path / "none.jpg"]).bad[0].reason == "No such file or directory"
+
+
+def test_failing_names_the_count_and_the_first_ten(tmp_path):
+    paths = []
+    for row in range(13):
+        paths.append(tmp_path / f"{row:02d}.jpg")
+        paths[-1].write_bytes(b"")
+    noise().save(tmp_path / "good.png")
+    with pytest.raises(ValueError, match="13 of 14 pictures cannot be used") as caught:
+        scan([*paths, tmp_path / "good.png"], on_bad="fail")
+    message = str(caught.value)
+    assert "09.jpg: the file is empty" in message
+    assert "10.jpg" not in message
+    assert "and 3 more" in message
+    assert "--on_bad_image=skip" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"on_bad": "ignore"}, "fail, skip, got 'ignore'"), ({"max_megapixels": 0}, "above 0, got 0")],
+)
+def test_arguments_outside_their_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        scan([], **options)
+
+
+def folder_dataset(tmp_path, bad_rows, labels=(0, 0, 1, -1, -1)):
+    paths = []
+    for row in range(len(labels) + 2):
+        paths.append(str(tmp_path / f"{row}.png"))
+        noise(seed=row).save(paths[-1])
+    for row in bad_rows:
+        (tmp_path / f"{row}.png").write_bytes(b"")
+    number = len(labels)
+    train = records.FileImages(np.array(paths[:number], object), np.array(labels, np.int64))
+    test = records.FileImages(np.array(paths[number:], object), np.array([0, 1], np.int64))
+    split = records.Split(
+        np.array([0, 1, 2], np.int64), np.array([3, 4], np.int64), np.empty(0, np.int64)
+    )
+    return records.Dataset(
+        "folder", ("a", "b"), (8, 8, 3), train, test, True, (0.5,) * 3, (0.5,) * 3, split
+    )
+
+
+def test_skipping_drops_rows_and_keeps_the_split_on_the_same_pictures(tmp_path):
+    dataset = folder_dataset(tmp_path, bad_rows=[0, 3, 5])
+    got, report = image_scan.usable_dataset(
+        dataset, max_megapixels=1, on_bad="skip", progress=False
+    )
+    assert [bad.row for bad in report.bad] == [0, 3, 5]
+    # Rows 1, 2 and 4 are left and are now rows 0, 1 and 2; of the test rows 5 and 6 the second.
+    np.testing.assert_array_equal(got.train.paths, dataset.train.paths[[1, 2, 4]])
+    np.testing.assert_array_equal(got.given_split.labeled, [0, 1])
+    np.testing.assert_array_equal(got.given_split.unlabeled, [2])
+    np.testing.assert_array_equal(got.test.labels, [1])
+
+
+def test_a_clean_data_set_comes_back_as_it_is(tmp_path):
+    dataset = folder_dataset(tmp_path, bad_rows=[])
+    assert image_scan.usable_dataset(dataset, max_megapixels=1, progress=False)[0] is dataset
+
+
+def test_skipping_the_last_labeled_picture_of_a_class_is_refused(tmp_path):
+    dataset = folder_dataset(tmp_path, bad_rows=[2])
+    with pytest.raises(ValueError, match="leaves no labeled picture of: b"):
+        image_scan.usable_dataset(dataset, max_megapixels=1, on_bad="skip", progress=False)
+
+
+def test_duplicates_are_equal_files_under_any_name(tmp_path):
+    contents = [b"one", b"two", b"one", b"three", b"two", b"one", b"four!"]
+    paths = []
+    for row, content in enumerate(contents):
+        paths.append(str(tmp_path / f"{row}.jpg"))
+        (tmp_path / f"{row}.jpg").write_bytes(content)
+    got = image_scan.duplicates(paths, progress=False)
+    assert [list(rows) for rows in got] == [[0, 2, 5], [1, 4]]
