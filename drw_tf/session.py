@@ -64,7 +64,10 @@ class Run:
     def evaluator(self, images: records.ArrayImages) -> evaluation.Evaluator:
         """A judge on these pictures."""
         return evaluation.Evaluator(
-            images, self.method.facts.labeled_counts, self.config.eval_batch_size
+            images,
+            self.dataset.image_shape,
+            self.method.facts.labeled_counts,
+            self.config.eval_batch_size,
         )
 
     def evaluate(self, judge: evaluation.Evaluator) -> dict:

@@ -18,9 +18,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from drw_tf.augment import crops
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import seeds
+from drw_tf.data import image_files, seeds
 
 # Steps are augmented in blocks of about this many values, so that small pictures do not
 # pay the overhead of a call for each step.
@@ -76,7 +77,7 @@ class Shard:
 
 
 def training_batches(
-    images: records.ArrayImages,
+    images: records.ArrayImages | records.FileImages,
     streams: list[Stream],
     views: augment_views.Views,
     seed: int,
@@ -126,39 +127,92 @@ def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> in
 def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf.data.Dataset:
     """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
     size = block * stream.batch
-    order = seeds.seed_for(seed, f"{stream.name}/order")
-    if stream.sampling == "uniform":
-        indices = permuted_indices(len(stream.rows), order, first_block * size)
-        indices = indices.batch(size, drop_remainder=True)
-    else:
-        indices = class_balanced_indices(stream.labels, order, first_block, size)
+    indices = _indices(stream, seed, first_block, size)
     numbers = tf.data.Dataset.range(first_block, np.iinfo(np.int64).max)
+    blocks = tf.data.Dataset.zip((numbers, indices))
     rows = tf.constant(stream.rows, tf.int64)
-    fetch = fetcher(images)
     labels = None if stream.labels is None else tf.constant(stream.labels, tf.int32)
+    view_seeds = {view: seeds.seed_for(seed, f"{stream.name}/{view}") for view in stream.views}
 
-    def make(number, index):
+    def draw(view, number):
+        kind = view.split("_")[0]
+        draws = views.draw(kind, tf.stack([view_seeds[view], number]), size)
+        return {name: _mine(value, block, stream.batch, shard) for name, value in draws.items()}
+
+    def make(number, index, pixels):
         mine = _mine(index, block, stream.batch, shard)
-        row = tf.gather(rows, mine)
         out = {"index": mine}
         if labels is not None:
             out["label"] = tf.gather(labels, mine)
-        pixels = fetch(row)
         for view in stream.views:
-            kind = view.split("_")[0]
-            view_seed = seeds.seed_for(seed, f"{stream.name}/{view}")
-            draws = views.draw(kind, tf.stack([view_seed, number]), size)
-            draws = {name: _mine(draw, block, stream.batch, shard) for name, draw in draws.items()}
-            out[view] = views.apply(kind, pixels, draws)
+            out[view] = views.apply(view.split("_")[0], pixels[view], draw(view, number))
         each = stream.batch // shard.parts
         return {
             name: tf.reshape(value, [block * shard.replicas, each, *value.shape[1:]])
             for name, value in out.items()
         }
 
-    return tf.data.Dataset.zip((numbers, indices)).map(
-        make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    if isinstance(images, records.ArrayImages):
+        fetch = fetcher(images)
+
+        def whole(number, index):
+            pixels = fetch(tf.gather(rows, _mine(index, block, stream.batch, shard)))
+            return make(number, index, dict.fromkeys(stream.views, pixels))
+
+        return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def places(number, index):
+        """Rows, and for each of them the box of each view, float32 [K, 4]."""
+        boxes = []
+        for view in stream.views:
+            place_seed = seeds.seed_for(seed, f"{stream.name}/{view}/place")
+            boxes.append(crops.draw_crop_boxes(tf.stack([place_seed, number]), size))
+        mine = _mine(index, block, stream.batch, shard)
+        boxes = _mine(tf.stack(boxes, axis=1), block, stream.batch, shard)
+        return tf.data.Dataset.from_tensor_slices((tf.gather(rows, mine), boxes))
+
+    count = size // shard.workers
+    decoded = blocks.flat_map(places).map(
+        _decoder(images, views), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
+    decoded = decoded.batch(count, drop_remainder=True)
+
+    def joined(block_of, pixels):
+        views_of = {view: pixels[:, place] for place, view in enumerate(stream.views)}
+        return make(*block_of, views_of)
+
+    return tf.data.Dataset.zip((blocks, decoded)).map(
+        joined, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _indices(stream: Stream, seed: int, first_block: int, size: int) -> tf.data.Dataset:
+    """Elements of int64 [size], the stream's rows from block `first_block` on."""
+    order = seeds.seed_for(seed, f"{stream.name}/order")
+    if stream.sampling == "class_balanced":
+        return class_balanced_indices(stream.labels, order, first_block, size)
+    indices = permuted_indices(len(stream.rows), order, first_block * size)
+    return indices.batch(size, drop_remainder=True)
+
+
+def _decoder(images: records.FileImages, views: augment_views.Views):
+    """A graph function: row and float32 [K, 4] boxes -> uint8 [K, H, W, Ch].
+
+    Where views only shift, all of them are of the same central square and boxes are ignored.
+    """
+    paths = tf.constant(images.paths)
+    height, _, channels = views.image_shape
+
+    def decode(row, boxes):
+        contents = tf.io.read_file(tf.gather(paths, row))
+        if views.geometry == augment_views.CROP:
+            pixels = image_files.decode_resized(contents, height)
+            pixels = tf.repeat(pixels[None], boxes.shape[0], axis=0)
+        else:
+            pixels = image_files.decode_crops(contents, boxes, height)
+        return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)
+
+    return decode
 
 
 def _mine(values: tf.Tensor, block: int, batch: int, shard: Shard) -> tf.Tensor:
@@ -221,12 +275,20 @@ def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda rows: tf.gather(pixels, rows)
 
 
-def evaluation_batches(images: records.ArrayImages, batch: int) -> tf.data.Dataset:
-    """Every picture once, in order: uint8 [<= batch, H, W, Ch]."""
-    fetch = fetcher(images)
-    return (
-        tf.data.Dataset.range(len(images))
-        .batch(batch)
-        .map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(2)
-    )
+def evaluation_batches(
+    images: records.ArrayImages | records.FileImages,
+    batch: int,
+    image_shape: tuple[int, int, int],
+) -> tf.data.Dataset:
+    """Every picture once, in order: uint8 [<= batch, H, W, Ch]; of files the central square."""
+    if isinstance(images, records.ArrayImages):
+        fetch = fetcher(images)
+        rows = tf.data.Dataset.range(len(images)).batch(batch)
+        return rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+    def decode(path):
+        pixels = image_files.decode_resized(tf.io.read_file(path), image_shape[0])
+        return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)
+
+    files = tf.data.Dataset.from_tensor_slices(images.paths)
+    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(2)

@@ -17,6 +17,7 @@ class Evaluator:
     def __init__(
         self,
         images: records.ArrayImages | records.FileImages,
+        image_shape: tuple[int, int, int],
         train_counts: np.ndarray,
         batch: int,
     ):
@@ -24,12 +25,13 @@ class Evaluator:
 
         Args:
             images: all labels known.
+            image_shape: (H, W, Ch) of what the network sees.
             train_counts: [C], labeled training pictures, which order Many / Medium / Few.
             batch: pictures at a time.
         """
         self.labels = images.labels
         self.train_counts = train_counts
-        self.batches = pipeline.evaluation_batches(images, batch)
+        self.batches = pipeline.evaluation_batches(images, batch, image_shape)
         self._compiled = {}
 
     def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:

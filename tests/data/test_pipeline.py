@@ -137,7 +137,7 @@ def test_stream_without_pictures_is_refused(images, views):
 
 
 def test_evaluation_reads_every_row_once_in_order(images):
-    got = np.concatenate(list(pipeline.evaluation_batches(images, 10).as_numpy_iterator()))
+    got = np.concatenate(list(pipeline.evaluation_batches(images, 10, (8, 8, 1)).as_numpy_iterator()))
     np.testing.assert_array_equal(got, images.pixels)
 
 
