@@ -11,6 +11,7 @@ from drw_tf import recipes
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, registry
 from drw_tf.report import evaluation, event_files, record, tensorboard
+from drw_tf.serving import saved_model
 from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
 
 Stopped = loop.Stopped
@@ -102,6 +103,8 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         if aside:
             logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
     _agree_with_earlier(config, folder)
+    if _is_finished(config, folder):
+        return record.read_record(folder.record)
     run = Run(config)
     judge = run.evaluator(run.dataset.test)
     plan = loop.Plan(
@@ -132,10 +135,41 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         seconds=history[-1]["seconds"],
         images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
     )
+    if config.export:
+        saved_model.export_method(
+            run.method, folder.export, dataset=run.dataset, configuration=config
+        )
     record.write_record(folder.record, result)
     if log:
         log.finish(result)
     return result
+
+
+def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
+    """Whether nothing is left to do; the record is the last thing that a run writes."""
+    return folder.record.exists() and (folder.export.exists() or not config.export)
+
+
+def summary(config: configuration.Config, result: dict) -> str:
+    """What came out of a run, and where it lies."""
+    folder = pathlib.Path(config.workdir)
+    lines = []
+    for network, title in (("ema", "averaged network"), ("ema_unadjusted", "without adjustment")):
+        last = {name: one["last"] for name, one in result["final"].get(network, {}).items()}
+        if last:
+            lines.append(
+                f"{title}, last evaluation: bACC {_percent(last['balanced_accuracy'])}, accuracy "
+                f"{_percent(last['accuracy'])}, GM {_percent(last['geometric_mean'])}, Many / "
+                f"Medium / Few {_percent(last['many'])} / {_percent(last['medium'])} / "
+                f"{_percent(last['few'])}"
+            )
+    places = ("record.json", "checkpoints", "tensorboard", "export")
+    found = ", ".join(str(folder / place) for place in places if (folder / place).exists())
+    return "\n".join([*lines, f"written: {found}"])
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def facts(run: Run) -> dict:

@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf import session
 
     try:
-        session.train(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
+        result = session.train(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.Stopped as error:
@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         with contextlib.suppress(BrokenPipeError):
             sys.stderr.flush()
         raise SystemExit(session.EXIT_STOPPED) from None
+    print(session.summary(config, result))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> t
             return image_files.decode_resized(
                 checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
             )
-        pixels = tf.io.decode_jpeg(checked, channels=3)
+        pixels = tf.io.decode_jpeg(checked, channels=3, dct_method="INTEGER_ACCURATE")
         return _fit(exif.upright(pixels, exif.orientation(checked)), preparation)
 
     def png():
@@ -122,9 +122,11 @@ def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> t
         # 4: grey, palettes and transparent colors all come out as RGB and alpha.
         pixels = tf.io.decode_png(checked, channels=4)
         color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
-        # TensorFlow's "opaque" of grey with less than 8 bits is 1, 3 or 15.
-        is_grey = tf.strings.substr(checked, 25, 1) == b"\0"
-        alpha = tf.where(is_grey & (alpha > 0), tf.ones_like(alpha) * 255, alpha)
+        # Where no alpha is stored and a pixel has 1, 2 or 4 bits, TensorFlow's "opaque" is 1,
+        # 3 or 15.
+        alpha = tf.where(
+            headers.is_opaque_png_below_8_bits(checked), tf.ones_like(alpha) * 255, alpha
+        )
         return _fit(_on_white(color, alpha), preparation)
 
     def gif_():

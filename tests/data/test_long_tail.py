@@ -61,7 +61,7 @@ def test_a_count_that_is_a_whole_number_does_not_fall_one_short(n_max, ratio, co
     assert long_tail.class_counts(5, n_max, ratio).tolist() == counts
 
 
-# 27 ** (c / 3): every count is a whole number, of which float64 alone makes some one less.
+# Every count is a whole number; float64 alone makes some of them one less.
 @hypothesis.given(st.integers(1, 9), st.integers(2, 9), st.integers(2, 7), st.integers(1, 50))
 def test_geometric_sequences_are_exact(tail, factor, num_classes, multiple):
     want = [multiple * tail * factor**c for c in range(num_classes)][::-1]

@@ -58,7 +58,7 @@ def test_400_megapixels_are_refused_before_decoding(pictures, file_format):
 )
 def test_products_beyond_64_bits_are_refused(pictures, file_format, height, width):
     file = with_size(pictures, file_format, height, width)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 0.001 megapixels"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 0\.001 megapixels"):
         check(file_format, file)
 
 

@@ -1,0 +1,101 @@
+"""Where pictures are cut when they are decoded: random boxes to train, central ones to test.
+
+Boxes are float32 (ymin, xmin, ymax, xmax), fractions of the picture in [0, 1].
+"""
+
+import tensorflow as tf
+
+AREA_RANGE = (0.08, 1.0)
+ASPECT_RANGE = (3 / 4, 4 / 3)
+# Of square pictures and the ranges above, one in 10 ** 12 has no box that fits in so many.
+_TRIES = 10
+
+
+def draw_crop_boxes(
+    seed: tf.Tensor,
+    rows: int | tf.Tensor,
+    area_range: tuple[float, float] = AREA_RANGE,
+    aspect_range: tuple[float, float] = ASPECT_RANGE,
+) -> tf.Tensor:
+    """Random boxes of square pictures; `fit_boxes` turns them into those of other pictures.
+
+    The area is uniform, the logarithm of width over height is uniform, both are drawn
+    again while the box does not fit, and the place is uniform.
+
+    Args:
+        seed: int32 or int64 [2].
+        rows: pictures.
+        area_range: of box over picture, 0 < low <= high <= 1.
+        aspect_range: of width over height, 0 < low <= high.
+
+    Returns:
+        float32 [rows, 4].
+
+    Raises:
+        ValueError: a range is empty or outside of its bounds.
+
+    Source:
+        Szegedy et al., CVPR 2015, Sec. 6 (arXiv:1409.4842), with the ten tries of
+        torchvision's RandomResizedCrop.
+    """
+    if not 0 < area_range[0] <= area_range[1] <= 1:
+        raise ValueError(f"area_range must be 0 < low <= high <= 1, got {area_range}.")
+    if not 0 < aspect_range[0] <= aspect_range[1]:
+        raise ValueError(f"aspect_range must be 0 < low <= high, got {aspect_range}.")
+    uniforms = tf.random.stateless_uniform([rows, _TRIES + 1, 2], seed)
+    tries, place = uniforms[:, :_TRIES], uniforms[:, _TRIES]
+    area = area_range[0] + tries[..., 0] * (area_range[1] - area_range[0])
+    low, high = tf.math.log(tf.constant(aspect_range, tf.float32))
+    root = tf.exp((low + tries[..., 1] * (high - low)) / 2)
+    sides = tf.sqrt(area)[..., None] * tf.stack([1 / root, root], axis=-1)
+    fits = tf.reduce_all(sides <= 1.0, axis=-1)
+    # Where nothing fits this is the first try, which is then cut off at the border.
+    first = tf.argmax(tf.cast(fits, tf.int32), axis=1)
+    sides = tf.minimum(tf.gather(sides, first, batch_dims=1), 1.0)
+    start = place * (1.0 - sides)
+    return tf.concat([start, start + sides], axis=1)
+
+
+def fit_boxes(boxes: tf.Tensor, image_aspect: tf.Tensor) -> tf.Tensor:
+    """The same boxes on pictures that are not square: same area, aspect in pixels and place.
+
+    A side that would be longer than the picture is cut off, so that long pictures get
+    smaller boxes. The place is kept as a fraction of the room that the box has.
+
+    Args:
+        boxes: float32 [B, 4], of `draw_crop_boxes`.
+        image_aspect: float32 [B] or [], width over height of each picture, > 0.
+
+    Returns:
+        float32 [B, 4].
+    """
+    start, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    root = tf.sqrt(tf.broadcast_to(tf.cast(image_aspect, tf.float32), [tf.shape(boxes)[0]]))
+    fitted = tf.minimum(sides * tf.stack([root, 1 / root], axis=-1), 1.0)
+    start = tf.math.divide_no_nan(start, 1.0 - sides) * (1.0 - fitted)
+    start = tf.clip_by_value(start, 0.0, 1.0 - fitted)
+    return tf.concat([start, start + fitted], axis=1)
+
+
+def center_boxes(image_aspect: tf.Tensor, fraction: float = 0.875) -> tf.Tensor:
+    """The largest central squares, times `fraction`: what is looked at in evaluation.
+
+    0.875 is the same as a shorter side of 256 pixels of which the middle 224 are kept.
+
+    Args:
+        image_aspect: float32 [B], width over height of each picture, > 0.
+        fraction: side of the square over the shorter side of the picture, in (0, 1].
+
+    Returns:
+        float32 [B, 4].
+
+    Raises:
+        ValueError: `fraction` is outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be in (0, 1], got {fraction}.")
+    image_aspect = tf.convert_to_tensor(image_aspect, tf.float32)
+    height = fraction * tf.minimum(image_aspect, 1.0)
+    width = fraction * tf.minimum(1 / image_aspect, 1.0)
+    half = tf.stack([height, width], axis=1) / 2
+    return tf.concat([0.5 - half, 0.5 + half], axis=1)

@@ -1,0 +1,139 @@
+"""Pictures of TensorFlow Datasets' imagenet2012, copied once into an ILSVRC tree.
+
+Nothing is decoded: the JPEG bytes of the records become the files. A small file in the tree
+says how many shards are done, so an interrupted run goes on at the shard where it stopped.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+
+import tensorflow_datasets as tfds
+import tqdm
+
+_STATE = "extraction.json"
+_SPLITS = {"train": "train", "validation": "val"}
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def prepared_folder(data_dir: str, *names: str) -> str | None:
+    """The newest version of a set that TensorFlow Datasets has prepared, or None.
+
+    Args:
+        data_dir: folder of prepared sets.
+        *names: the set's name, and its configuration's where it has any.
+    """
+    infos = pathlib.Path(data_dir, *names).glob("*/dataset_info.json")
+    versions = [info.parent for info in infos if _VERSION.fullmatch(info.parent.name)]
+    newest = max(versions, key=lambda v: list(map(int, v.name.split("."))), default=None)
+    return None if newest is None else str(newest)
+
+
+def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = True) -> None:
+    """Writes train/<wnid>/*.JPEG and val/<wnid>/*.JPEG; does nothing where that is done.
+
+    Args:
+        folder: a prepared version of imagenet2012.
+        cache_dir: folder for the tree, empty, missing, or begun by this function.
+        protected: the user's folder, in which nothing may be written.
+        progress: whether to show a bar where standard error is a terminal.
+
+    Raises:
+        ValueError: `cache_dir` may not be used, the disk has too little room, or a record
+            is not what imagenet2012 holds.
+    """
+    builder = tfds.builder_from_directory(folder)
+    for split in _SPLITS:
+        if split not in builder.info.splits:
+            raise ValueError(
+                f"{folder} must have the splits train and validation, got "
+                f"{', '.join(builder.info.splits)}."
+            )
+    state = _begun(builder, cache_dir, protected)
+    shards = {split: builder.info.splits[split].num_shards for split in _SPLITS}
+    if state["done"] == shards:
+        return
+    _check_room(builder, state, shards, cache_dir)
+    for split, target in _SPLITS.items():
+        total = builder.info.splits[split].num_examples
+        done = state["done"][split]
+        lengths = builder.info.splits[split].shard_lengths
+        title = f"Extracting {split}"
+        with tqdm.tqdm(
+            total=total, initial=sum(lengths[:done]), desc=title, disable=None if progress else True
+        ) as bar:
+            for shard in range(done, shards[split]):
+                bar.update(_extract_shard(builder, split, shard, os.path.join(cache_dir, target)))
+                state["done"][split] = shard + 1
+                _write(os.path.join(cache_dir, _STATE), json.dumps(state).encode())
+
+
+def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str, protected: str) -> dict:
+    """What is done already, {"source": ..., "done": {split: shards}}."""
+    inside, outside = os.path.realpath(cache_dir), os.path.realpath(protected)
+    if os.path.commonpath([inside, outside]) == outside:
+        raise ValueError(f"--cache_dir must lie outside --data_dir={protected}, got {cache_dir}.")
+    source = f"{builder.info.full_name}, {builder.info.splits.total_num_examples} examples"
+    fresh = {"source": source, "done": dict.fromkeys(_SPLITS, 0)}
+    path = os.path.join(cache_dir, _STATE)
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            state = json.load(file)
+        if state.get("source") != source:
+            raise ValueError(
+                f"--cache_dir={cache_dir} holds an extraction of {state.get('source')}, "
+                f"not of {source}; choose another folder."
+            )
+        return state
+    if os.path.isdir(cache_dir) and os.listdir(cache_dir):
+        raise ValueError(
+            f"--cache_dir={cache_dir} must be empty, missing, or from an earlier run; "
+            "it holds other things."
+        )
+    os.makedirs(cache_dir, exist_ok=True)
+    _write(path, json.dumps(fresh).encode())
+    return fresh
+
+
+def _check_room(
+    builder: tfds.core.DatasetBuilder, state: dict, shards: dict[str, int], cache_dir: str
+) -> None:
+    needed = sum(
+        builder.info.splits[split].num_bytes * (1 - state["done"][split] / shards[split])
+        for split in _SPLITS
+    )
+    free = shutil.disk_usage(cache_dir).free
+    if free < needed:
+        raise ValueError(
+            f"--cache_dir={cache_dir} must have room for {needed / 1e9:.1f} GB, "
+            f"got {free / 1e9:.1f} GB."
+        )
+
+
+def _extract_shard(builder: tfds.core.DatasetBuilder, split: str, shard: int, target: str) -> int:
+    """Number of pictures written."""
+    rows = builder.as_dataset(
+        split=f"{split}[{shard}shard:{shard + 1}shard]",
+        decoders={"image": tfds.decode.SkipDecoding()},
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    wnids = builder.info.features["label"].names
+    number = 0
+    for number, row in enumerate(rows.as_numpy_iterator(), 1):  # noqa: B007
+        name = row["file_name"].decode()
+        if os.path.basename(name) != name or not name or name.startswith("."):
+            raise ValueError(f"imagenet2012 must hold plain file names, got {name!r}.")
+        path = os.path.join(target, wnids[row["label"]], name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _write(path, row["image"])
+    return number
+
+
+def _write(path: str, contents: bytes) -> None:
+    """Whole or not at all."""
+    with open(path + ".part", "wb") as file:
+        file.write(contents)
+    os.replace(path + ".part", path)
