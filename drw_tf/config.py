@@ -10,7 +10,7 @@ import math
 import pathlib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags as absl_flags
 
@@ -77,10 +77,12 @@ def resolve(given: Mapping) -> Config:
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS}
     dataset = given.get("dataset", defaults["dataset"])
     method = given.get("method", defaults["method"])
-    _require(dataset, protocols.DATASETS, "dataset")
+    if protocols.dataset(dataset) is None:
+        _require(dataset, [*protocols.DATASETS, protocols.TFDS_PREFIX + "<name>"], "dataset")
     _require(method, recipes.RECIPES, "method")
     recipe = recipes.RECIPES[method]
-    for_dataset = protocols.DATASETS[dataset]
+    for_dataset = dict(protocols.dataset(dataset))
+    reads = for_dataset.pop("reads")
     protocol = given.get("protocol") or for_dataset["protocol"]
     _require(protocol, protocols.PROTOCOLS, "protocol")
     # A protocol typed by the user beats the data set's own choice of the same values,
@@ -92,24 +94,34 @@ def resolve(given: Mapping) -> Config:
     for layer in layers:
         values.update(layer)
     values.update(dataset=dataset, method=method, protocol=protocol)
-    _refuse_unread(given, method, recipe)
+    unread_data = data_flags() - set(reads) - set(recipe.flags)
+    _refuse_unread(
+        given, recipes.method_flags() - set(recipe.flags), "method", method, recipe.flags
+    )
+    _refuse_unread(given, unread_data, "dataset", dataset, reads)
     _derive(values, given)
-    for name in recipes.method_flags() - set(recipe.flags):
+    for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
         values[name] = None  # a recorded value would look as if it had been used
     _check_together(values)
     return Config(values)
 
 
-def _require(name: str, known: Mapping, flag: str) -> None:
+def data_flags() -> set[str]:
+    """Names of the flags that only some data sets read."""
+    tables = [protocols.dataset(name) for name in (*protocols.DATASETS, protocols.TFDS_PREFIX)]
+    return {name for table in tables for name in table["reads"]}
+
+
+def _require(name: str, known: Iterable[str], flag: str) -> None:
     if name not in known:
         raise ConfigError(f"--{flag} must be one of {', '.join(sorted(known))}, got {name!r}.")
 
 
-def _refuse_unread(given: Mapping, method: str, recipe: recipes.Recipe) -> None:
-    unread = sorted(set(given) & recipes.method_flags() - set(recipe.flags))
-    if unread:
-        reads = ", ".join(recipe.flags) or "no method flags"
-        raise ConfigError(f"--{unread[0]} is not read by --method={method}; it reads {reads}.")
+def _refuse_unread(given, unread: set[str], kind: str, name: str, reads: Sequence[str]) -> None:
+    found = sorted(set(given) & unread)
+    if found:
+        listed = ", ".join(sorted(reads)) or "no flags of its own"
+        raise ConfigError(f"--{found[0]} is not read by --{kind}={name}; it reads {listed}.")
 
 
 def _derive(values: dict, given: Mapping) -> None:
@@ -124,13 +136,21 @@ def _derive(values: dict, given: Mapping) -> None:
         values["checkpoint_steps"] = max(1, whole) * values["steps_per_execution"]
     if values["learning_rate"] is None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
+    if values["crop"] is None and values["image_size"] is not None:
+        values["crop"] = "shift" if values["image_size"] < 96 else "resized"
     if values["unlabeled_imbalance_ratio"] is None:
         values["unlabeled_imbalance_ratio"] = values["imbalance_ratio"]
     if values["workdir"] is None:
-        values["workdir"] = f"runs/{values['dataset']}/{values['method']}/seed{values['seed']}"
+        values["workdir"] = (
+            f"runs/{values['dataset'].replace(':', '_')}/{values['method']}/seed{values['seed']}"
+        )
 
 
 def _check_together(values: Mapping) -> None:
+    if values["dataset"] == "folder" and not values["labeled_dir"]:
+        raise ConfigError("--labeled_dir must be given with --dataset=folder.")
+    if values["dataset"] == "csv" and not values["labels_csv"]:
+        raise ConfigError("--labels_csv must be given with --dataset=csv.")
     if values["steps"] % values["steps_per_epoch"]:
         raise ConfigError(
             f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "

@@ -65,7 +65,22 @@ IMAGENET = {
 
 PROTOCOLS = {"darp": DARP, "modern": MODERN, "imagenet": IMAGENET}
 
+# Which flags of the group "data" each kind of data set reads.
+_LONG_TAIL = (
+    "labeled_max",
+    "unlabeled_max",
+    "imbalance_ratio",
+    "unlabeled_imbalance_ratio",
+    "unlabeled_order",
+    "validation_per_class",
+)
+_TFDS = (*_LONG_TAIL, "data_dir", "download", "image_size")
+_FILES = ("image_size", "crop", "on_bad_image", "max_megapixels")
+_OWN = (*_FILES, "flip", "in_memory_gigabytes")
+_IMAGENET = ("data_dir", "cache_dir", "labeled_fraction", "validation_per_class")
+
 _CIFAR10 = {
+    "reads": _TFDS,
     "protocol": "darp",
     "model": "wide_resnet_28_2",
     "labeled_max": 1500,
@@ -74,8 +89,32 @@ _CIFAR10 = {
     "randaugment": "darp_cifar10",
 }
 
+# Small-ImageNet-127 as its lineage runs it; all training pictures are in the pool.
+_SMALL_IMAGENET127 = {
+    "reads": _IMAGENET,
+    "protocol": "darp",
+    "model": "resnet50_small_images",
+    "labeled_fraction": 0.1,
+    "randaugment": "darp_cifar10",
+    "beta": "0.999",
+}
+
+# Own pictures: what a laptop carries in an evening and a GPU in minutes.
+_OWN_PICTURES = {
+    "protocol": "modern",
+    "model": "wide_resnet_16_2",
+    "image_size": 64,
+    "randaugment": "fixmatch",
+    "batch_size": 32,
+    "steps": 5000,
+    "steps_per_epoch": 250,
+    "reweight_start": 0.3,
+    "checkpoint_steps": 250,
+}
+
 DATASETS = {
     "digits": {
+        "reads": _LONG_TAIL,
         "protocol": "modern",
         "model": "small_resnet",
         "labeled_max": 40,
@@ -97,4 +136,35 @@ DATASETS = {
         "imbalance_ratio": 10.0,
         "randaugment": "darp_cifar100",
     },
+    "imagenet127": {
+        "reads": (*_IMAGENET, *_FILES, "val_labels"),
+        "protocol": "imagenet",
+        "model": "resnet50",
+        "image_size": 224,
+        "labeled_fraction": 0.1,
+        "randaugment": "fixmatch",
+        "beta": "0.999",
+    },
+    "small_imagenet127_32": _SMALL_IMAGENET127,
+    "small_imagenet127_64": _SMALL_IMAGENET127,
+    "folder": {**_OWN_PICTURES, "reads": (*_OWN, "labeled_dir", "unlabeled_dir", "test_dir")},
+    "csv": {**_OWN_PICTURES, "reads": (*_OWN, "labels_csv", "allow_outside_paths")},
 }
+
+TFDS_PREFIX = "tfds:"
+# Any other set of TensorFlow Datasets: a tail that fits in most of them.
+_ANY_TFDS = {
+    **_CIFAR10,
+    "protocol": "modern",
+    "labeled_max": 100,
+    "unlabeled_max": 200,
+    "imbalance_ratio": 10.0,
+    "randaugment": "fixmatch",
+}
+
+
+def dataset(name: str) -> dict | None:
+    """Defaults of a data set, and under "reads" the data flags it reads; None if unknown."""
+    if name.startswith(TFDS_PREFIX):
+        return _ANY_TFDS
+    return DATASETS.get(name)

@@ -8,6 +8,9 @@ import pytest
 from drw_tf import config, flag_table, protocols, recipes
 
 
+NEEDED = {"folder": ["--labeled_dir=a"], "csv": ["--labels_csv=a.csv"]}
+
+
 def resolve(*arguments):
     return config.resolve(config.parse(["train", *arguments]))
 
@@ -70,6 +73,24 @@ def test_a_flag_that_the_method_does_not_read_is_refused():
         resolve("--method=fixmatch", "--beta=0.9")
 
 
+def test_a_flag_that_the_data_set_does_not_read_is_refused():
+    with pytest.raises(config.ConfigError, match="--labeled_dir is not read by --dataset=digits"):
+        resolve("--labeled_dir=x")
+
+
+def test_own_pictures_need_their_place():
+    with pytest.raises(config.ConfigError, match="--labeled_dir must be given"):
+        resolve("--dataset=folder")
+
+
+def test_imagenet127_needs_nothing_but_its_name():
+    got = resolve("--dataset=imagenet127")
+    assert (got.threshold, got.lambda_u, got.unlabeled_ratio, got.beta) == (0.7, 10, 5, "0.999")
+    assert (got.model, got.image_size, got.crop) == ("resnet50", 224, "resized")
+    assert got.learning_rate == pytest.approx(0.025)  # .1 * 64 / 256
+    assert got.reweight_start == 0.4
+
+
 def test_differences_name_only_flags_that_change_the_result():
     old, new = resolve(), resolve("--seed=1", "--workdir=elsewhere", "--keep_checkpoints=9")
     assert config.differences(old, new) == ["--seed: was 0, now 1"]
@@ -79,15 +100,21 @@ def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
     for table in (protocols.PROTOCOLS, protocols.DATASETS):
         for values in table.values():
             for name, value in values.items():
+                if name == "reads":
+                    assert set(value) <= set(flag_table.BY_NAME)
+                    continue
                 assert value is None or flag_table.BY_NAME[name].check(value), name
 
 
 def test_every_recipe_resolves_on_every_data_set_and_protocol():
-    for dataset in protocols.DATASETS:
+    for dataset in (*protocols.DATASETS, "tfds:stl10"):
         for protocol in protocols.PROTOCOLS:
             for method, recipe in recipes.RECIPES.items():
                 got = resolve(
-                    f"--dataset={dataset}", f"--method={method}", f"--protocol={protocol}"
+                    *NEEDED.get(dataset, ()),
+                    f"--dataset={dataset}",
+                    f"--method={method}",
+                    f"--protocol={protocol}",
                 )
                 for name in recipe.flags:
                     assert got[name] is not None, (dataset, method, name)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 AREA_RANGE = (0.08, 1.0)
 ASPECT_RANGE = (3 / 4, 4 / 3)
-# Of square pictures and the ranges above, one in 10 ** 12 has no box that fits in so many.
+# 14 of 100 boxes of the ranges above do not fit; of 3 in 10 ** 9 pictures no try does.
 _TRIES = 10
 
 
@@ -53,7 +53,7 @@ def draw_crop_boxes(
     first = tf.argmax(tf.cast(fits, tf.int32), axis=1)
     sides = tf.minimum(tf.gather(sides, first, batch_dims=1), 1.0)
     start = place * (1.0 - sides)
-    return tf.concat([start, start + sides], axis=1)
+    return tf.concat([start, tf.minimum(start + sides, 1.0)], axis=1)
 
 
 def fit_boxes(boxes: tf.Tensor, image_aspect: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,7 @@ def fit_boxes(boxes: tf.Tensor, image_aspect: tf.Tensor) -> tf.Tensor:
     fitted = tf.minimum(sides * tf.stack([root, 1 / root], axis=-1), 1.0)
     start = tf.math.divide_no_nan(start, 1.0 - sides) * (1.0 - fitted)
     start = tf.clip_by_value(start, 0.0, 1.0 - fitted)
-    return tf.concat([start, start + fitted], axis=1)
+    return tf.concat([start, tf.minimum(start + fitted, 1.0)], axis=1)
 
 
 def center_boxes(image_aspect: tf.Tensor, fraction: float = 0.875) -> tf.Tensor:

@@ -85,12 +85,13 @@ def load_tree(
 
     Raises:
         FileNotFoundError: `train` or `val` is not there.
-        ValueError: a folder is no class of ImageNet-1k, a class has no pictures, or the
-            classes of `val` cannot be told.
+        ValueError: a folder is no class of ImageNet-1k, a class has no pictures, the classes
+            of `val` cannot be told, or the tree is an unfinished extraction.
     """
     root = _root(data_dir)
     if root is None:
         raise FileNotFoundError(f"--data_dir={data_dir} has no folder train with wnid folders.")
+    imagenet_extraction.check_complete(root)
     train = _listed(os.path.join(root, "train"))
     val = _validation(os.path.join(root, "val"), val_labels, note)
     dataset = records.Dataset(
@@ -156,16 +157,17 @@ def load_tfds(
 @functools.cache
 def superclasses() -> dict[str, int]:
     """Class 0..126 of each of the 1000 wnids, in the order of the wnids."""
-    return {row["wnid"]: int(row["class_index"]) for row in _table("imagenet127.csv")}
+    return {row["wnid"]: int(row["class_index"]) for row in table("imagenet127.csv")}
 
 
 @functools.cache
 def class_names() -> tuple[str, ...]:
     """Names of the 127 classes."""
-    return tuple(row["class_name"] for row in _table("imagenet127_classes.csv"))
+    return tuple(row["class_name"] for row in table("imagenet127_classes.csv"))
 
 
-def _table(name: str) -> list[dict[str, str]]:
+def table(name: str) -> list[dict[str, str]]:
+    """Rows of a CSV file that the package carries."""
     path = importlib.resources.files("drw_tf.data") / "tables" / name
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 

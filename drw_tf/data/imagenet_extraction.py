@@ -31,6 +31,23 @@ def prepared_folder(data_dir: str, *names: str) -> str | None:
     return None if newest is None else str(newest)
 
 
+def check_complete(tree: str) -> None:
+    """Refuses a tree whose extraction was interrupted.
+
+    Args:
+        tree: any folder; one that was not extracted here passes.
+
+    Raises:
+        ValueError: some shards are missing.
+    """
+    state = _state(tree)
+    if state is not None and state["done"] != state["shards"]:
+        raise ValueError(
+            f"{tree} is an unfinished extraction ({state['done']} of {state['shards']} shards); "
+            "it goes on with --data_dir=<folder of the prepared set> --cache_dir=<this one>."
+        )
+
+
 def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = True) -> None:
     """Writes train/<wnid>/*.JPEG and val/<wnid>/*.JPEG; does nothing where that is done.
 
@@ -52,10 +69,10 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
                 f"{', '.join(builder.info.splits)}."
             )
     state = _begun(builder, cache_dir, protected)
-    shards = {split: builder.info.splits[split].num_shards for split in _SPLITS}
+    shards = state["shards"]
     if state["done"] == shards:
         return
-    _check_room(builder, state, shards, cache_dir)
+    _check_room(builder, state, cache_dir)
     for split, target in _SPLITS.items():
         total = builder.info.splits[split].num_examples
         done = state["done"][split]
@@ -71,16 +88,15 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
 
 
 def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str, protected: str) -> dict:
-    """What is done already, {"source": ..., "done": {split: shards}}."""
+    """What is done already: {"source": ..., "shards": {split: all}, "done": {split: some}}."""
     inside, outside = os.path.realpath(cache_dir), os.path.realpath(protected)
     if os.path.commonpath([inside, outside]) == outside:
         raise ValueError(f"--cache_dir must lie outside --data_dir={protected}, got {cache_dir}.")
     source = f"{builder.info.full_name}, {builder.info.splits.total_num_examples} examples"
-    fresh = {"source": source, "done": dict.fromkeys(_SPLITS, 0)}
-    path = os.path.join(cache_dir, _STATE)
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            state = json.load(file)
+    shards = {split: builder.info.splits[split].num_shards for split in _SPLITS}
+    fresh = {"source": source, "shards": shards, "done": dict.fromkeys(_SPLITS, 0)}
+    state = _state(cache_dir)
+    if state is not None:
         if state.get("source") != source:
             raise ValueError(
                 f"--cache_dir={cache_dir} holds an extraction of {state.get('source')}, "
@@ -93,15 +109,21 @@ def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str, protected: str) ->
             "it holds other things."
         )
     os.makedirs(cache_dir, exist_ok=True)
-    _write(path, json.dumps(fresh).encode())
+    _write(os.path.join(cache_dir, _STATE), json.dumps(fresh).encode())
     return fresh
 
 
-def _check_room(
-    builder: tfds.core.DatasetBuilder, state: dict, shards: dict[str, int], cache_dir: str
-) -> None:
+def _state(cache_dir: str) -> dict | None:
+    path = os.path.join(cache_dir, _STATE)
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _check_room(builder: tfds.core.DatasetBuilder, state: dict, cache_dir: str) -> None:
     needed = sum(
-        builder.info.splits[split].num_bytes * (1 - state["done"][split] / shards[split])
+        builder.info.splits[split].num_bytes * (1 - state["done"][split] / state["shards"][split])
         for split in _SPLITS
     )
     free = shutil.disk_usage(cache_dir).free

@@ -21,7 +21,7 @@ import tensorflow as tf
 from drw_tf.augment import crops
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, seeds
+from drw_tf.data import image_files, in_memory, seeds
 
 # Steps are augmented in blocks of about this many values, so that small pictures do not
 # pay the overhead of a call for each step.
@@ -286,9 +286,4 @@ def evaluation_batches(
         rows = tf.data.Dataset.range(len(images)).batch(batch)
         return rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
-    def decode(path):
-        pixels = image_files.decode_resized(tf.io.read_file(path), image_shape[0])
-        return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)
-
-    files = tf.data.Dataset.from_tensor_slices(images.paths)
-    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(2)
+    return in_memory.squares(images.paths, image_shape, batch)

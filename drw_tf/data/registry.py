@@ -1,7 +1,11 @@
 """The data sets by name: `--dataset=` to pictures and a split."""
 
+import logging
+
 from drw_tf.data import dataset as records
-from drw_tf.data import digits, long_tail, splits
+from drw_tf.data import digits, in_memory, long_tail, splits
+
+_LOG = logging.getLogger("drw_tf")
 
 
 def load(config) -> tuple[records.Dataset, records.Split]:
@@ -13,20 +17,93 @@ def load(config) -> tuple[records.Dataset, records.Split]:
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to
             get them.
-        ValueError: the split asked for cannot be drawn from these data.
+        ValueError: pictures are unreadable, or the split asked for cannot be drawn.
     """
-    if config.dataset == "digits":
-        dataset = digits.load()
-    else:
-        from drw_tf.data import tfds_images  # importing TensorFlow Datasets takes seconds
-
-        dataset = tfds_images.load(
-            config.dataset,
-            config.data_dir,
-            image_size=config.image_size,
-            download=config.download,
+    dataset = _load(config)
+    if isinstance(dataset.train, records.FileImages):
+        dataset = _usable(dataset, config)
+    if dataset.given_split is not None:
+        return dataset, dataset.given_split
+    if config.labeled_fraction is not None:
+        split = splits.fraction_split(
+            dataset.train.labels,
+            dataset.num_classes,
+            config.labeled_fraction,
+            config.seed,
+            config.validation_per_class,
         )
+        return dataset, split
     return dataset, long_tailed_split(dataset, config)
+
+
+# Each loader is imported when it is used: TensorFlow Datasets alone takes seconds.
+
+
+def _load(config) -> records.Dataset:
+    name = config.dataset
+    if name == "digits":
+        return digits.load()
+    if name == "folder":
+        from drw_tf.data import image_folder
+
+        return image_folder.load(
+            config.labeled_dir,
+            config.unlabeled_dir,
+            config.test_dir,
+            image_size=config.image_size,
+            flip=config.flip,
+            note=_LOG.warning,
+        )
+    if name == "csv":
+        from drw_tf.data import csv_table
+
+        return csv_table.load(
+            config.labels_csv,
+            image_size=config.image_size,
+            allow_outside=config.allow_outside_paths,
+            flip=config.flip,
+            note=_LOG.warning,
+        )
+    return _load_benchmark(name, config)
+
+
+def _load_benchmark(name: str, config) -> records.Dataset:
+    data_dir = config.data_dir or "~/tensorflow_datasets"
+    if name == "imagenet127":
+        from drw_tf.data import imagenet127
+
+        return imagenet127.load(
+            data_dir,
+            cache_dir=config.cache_dir,
+            val_labels=config.val_labels,
+            image_size=config.image_size,
+            note=_LOG.warning,
+        )
+    if name.startswith("small_imagenet127_"):
+        from drw_tf.data import small_imagenet127
+
+        size = int(name.rpartition("_")[2])
+        return small_imagenet127.load(data_dir, size, cache_dir=config.cache_dir)
+    from drw_tf.data import tfds_images
+
+    return tfds_images.load(
+        name, config.data_dir, image_size=config.image_size, download=config.download
+    )
+
+
+def _usable(dataset: records.Dataset, config) -> records.Dataset:
+    """The data set without unreadable files; in memory where that is possible."""
+    from drw_tf.data import image_scan
+
+    dataset, report = image_scan.usable_dataset(
+        dataset, max_megapixels=config.max_megapixels, on_bad=config.on_bad_image
+    )
+    for bad in report.bad:
+        _LOG.warning("left out %s: %s", bad.path, bad.reason)
+    # Views that only shift are all of the same square, so it is decoded once for all.
+    if config.crop == "shift" and config.in_memory_gigabytes is not None:
+        return in_memory.decode_once(dataset, config.in_memory_gigabytes)
+    return dataset
 
 
 def long_tailed_split(dataset: records.Dataset, config) -> records.Split:

@@ -7,7 +7,6 @@ keep the order of its files, which depends on the version of the prepared set al
 """
 
 import contextlib
-import os
 import pathlib
 import re
 
@@ -30,28 +29,19 @@ NAMES = {
 
 # Mean and standard deviation of each channel of the training pictures; computed elsewhere.
 # Differs from DARP, which normalizes CIFAR-100 with the numbers of CIFAR-10.
-CIFAR10_STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
-CIFAR100_STATISTICS = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
-FASHION_MNIST_STATISTICS = ((0.2861,), (0.3530,))
-SVHN_STATISTICS = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
 STATISTICS = {
-    "cifar10": CIFAR10_STATISTICS,  # bbuing9/DARP:dataset/fix_cifar10.py
-    "cifar100": CIFAR100_STATISTICS,  # kekmodel/FixMatch-pytorch:dataset/cifar.py
-    "fashion_mnist": FASHION_MNIST_STATISTICS,  # VICO-UoE/DatasetCondensation:utils.py
-    "svhn_cropped": SVHN_STATISTICS,  # VICO-UoE/DatasetCondensation:utils.py
+    # bbuing9/DARP:dataset/fix_cifar10.py
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
+    # kekmodel/FixMatch-pytorch:dataset/cifar.py
+    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    # VICO-UoE/DatasetCondensation:utils.py
+    "fashion_mnist": ((0.2861,), (0.3530,)),
+    "svhn_cropped": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
 }
 
 # Sets of digits, letters and signs: mirrored, a picture is of another class or of none.
-NOT_MIRRORED = {
-    "binary_alpha_digits",
-    "cmaterdb",
-    "emnist",
-    "kmnist",
-    "mnist",
-    "mnist_corrupted",
-    "omniglot",
-    "svhn_cropped",
-}
+_CHARACTERS = "binary_alpha_digits cmaterdb emnist kmnist mnist mnist_corrupted omniglot"
+NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped"])
 
 MAX_BYTES = 4 * 2**30
 
@@ -230,8 +220,9 @@ def _shape(
 def _read_test(
     builder: tfds.core.DatasetBuilder, shape: tuple[int, int, int], size: int | None
 ) -> records.ArrayImages | None:
+    splits = builder.info.splits
     for split in ("test", "validation"):
-        if split in builder.info.splits:
+        if split in splits and splits[split].num_examples:
             images = _read(builder, split, shape, size)
             if (images.labels != records.UNKNOWN_LABEL).all():
                 return images
@@ -304,6 +295,6 @@ def _quietly(folder: pathlib.Path):
     try:
         yield
     except tf.errors.OpError as error:
-        raise ValueError(f"{os.fspath(folder)} cannot be read: {error.message}") from error
+        raise ValueError(f"{folder} cannot be read: {error.message}") from error
     finally:
         logging.set_verbosity(verbosity)

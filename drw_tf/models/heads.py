@@ -32,24 +32,26 @@ def _unit_columns(shape, dtype=None, **_):
 
 @keras.saving.register_keras_serializable(package="drw_tf")
 class CosineHead(keras.layers.Layer):
-    """The cosine between the features and a direction for each class; no bias, no scale.
+    """The cosine between the features and a direction for each class, scaled; no bias.
 
-        z_c = <f, w_c> / (|f| |w_c|)
+        z_c = s <f, w_c> / (|f| |w_c|)
 
     The directions start uniform in a cube, scaled to length 1, and are free to grow.
-    LDAM multiplies z by 30 in its loss. Keras has no such layer: `with_builtin_layers`
-    gives a network that loads without this package.
+    Keras has no such layer: `with_builtin_layers` gives a network that loads without this
+    package.
 
     Args:
         num_classes: C.
+        scale: s, > 0. A softmax of bare cosines is nearly uniform: LDAM takes 30.
 
     Source:
         Cao et al., NeurIPS 2019, Sec. 3.2 (arXiv:1906.07413).
     """
 
-    def __init__(self, num_classes: int, dtype="float32", name="logits", **kwargs):
+    def __init__(self, num_classes: int, scale=1.0, dtype="float32", name="logits", **kwargs):
         super().__init__(dtype=dtype, name=name, **kwargs)
         self.num_classes = num_classes
+        self.scale = scale
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
@@ -59,10 +61,10 @@ class CosineHead(keras.layers.Layer):
 
     def call(self, features):
         directions = tf.math.l2_normalize(self.kernel, axis=0)
-        return tf.linalg.matmul(tf.math.l2_normalize(features, axis=1), directions)
+        return self.scale * tf.linalg.matmul(tf.math.l2_normalize(features, axis=1), directions)
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
+        return {**super().get_config(), "num_classes": self.num_classes, "scale": self.scale}
 
     def builtin(self) -> keras.Sequential:
         """The same function of the features in Keras' own layers, weights not yet set."""
@@ -76,7 +78,7 @@ class CosineHead(keras.layers.Layer):
 
     def builtin_weights(self) -> list[np.ndarray]:
         """What to set as the weights of `builtin()`."""
-        return [tf.math.l2_normalize(self.kernel, axis=0).numpy()]
+        return [self.scale * tf.math.l2_normalize(self.kernel, axis=0).numpy()]
 
 
 def with_builtin_layers(network: keras.Model) -> keras.Model:

@@ -23,6 +23,7 @@ class Facts:
         pool_size: P, pictures in the unlabeled stream's pool; 0 without such a stream.
         total_steps: length of the whole run in steps.
         steps_per_epoch: steps between two ends of an epoch.
+        seed: of the run.
     """
 
     num_classes: int
@@ -30,6 +31,7 @@ class Facts:
     pool_size: int
     total_steps: int
     steps_per_epoch: int
+    seed: int = 0
 
 
 class Hyperparameters:

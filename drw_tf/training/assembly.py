@@ -33,6 +33,7 @@ def build_method(config, dataset: records.Dataset, split: records.Split) -> base
         pool_size=pool,
         total_steps=config.steps,
         steps_per_epoch=config.steps_per_epoch,
+        seed=config.seed,
     )
     rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
     component = recipes.METHODS[recipe.method]
@@ -89,6 +90,7 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
                 config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
             ),
             normalization=(dataset.mean, dataset.std),
+            init_weights=config.init_weights,
         )
         layers = {name: make() for name, make in heads.items()}
         for name, layer in layers.items():
@@ -104,4 +106,7 @@ def views(config, dataset: records.Dataset) -> augment_views.Views:
     # Without an unlabeled stream there are only weak views, which read no policy.
     policy = presets.preset(config.randaugment or "fixmatch")
     padding = min(dataset.image_shape[:2]) // 8
-    return augment_views.Views(dataset.image_shape, dataset.flip, padding, policy)
+    geometry = augment_views.RESIZED_CROP if config.crop == "resized" else augment_views.CROP
+    return augment_views.Views(
+        dataset.image_shape, dataset.flip, padding, policy, geometry=geometry
+    )

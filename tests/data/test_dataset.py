@@ -38,9 +38,7 @@ def test_moving_the_borders_of_parts_changes_the_checksum(rows, data):
     first, second = (
         sorted(data.draw(st.tuples(*[st.integers(0, len(rows))] * 2))) for _ in range(2)
     )
-    one, other = (
-        split(rows[:a], rows[a:b], rows[b:]).checksum() for a, b in (first, second)
-    )
+    one, other = (split(rows[:a], rows[a:b], rows[b:]).checksum() for a, b in (first, second))
     assert (one == other) == (first == second)
 
 
@@ -52,8 +50,6 @@ def test_classes_are_counted_without_the_unknown_labels():
 def test_records_know_their_sizes():
     images = records.ArrayImages(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]))
     files = records.FileImages(np.array(["a", "b", "c"]), np.array([0, 1, -1]))
-    dataset = records.Dataset(
-        "two", ("a", "b"), (4, 4, 1), images, None, False, (0.5,), (0.5,)
-    )
+    dataset = records.Dataset("two", ("a", "b"), (4, 4, 1), images, None, False, (0.5,), (0.5,))
     assert (len(images), len(files), dataset.num_classes) == (2, 3, 2)
     assert dataset.given_split is None

@@ -42,7 +42,8 @@ def test_counts_of_ten_classes_are_those_of_the_protocol(n_max, ratio, counts, t
 
 
 @pytest.mark.parametrize(
-    ("n_max", "ratio", "total"), [(150, 10, 5835), (300, 10, 11720), (150, 20, 4741), (300, 20, 9527)]
+    ("n_max", "ratio", "total"),
+    [(150, 10, 5835), (300, 10, 11720), (150, 20, 4741), (300, 20, 9527)],
 )
 def test_totals_of_a_hundred_classes_are_those_of_the_protocol(n_max, ratio, total):
     assert long_tail.class_counts(100, n_max, ratio).sum() == total

@@ -28,7 +28,9 @@ def drawings(draw_value):
     labeled, unlabeled, spare = (draw_value(number) for _ in range(3))
     validation = draw_value(st.integers(0, 3))
     sizes = np.array(labeled) + unlabeled + spare + validation
-    labels = np.append(np.repeat(np.arange(num_classes), sizes), [-1] * draw_value(st.integers(0, 3)))
+    labels = np.append(
+        np.repeat(np.arange(num_classes), sizes), [-1] * draw_value(st.integers(0, 3))
+    )
     generator = np.random.default_rng(draw_value(st.integers(0, 99)))
     seed = draw_value(st.integers(0, 2**31))
     return generator.permutation(labels), labeled, unlabeled, validation, seed
@@ -131,6 +133,12 @@ def test_a_class_is_shuffled_whatever_the_others_are():
     np.testing.assert_array_equal(one, fewer)
 
 
+def test_classes_are_not_all_shuffled_alike():
+    labels = np.repeat([0, 1], 20)
+    labeled = draw(labels, (20, 20), (0, 0), seed=3).labeled
+    assert (labeled[:20] != labeled[20:] - 20).any()
+
+
 def test_too_few_pictures_are_refused_with_class_and_numbers():
     message = r"class 1 must have 6 pictures \(3 labeled, 2 unlabeled, 1 for validation\), got 5"
     with pytest.raises(ValueError, match=message):
@@ -199,7 +207,7 @@ def test_a_fraction_split_holds_rows_out_without_moving_labeled_ones():
 
 
 def test_a_fraction_split_refuses_what_leaves_too_little():
-    with pytest.raises(ValueError, match="class 0 must have 5 pictures .* got 3"):
+    with pytest.raises(ValueError, match=r"class 0 must have 5 pictures .* got 3"):
         splits.fraction_split(LABELS, 2, 0.5, seed=0, validation_per_class=3)
     with pytest.raises(ValueError, match="got none of class 2"):
         splits.fraction_split(LABELS, 3, 0.5, seed=0)

@@ -93,7 +93,7 @@ def grey_export(tmp_path_factory):
     return _export(tmp_path_factory.mktemp("grey") / "export", (8, 8, 1), names)
 
 
-ADJUSTMENT = (0.5, -1.0, 2.0)
+ADJUSTMENT = (-1.0, 0.5, 2.0)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,52 @@
+"""Picture files decoded once, where all of them fit in memory."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from drw_tf.data import dataset as records
+from drw_tf.data import image_files
+
+_BATCH = 64
+
+
+def decode_once(dataset: records.Dataset, gigabytes: float) -> records.Dataset:
+    """The data set with its pictures in memory, or as it is where they do not fit.
+
+    Args:
+        dataset: of `FileImages`; the central square of each picture is taken.
+        gigabytes: memory for training and test pictures, in 1e9 bytes.
+    """
+    parts = [part for part in (dataset.train, dataset.test) if part is not None]
+    if sum(map(len, parts)) * np.prod(dataset.image_shape) > gigabytes * 1e9:
+        return dataset
+    train = _decode(dataset.train, dataset.image_shape)
+    test = None if dataset.test is None else _decode(dataset.test, dataset.image_shape)
+    return dataclasses.replace(dataset, train=train, test=test)
+
+
+def _decode(images: records.FileImages, image_shape) -> records.ArrayImages:
+    pixels = np.empty([len(images), *image_shape], np.uint8)
+    batches = squares(images.paths, image_shape, _BATCH)
+    shown = sys.stderr.isatty()
+    with tqdm.tqdm(total=len(images), unit="picture", desc="decoding", disable=not shown) as bar:
+        done = 0
+        for batch in batches.as_numpy_iterator():
+            pixels[done : done + len(batch)] = batch
+            done += len(batch)
+            bar.update(len(batch))
+    return records.ArrayImages(pixels, images.labels)
+
+
+def squares(paths: np.ndarray, image_shape: tuple[int, int, int], batch: int) -> tf.data.Dataset:
+    """Central squares of picture files in order: uint8 [<= batch, H, W, Ch]."""
+
+    def decode(path):
+        pixels = image_files.decode_resized(tf.io.read_file(path), image_shape[0])
+        return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)
+
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(2)

@@ -1,0 +1,48 @@
+"""Masks that balance classes in expectation (ABC)."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def keep_rates(counts: np.ndarray) -> np.ndarray:
+    """Probability with which a row of each class is kept, so that all classes weigh the same.
+
+        b_c = min_k N_k / N_c
+
+    A count below 1 is taken as 1.
+
+    Args:
+        counts: [C], labeled examples per class, >= 0.
+
+    Returns:
+        float32 [C], in (0, 1].
+
+    Raises:
+        ValueError: a count is negative.
+
+    Source:
+        Lee et al., NeurIPS 2021 (arXiv:2110.10368), Eq. 3.
+    """
+    counts = np.asarray(counts, np.float64)
+    if not (counts >= 0).all():
+        raise ValueError(f"counts must be >= 0, got {counts.tolist()}.")
+    counts = np.maximum(counts, 1.0)
+    return (counts.min() / counts).astype(np.float32)
+
+
+def annealed_keep_rates(rates: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+    """Probability of being kept that falls from 1 to the balancing rate.
+
+        1 - t (1 - b_c)
+
+    Args:
+        rates: float [C], b, in (0, 1].
+        progress: t, scalar in [0, 1], part of the training that is over.
+
+    Returns:
+        float32 [C], in (0, 1].
+
+    Source:
+        Lee et al., NeurIPS 2021 (arXiv:2110.10368), Sec. 3.4.
+    """
+    return 1.0 - tf.cast(progress, tf.float32) * (1.0 - tf.cast(rates, tf.float32))

@@ -1,0 +1,42 @@
+"""CDMAD (Lee, Kim, CVPR 2024): the answer to a picture of nothing is the classifier's bias."""
+
+import numpy as np
+import tensorflow as tf
+
+from drw_tf.rebalance import base
+
+
+class SolidColorDebiasing(base.Rebalancer):
+    """Subtracts g0, the logits of a picture of one color, from those of all others.
+
+        q_j = softmax(f(weak(u_j)) - g0)   from `cdmad_start` on, g0 of the network in training
+        judged: f(x) - g0                  g0 of the network that is judged
+
+    Pseudo-labels are soft, from the first step on. The published threshold is 0.
+
+    Differs from LeeHyuck/CDMAD:fixmatchcdmad.py: the picture is white, as in the paper, and
+    not 1 after normalisation; and it passes through the network in inference mode, in training
+    as at test time: a batch of this one picture would be normalised to almost nothing, and
+    enter the batch statistics.
+    """
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "solid_color_debiasing")
+        self.start_step = round(hyper.cdmad_start * facts.total_steps)
+
+    def bias(self, network) -> tf.Tensor:
+        """float32 [1, C], what the network answers to the solid picture; no gradient."""
+        picture = tf.fill([1, *network.input_shape[1:]], float(self.hyper.cdmad_color))
+        return tf.stop_gradient(network(picture, training=False)["logits"])
+
+    def refine(self, probabilities, weak):
+        started = tf.cast(weak.step >= self.start_step, tf.float32)
+        factors = tf.nn.softmax(-started * self.bias(weak.network))
+        refined = probabilities * factors
+        return refined / tf.reduce_sum(refined, axis=1, keepdims=True)
+
+    def pseudo_target(self, probabilities, mask, step):
+        return probabilities, mask
+
+    def adjust(self, logits, network):
+        return np.asarray(logits, np.float64) - self.bias(network).numpy()

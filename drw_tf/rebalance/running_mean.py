@@ -1,0 +1,42 @@
+"""The mean of what a network predicted over its last batches."""
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+class RunningMean(keras.layers.Layer):
+    """Mean over the last K batches of the mean prediction of each; uniform before the first.
+
+    The same on every replica: a batch is that of all replicas together.
+    """
+
+    def __init__(self, num_classes: int, batches: int = 128):
+        super().__init__(trainable=False, dtype="float32", name="running_mean")
+        self.rows = tf.Variable(
+            tf.fill([batches, num_classes], 1.0 / num_classes),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="rows",
+        )
+
+    def value(self) -> tf.Tensor:
+        """float32 [C], mean over the batches added so far."""
+        return tf.reduce_mean(self.rows, axis=0)
+
+    def add(self, probabilities: tf.Tensor, step: tf.Tensor) -> None:
+        """Puts a batch in the place of the oldest one.
+
+        Args:
+            probabilities: float32 [U, C], this replica's part of the batch.
+            step: int64 scalar, one more at every call.
+        """
+        replica = tf.distribute.get_replica_context()
+        mean = tf.reduce_mean(probabilities, axis=0, keepdims=True)
+        mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        row = tf.reshape(step % self.rows.shape[0], [1, 1])
+        self.rows.assign(tf.tensor_scatter_nd_update(self.rows, row, mean))
+
+    def reset(self) -> None:
+        """Begins anew, uniform."""
+        self.rows.assign(tf.ones_like(self.rows) / self.rows.shape[1])
