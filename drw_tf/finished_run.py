@@ -36,22 +36,37 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
                 raise configuration.ConfigError(
                     f"--{flag.name} must be {flag.allowed}, got {given[flag.name]!r}."
                 )
-        _check_folder(given.get("workdir"))
+        configuration_of(given.get("workdir"))
     except configuration.ConfigError as error:
         configuration.refuse(program, error)
     return {flag.name: given.get(flag.name, flag.default) for flag in table}
 
 
-def _check_folder(workdir: str | None) -> None:
+def configuration_of(workdir: str | pathlib.Path | None) -> configuration.Config:
+    """The configuration of the run in a folder, checked: the file may be anybody's.
+
+    Args:
+        workdir: folder of a run that has a checkpoint.
+
+    Raises:
+        ConfigError: it is not; or config.json is of another version, or holds something that
+            could not have been typed.
+    """
     if not workdir:
         raise configuration.ConfigError("--workdir must be given: the folder of a trained run.")
     folder = pathlib.Path(workdir)
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         raise configuration.ConfigError(
             f"--workdir must be the folder of a trained run, {folder} has no config.json."
         )
     if not any((folder / "checkpoints").glob("step_*")):
         raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
+    return _resolve(values, path)
 
 
 def open_run(workdir: str | pathlib.Path):
@@ -67,18 +82,16 @@ def open_run(workdir: str | pathlib.Path):
         state: "step", "stage", "history", "seconds".
 
     Raises:
-        ConfigError: config.json is not of this version, or there is no checkpoint.
+        ConfigError: see `configuration_of`.
         CheckpointError: all checkpoints are damaged.
     """
     from drw_tf import session
     from drw_tf.training import checkpoint
 
-    folder = pathlib.Path(workdir)
-    _check_folder(str(folder))
-    config = _read(folder / "config.json")
+    config = configuration_of(workdir)
     run = session.Run(config)
     checkpoints = checkpoint.Checkpoints(
-        folder / "checkpoints", run.method, config.keep_checkpoints
+        pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )
     state = checkpoints.newest()
     run.stages.prepare(state["stage"])
@@ -86,32 +99,25 @@ def open_run(workdir: str | pathlib.Path):
     return run, state
 
 
-def _read(path: pathlib.Path) -> configuration.Config:
-    """The configuration in a file that may be anything."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
+def _resolve(values: object, path: pathlib.Path) -> configuration.Config:
+    """The configuration with these values; whatever they are, the error is a ConfigError."""
     if not isinstance(values, dict):
         raise configuration.ConfigError(f"{path} must hold the flags of a run.")
     unknown = sorted(set(values) - set(flag_table.BY_NAME))
-    # A flag that is younger than the run may be missing only if no result depends on it.
-    younger = {flag.name: flag.default for flag in flag_table.FLAGS if not flag.changes_result}
-    missing = sorted(set(flag_table.BY_NAME) - set(values) - set(younger))
-    if unknown or missing:
-        what = f"has the unknown --{unknown[0]}" if unknown else f"lacks --{missing[0]}"
-        raise configuration.ConfigError(f"{path} is of another version of drw_tf: it {what}.")
-    values = {**younger, **values}
-    for name, value in values.items():
-        if value is not None and not _is_allowed(flag_table.BY_NAME[name], value):
-            raise configuration.ConfigError(
-                f"{path}: --{name} must be {flag_table.BY_NAME[name].allowed}, got {value!r}."
-            )
-    return configuration.Config(values)
-
-
-def _is_allowed(flag: flag_table.Flag, value: object) -> bool:
+    if unknown:
+        raise _other_version(path, f"has the unknown --{unknown[0]}")
     try:
-        return bool(flag.check(value))
-    except (TypeError, ValueError):
-        return False
+        config = configuration.resolve(
+            {name: value for name, value in values.items() if value is not None}
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise configuration.ConfigError(f"{path}: {error}") from None
+    for name in sorted(set(flag_table.BY_NAME) - set(values)):
+        # A flag that is younger than the run may be missing where nothing depends on it.
+        if flag_table.BY_NAME[name].changes_result and config[name] is not None:
+            raise _other_version(path, f"lacks --{name}")
+    return config
+
+
+def _other_version(path: pathlib.Path, what: str) -> configuration.ConfigError:
+    return configuration.ConfigError(f"{path} is of another version of drw_tf: it {what}.")

@@ -9,8 +9,12 @@ A new method or rebalancer is one file, one line in METHODS or REBALANCERS, and 
 import dataclasses
 import importlib
 
-# Flags of every method that reads unlabeled pictures.
-_STREAM = ("unlabeled_ratio", "pool", "lambda_u", "randaugment")
+# Flags of every method that reads unlabeled pictures, and of those with strong views.
+_POOL = ("unlabeled_ratio", "pool", "lambda_u")
+_STREAM = (*_POOL, "randaugment")
+# Of methods whose unlabeled loss gains its weight slowly, and of those with mixup.
+_RAMP = (*_POOL, "ramp", "ramp_fraction")
+_MIXUP = (*_RAMP, "mixup_alpha", "temperature", "forward", "pseudo_memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +71,26 @@ METHODS = {
         "drw_tf.methods.fixmatch.FixMatch",
         (*_STREAM, "threshold", "forward", "strong_views", "pseudo_count", "pseudo_memory"),
     ),
+    "vat": Component(
+        "drw_tf.methods.vat.VAT", (*_RAMP, "vat_radius", "vat_difference", "vat_iterations")
+    ),
+    "mean_teacher": Component("drw_tf.methods.mean_teacher.MeanTeacher", _RAMP),
+    "mixmatch": Component("drw_tf.methods.mixmatch.MixMatch", _MIXUP),
+    "remixmatch": Component(
+        "drw_tf.methods.remixmatch.ReMixMatch",
+        (
+            *_MIXUP,
+            "randaugment",
+            "strong_views",
+            "align_distribution",
+            "strong_weight",
+            "rotation_weight",
+        ),
+    ),
 }
 
 _WEIGHTS = ("beta", "weight_normalization")
+_CREST = ("crest_generations", "crest_alpha")
 
 REBALANCERS = {
     "labeled_weights": Component("drw_tf.rebalance.class_weights.LabeledWeights", _WEIGHTS),
@@ -82,7 +103,29 @@ REBALANCERS = {
     "logit_adjustment": Component(
         "drw_tf.rebalance.logit_adjustment.LogitAdjustment", ("la_prior", "la_strength")
     ),
+    "class_balanced_sampling": Component("drw_tf.rebalance.resampling.ClassBalancedSampling"),
+    "margin_loss": Component(
+        "drw_tf.rebalance.ldam.MarginLoss",
+        ("ldam_margin", "ldam_scale", "deferred_start", "deferred_beta"),
+    ),
+    "classifier_retraining": Component(
+        "drw_tf.rebalance.crt.ClassifierRetraining", ("crt_head_fraction", "crt_learning_rate")
+    ),
+    "crest": Component("drw_tf.rebalance.crest.ClassRebalancingSelfTraining", _CREST),
+    "crest_plus": Component(
+        "drw_tf.rebalance.crest.AlignedSelfTraining", (*_CREST, "crest_alignment_min")
+    ),
+    "abc": Component("drw_tf.rebalance.abc.AuxiliaryBalancedClassifier", ("threshold",)),
+    "cdmad": Component(
+        "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color")
+    ),
 }
+
+_MIXMATCH = {"lambda_u": 75.0, "pool": "unlabeled"}
+_REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
+
+# CDMAD's soft pseudo-labels all count.
+_SOFT = {"threshold": 0.0}
 
 RECIPES = {
     "supervised": Recipe("cross-entropy on the labeled pictures alone", "supervised"),
@@ -109,6 +152,59 @@ RECIPES = {
         "DRw, logits adjusted at test time",
         "fixmatch",
         ("labeled_weights", "dynamic_weights", "logit_adjustment"),
+    ),
+    "resampling": Recipe(
+        "supervised, every class drawn equally often", "supervised", ("class_balanced_sampling",)
+    ),
+    "ldam_drw": Recipe(
+        "supervised, LDAM margins and deferred re-weighting", "supervised", ("margin_loss",)
+    ),
+    "crt": Recipe(
+        "supervised, then a new head alone on balanced batches",
+        "supervised",
+        ("classifier_retraining",),
+    ),
+    "vat": Recipe(
+        "virtual adversarial training", "vat", (), {"lambda_u": 0.3, "ramp_fraction": 0.4}
+    ),
+    "mean_teacher": Recipe(
+        "Mean Teacher: consistency with the averaged network",
+        "mean_teacher",
+        (),
+        {"lambda_u": 50.0, "ramp_fraction": 0.4},
+    ),
+    "mixmatch": Recipe(
+        "MixMatch: sharpened soft pseudo-labels and mixup", "mixmatch", (), _MIXMATCH
+    ),
+    "remixmatch": Recipe(
+        "ReMixMatch: aligned soft pseudo-labels, mixup, strong views and rotations",
+        "remixmatch",
+        (),
+        _REMIXMATCH,
+    ),
+    "fixmatch_crest": Recipe(
+        "FixMatch in generations that label rare classes for the next one", "fixmatch", ("crest",)
+    ),
+    "fixmatch_crest_plus": Recipe(
+        "the same, pseudo-labels aligned to the labeled prior", "fixmatch", ("crest_plus",)
+    ),
+    "fixmatch_crest_plus_la": Recipe(
+        "the same, logits adjusted at test time", "fixmatch", ("crest_plus", "logit_adjustment")
+    ),
+    "fixmatch_abc": Recipe("FixMatch with an auxiliary balanced head", "fixmatch", ("abc",)),
+    "fixmatch_cdmad": Recipe(
+        "FixMatch, debiased by the logits of a white picture", "fixmatch", ("cdmad",), _SOFT
+    ),
+    "drw_abc": Recipe(
+        "DRw with an auxiliary balanced head",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights", "abc"),
+    ),
+    "drw_cdmad": Recipe(
+        "DRw, debiased by the logits of a white picture",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights", "cdmad"),
+        _SOFT,
     ),
 }
 

@@ -30,8 +30,8 @@ def _import_addons():
             return None
 
 
-_ADDONS = _import_addons()
-AVAILABLE = _ADDONS is not None
+MODULE = _import_addons()
+AVAILABLE = MODULE is not None
 
 
 def transform(images: tf.Tensor, matrices: tf.Tensor, fill: float) -> tf.Tensor:
@@ -52,7 +52,7 @@ def transform(images: tf.Tensor, matrices: tf.Tensor, fill: float) -> tf.Tensor:
         tfa.image.transform of TensorFlow Addons 0.23.
     """
     if AVAILABLE:
-        return _ADDONS.image.transform(images, matrices, fill_value=fill)
+        return MODULE.image.transform(images, matrices, fill_value=fill)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=matrices,

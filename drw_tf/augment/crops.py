@@ -3,6 +3,8 @@
 Boxes are float32 (ymin, xmin, ymax, xmax), fractions of the picture in [0, 1].
 """
 
+import math
+
 import tensorflow as tf
 
 AREA_RANGE = (0.08, 1.0)
@@ -45,7 +47,7 @@ def draw_crop_boxes(
     uniforms = tf.random.stateless_uniform([rows, _TRIES + 1, 2], seed)
     tries, place = uniforms[:, :_TRIES], uniforms[:, _TRIES]
     area = area_range[0] + tries[..., 0] * (area_range[1] - area_range[0])
-    low, high = tf.math.log(tf.constant(aspect_range, tf.float32))
+    low, high = map(math.log, aspect_range)
     root = tf.exp((low + tries[..., 1] * (high - low)) / 2)
     sides = tf.sqrt(area)[..., None] * tf.stack([1 / root, root], axis=-1)
     fits = tf.reduce_all(sides <= 1.0, axis=-1)

@@ -76,7 +76,11 @@ def decode(contents: tf.Tensor, pillow: bool = True) -> tf.Tensor:
 
 
 def decode_crops(
-    contents: tf.Tensor, boxes: tf.Tensor, size: int, pillow: bool = True
+    contents: tf.Tensor,
+    boxes: tf.Tensor,
+    size: int,
+    pillow: bool = True,
+    fit: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """K boxes of one picture, each resized to a square; the picture is decoded once.
 
@@ -90,6 +94,7 @@ def decode_crops(
             picture; K is static. A box of less than a pixel becomes one pixel.
         size: side of the result, pixels.
         pillow: see `decode`.
+        fit: changes boxes for the picture's aspect (width over height), or None.
 
     Returns:
         uint8 [K, size, size, 3].
@@ -98,7 +103,13 @@ def decode_crops(
         tf.errors.InvalidArgumentError: the bytes are no picture, or a broken one.
     """
     boxes = tf.convert_to_tensor(boxes, tf.float32)
-    return _crops(contents, lambda height, width: boxes, boxes.shape[0], size, pillow)
+
+    def boxes_of(height, width):
+        if fit is None:
+            return boxes
+        return fit(boxes, tf.cast(width, tf.float32) / tf.cast(height, tf.float32))
+
+    return _crops(contents, boxes_of, boxes.shape[0], size, pillow)
 
 
 def decode_crop_resized(

@@ -209,7 +209,7 @@ def _decoder(images: records.FileImages, views: augment_views.Views):
             pixels = image_files.decode_resized(contents, height)
             pixels = tf.repeat(pixels[None], boxes.shape[0], axis=0)
         else:
-            pixels = image_files.decode_crops(contents, boxes, height)
+            pixels = image_files.decode_crops(contents, boxes, height, fit=crops.fit_boxes)
         return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)
 
     return decode

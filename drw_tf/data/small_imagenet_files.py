@@ -7,8 +7,10 @@ Each holds `data`, uint8 [n, 3 * size * size] (a plane a colour), and `labels`, 
 pickles, or the same as .npz; pickles are read by `array_pickle`, which runs nothing.
 """
 
+import contextlib
 import functools
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -106,7 +108,7 @@ def _source(paths: Sequence[str], size: int) -> pixel_cache.Source:
 def _capacity(path: str, size: int) -> int:
     """At least the number of rows in a file."""
     if path.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as arrays:
+        with _naming(path), _opened(path) as arrays:
             return len(arrays["labels"])
     # A pickle holds the pixels as they are, so it has no more rows than fit in its length.
     return os.path.getsize(path) // (3 * size * size)
@@ -129,16 +131,30 @@ def _read(path: str, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _arrays(path: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
+    with _naming(path):
         if path.endswith(".npz"):
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays["data"], np.asarray(arrays["labels"])
+            with _opened(path) as arrays:
+                return arrays["data"], arrays["labels"]
         with open(path, "rb") as file:
             held = array_pickle.load(file)
         # Python 2's text, its dictionaries' keys too, is read as bytes.
-        held = {key.decode() if isinstance(key, bytes) else key: held[key] for key in held}
+        held = {key.decode() if isinstance(key, bytes) else key: held[key] for key in dict(held)}
         return np.asarray(held["data"]), np.asarray(held["labels"])
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[np.lib.npyio.NpzFile]:
+    # Opened here because NumPy leaves a broken file open.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        yield arrays
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Errors of a file's reader as a ValueError that names the file."""
+    try:
+        yield
     except KeyError as error:
-        raise ValueError(f"{path} must hold data and labels; it has no {error}.") from None
-    except (ValueError, TypeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise ValueError(f"{path} must hold data and labels; it has no {error}.") from error
+    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error

@@ -143,10 +143,10 @@ def _folder(full_name: str, data_dir: pathlib.Path, download: bool) -> pathlib.P
         tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
         folder = _prepared(full_name, data_dir)
     if folder is None:
-        builder = f"tfds.builder({full_name!r}, data_dir={str(data_dir)!r})"
+        prepare = f"tfds.builder({full_name!r}, data_dir={str(data_dir)!r}).download_and_prepare()"
         raise FileNotFoundError(
-            f"{full_name} is not prepared in {data_dir.absolute()}; this downloads it: python -c "
-            f'"import tensorflow_datasets as tfds; {builder}.download_and_prepare()"'
+            f"{full_name} is not prepared in {data_dir.absolute()}; get it with --download or: "
+            f'python -c "import tensorflow_datasets as tfds; {prepare}"'
         )
     return folder
 
@@ -171,8 +171,8 @@ def _prepared(full_name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
 
 
 def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    infos = folder.glob("*/dataset_info.json")
-    return {f.parent.name: f.parent for f in infos if _VERSION.fullmatch(f.parent.name)}
+    found = [info.parent for info in folder.glob("*/dataset_info.json")]
+    return {f.name: f for f in found if _VERSION.fullmatch(f.name)}
 
 
 # What the files hold.
@@ -235,8 +235,7 @@ def _read(
     rows = builder.info.splits[split].num_examples
     pixels = np.empty((rows, *shape), np.uint8)
     labels = np.empty(rows, np.int64)
-    ids = []
-    start = 0
+    ids, start = [], 0
     for batch in _batches(builder, split, size):
         end = start + len(batch["label"])
         pixels[start:end], labels[start:end] = batch["image"], batch["label"]
@@ -295,6 +294,7 @@ def _quietly(folder: pathlib.Path):
     try:
         yield
     except tf.errors.OpError as error:
-        raise ValueError(f"{folder} cannot be read: {error.message}") from error
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message, flags=re.DOTALL).strip()
+        raise ValueError(f"{folder} cannot be read: {reason}") from error
     finally:
         logging.set_verbosity(verbosity)

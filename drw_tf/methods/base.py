@@ -13,7 +13,7 @@ from tensorflow import keras
 
 from drw_tf.methods import ema, tally
 from drw_tf.models import heads as model_heads
-from drw_tf.ops import losses, reweighting
+from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
 
 Batch = dict[str, dict[str, tf.Tensor]]
@@ -49,6 +49,8 @@ class Method(keras.Model):
     unlabeled_views: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
+    # A rebalancer that does something at one of these seams is refused.
+    unread_seams: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -73,7 +75,10 @@ class Method(keras.Model):
         self.facts = facts
         self.training_rules = training
         self.rebalancers = rebalancers
+        # Of the run's stages the one that is going on.
+        self.stage = rebalance.Stage("training", facts.total_steps)
         for one in rebalancers:
+            rebalance.refuse_unread(one, self.unread_seams, self.name)
             one.attach(rebalancers)
         self.evaluated_head = "logits"
         for one in rebalancers:
@@ -114,11 +119,19 @@ class Method(keras.Model):
     # ---- seams, composed over the rebalancers
 
     def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Scalar, weighted loss over the labeled batch (Eq. 9, first term)."""
+        """Scalar, weighted loss over the labeled batch (Eq. 9, first term).
+
+        Labels are int32 [B], or mixed ones, float32 [B, C]: then each share of a row carries
+        the weight of its class.
+        """
+        is_mixed = labels.dtype.is_floating
+        classes = tf.range(self.facts.num_classes) if is_mixed else labels
+        weights = self._product(one.labeled_weights(classes) for one in self.rebalancers)
+        if is_mixed and weights is not None:
+            labels, weights = mixup.weighted_shares(labels, weights)
         each = self._first(one.supervised_loss(logits, labels) for one in self.rebalancers)
         if each is None:
             each = losses.cross_entropy(logits, labels)
-        weights = self._product(one.labeled_weights(labels) for one in self.rebalancers)
         if weights is None:
             return tf.reduce_mean(each)
         return reweighting.weighted_labeled_loss(each, weights)
@@ -135,10 +148,13 @@ class Method(keras.Model):
             return tf.ones(tf.shape(pseudo_label), tf.float32)
         return weights
 
-    def refine(self, probabilities: tf.Tensor, weak: rebalance.Weak) -> tf.Tensor:
-        """float32 [U, C], after every rebalancer in turn."""
+    def refine(
+        self, probabilities: tf.Tensor, weak: rebalance.Weak, what: str | None = None
+    ) -> tf.Tensor:
+        """float32 [U, C], after every rebalancer in turn, or those that refine `what`."""
         for one in self.rebalancers:
-            probabilities = one.refine(probabilities, weak)
+            if what in (None, one.refines):
+                probabilities = one.refine(probabilities, weak)
         return probabilities
 
     def extra_terms(self, outputs: rebalance.Outputs) -> dict[str, tf.Tensor]:
@@ -249,7 +265,9 @@ class Method(keras.Model):
             entry.update({name: np.asarray(v).tolist() for name, v in one.describe().items()})
         numbers = None
         if self.histogram is not None:
-            counted, rows = self.histogram.numbers(self.hyper.pseudo_count)
+            # Without a threshold there is no choice of which pseudo-labels count.
+            which = getattr(self.hyper, "pseudo_count", "all")
+            counted, rows = self.histogram.numbers(which)
             numbers = np.asarray(
                 reweighting.pseudo_numbers(counted, rows, self.facts.pool_size), np.float64
             )

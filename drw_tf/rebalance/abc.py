@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from drw_tf.models import heads
 from drw_tf.ops import balancing, losses, pseudo_labels
-from drw_tf.rebalance import base
+from drw_tf.rebalance import base, draws
 
 
 class AuxiliaryBalancedClassifier(base.Rebalancer):
@@ -48,5 +48,5 @@ class AuxiliaryBalancedClassifier(base.Rebalancer):
 
     def _kept(self, rates: tf.Tensor, step: tf.Tensor, stream: str) -> tf.Tensor:
         """float32 [n] in {0, 1}, 1 with these probabilities; the same for any replicas."""
-        uniform = base.uniform_rows(self.facts.seed, f"abc/{stream}", step, tf.shape(rates)[0])
+        uniform = draws.uniform_rows(self.facts.seed, f"abc/{stream}", step, tf.shape(rates)[0])
         return tf.cast(uniform < rates, tf.float32)

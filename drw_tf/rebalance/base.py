@@ -144,6 +144,9 @@ class Rebalancer(keras.layers.Layer):
     evaluated_head: str | None = None
     # Terms that `extra_terms` returns.
     terms: tuple[str, ...] = ()
+    # What `refine` works on in methods that align and sharpen: their finished "targets", or
+    # the network's "predictions" before.
+    refines: str = "targets"
 
     def __init__(self, hyper: Hyperparameters, facts: Facts, name: str | None = None):
         super().__init__(trainable=False, dtype="float32", name=name)
@@ -219,3 +222,24 @@ class Rebalancer(keras.layers.Layer):
 def overridden(rebalancer: Rebalancer, seam: str) -> bool:
     """Whether this rebalancer does anything at the seam of that name."""
     return getattr(type(rebalancer), seam) is not getattr(Rebalancer, seam)
+
+
+# Seams that only a method with pseudo-labels reads.
+PSEUDO_LABEL_SEAMS = (
+    "refine",
+    "pseudo_target",
+    "unlabeled_weights",
+    "unsupervised_loss",
+    "extra_terms",
+)
+
+
+def refuse_unread(rebalancer: Rebalancer, unread: tuple[str, ...], method: str) -> None:
+    """Nothing; a rebalancer that would be ignored in part is refused.
+
+    Raises:
+        ValueError: the rebalancer does something at a seam that the method does not read.
+    """
+    for seam in unread:
+        if overridden(rebalancer, seam):
+            raise ValueError(f"{rebalancer.name} needs {seam}, which {method} does not read.")

@@ -31,9 +31,7 @@ class SolidColorDebiasing(base.Rebalancer):
 
     def refine(self, probabilities, weak):
         started = tf.cast(weak.step >= self.start_step, tf.float32)
-        factors = tf.nn.softmax(-started * self.bias(weak.network))
-        refined = probabilities * factors
-        return refined / tf.reduce_sum(refined, axis=1, keepdims=True)
+        return tf.nn.softmax(tf.math.log(probabilities) - started * self.bias(weak.network))
 
     def pseudo_target(self, probabilities, mask, step):
         return probabilities, mask

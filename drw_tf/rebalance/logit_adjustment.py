@@ -1,5 +1,6 @@
 """Logit adjustment at test time (Menon et al. 2021), as CReST+ and DRw + LA use it."""
 
+import numpy as np
 import tensorflow as tf
 
 from drw_tf.ops import logit_adjustment as equations
@@ -9,9 +10,9 @@ from drw_tf.rebalance import base
 class LogitAdjustment(base.Rebalancer):
     """Subtracts tau * log(prior) from the logits that are judged; training is untouched.
 
-    Prior: labeled counts as in CReST (default); `effective`, counts times the class weights
-    that the labeled loss carried, because a weighted loss has already moved the logits; or
-    `pseudo`, the last pseudo numbers.
+    Prior: labeled counts as in CReST (default), with what other rebalancers have added to the
+    labeled set; `effective`, counts times the class weights that the labeled loss carried,
+    because a weighted loss has already moved the logits; or `pseudo`, the last pseudo numbers.
     """
 
     def __init__(self, hyper, facts):
@@ -19,11 +20,13 @@ class LogitAdjustment(base.Rebalancer):
         self.labeled_weights_used = tf.Variable(
             tf.ones([facts.num_classes]), trainable=False, name="labeled_weights_used"
         )
+        self._others = tuple
         self.pseudo_numbers = tf.Variable(
             tf.ones([facts.num_classes]), trainable=False, name="pseudo_numbers"
         )
 
     def attach(self, others):
+        self._others = lambda: others  # Keras would take a list of layers for layers of its own.
         for other in others:
             weights = other.describe().get("labeled_weights")
             if weights is not None:
@@ -33,11 +36,20 @@ class LogitAdjustment(base.Rebalancer):
         if observation.pseudo_numbers is not None:
             self.pseudo_numbers.assign(observation.pseudo_numbers)
 
+    def labeled_counts(self):
+        """float64 [C], pictures of the labeled stream as it is now."""
+        counts = np.array(self.facts.labeled_counts, np.float64)
+        for other in self._others():
+            added = other.labeled_rows()
+            if added is not None:
+                counts += np.bincount(added[1], minlength=len(counts))
+        return counts
+
     def prior(self):
         """float64 [C], positive; only ratios matter."""
         return equations.adjustment_prior(
             self.hyper.la_prior,
-            self.facts.labeled_counts,
+            self.labeled_counts(),
             self.labeled_weights_used.numpy(),
             self.pseudo_numbers.numpy(),
         )

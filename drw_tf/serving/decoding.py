@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from drw_tf.data import exif, image_files
+from drw_tf.data import image_files
 from drw_tf.serving import gif, headers
 
 # A picture being decoded takes several times its size in memory, so only few at once.
@@ -114,8 +114,7 @@ def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> t
             return image_files.decode_resized(
                 checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
             )
-        pixels = tf.io.decode_jpeg(checked, channels=3, dct_method="INTEGER_ACCURATE")
-        return _fit(exif.upright(pixels, exif.orientation(checked)), preparation)
+        return _fit(image_files.decode(checked, pillow=False), preparation)
 
     def png():
         checked = headers.check_png(encoded, where, max_pixels)

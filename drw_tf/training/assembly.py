@@ -60,11 +60,11 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
         settings["warmup_steps"],
     )
     optimizer.build(method.network.trainable_variables)
-    method.training_rules = dataclasses.replace(
-        method.training_rules,
-        weight_decay=settings["weight_decay"],
-        weight_decay_kind=settings["weight_decay_kind"],
+    method.training_rules = rules = base.Training(
+        **{field.name: settings[field.name] for field in dataclasses.fields(base.Training)}
     )
+    method.average.decay, method.average.warmup = rules.ema_decay, rules.ema_warmup
+    method.stage = stage
     method.compile(optimizer=optimizer, steps_per_execution=config.steps_per_execution)
 
 
@@ -103,7 +103,7 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
 
 def views(config, dataset: records.Dataset) -> augment_views.Views:
     """How views of this data set are made."""
-    # Without an unlabeled stream there are only weak views, which read no policy.
+    # A method without strong views reads no policy.
     policy = presets.preset(config.randaugment or "fixmatch")
     padding = min(dataset.image_shape[:2]) // 8
     geometry = augment_views.RESIZED_CROP if config.crop == "resized" else augment_views.CROP

@@ -137,7 +137,9 @@ def test_stream_without_pictures_is_refused(images, views):
 
 
 def test_evaluation_reads_every_row_once_in_order(images):
-    got = np.concatenate(list(pipeline.evaluation_batches(images, 10, (8, 8, 1)).as_numpy_iterator()))
+    got = np.concatenate(
+        list(pipeline.evaluation_batches(images, 10, (8, 8, 1)).as_numpy_iterator())
+    )
     np.testing.assert_array_equal(got, images.pixels)
 
 
@@ -160,3 +162,40 @@ def test_class_balanced_stream_restarts_in_the_middle(images, views):
     whole = take(pipeline.training_batches(images, [stream], views, seed=3), 30)
     rest = take(pipeline.training_batches(images, [stream], views, seed=3, start_step=19), 5)
     assert_equal(rest, whole[19:24])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, images):
+    """The first nine pictures as colour files of 24 x 16, each of one colour of its own."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
+    for row in range(9):
+        pixels = np.full([16, 24, 3], 20 * row + 10, np.uint8)
+        path = folder / f"{row}.png"
+        tf.io.write_file(str(path), tf.io.encode_png(pixels))
+        paths.append(str(path))
+    return records.FileImages(np.array(paths), np.arange(9) % 3)
+
+
+@pytest.mark.parametrize("geometry", ["crop", "resized_crop"])
+def test_files_give_the_same_contract_and_the_right_rows(files, geometry):
+    views = augment_views.Views((8, 8, 3), True, 1, presets.preset("usb"), geometry=geometry)
+    made = [
+        pipeline.Stream("labeled", np.arange(6), 4, ("weak",), np.arange(6) % 3),
+        pipeline.Stream("unlabeled", np.arange(9), 8, ("clean", "weak", "strong")),
+    ]
+    whole = take(pipeline.training_batches(files, made, views, seed=0), 6)
+    for batch in whole:
+        for key, view in (("labeled", "weak"), ("unlabeled", "clean"), ("unlabeled", "weak")):
+            colour = 20 * batch[key]["index"] + 10
+            np.testing.assert_array_equal(batch[key][view][:, 3, 3, 0], colour)
+        assert batch["unlabeled"]["strong"].shape == (8, 8, 8, 3)
+    rest = take(pipeline.training_batches(files, made, views, seed=0, start_step=4), 2)
+    assert_equal(rest, whole[4:])
+
+
+def test_files_are_evaluated_in_order(files):
+    batches = pipeline.evaluation_batches(files, 4, (8, 8, 1)).as_numpy_iterator()
+    got = np.concatenate(list(batches))
+    assert got.shape == (9, 8, 8, 1)
+    np.testing.assert_allclose(got[:, 4, 4, 0], 20 * np.arange(9) + 10, atol=1)

@@ -243,60 +243,60 @@ def test_200_malformed_pictures_leave_the_process_alive(pictures, grey_bytes):
 
 
 FRESH = """
-import json, sys
+import contextlib, io, json, sys
 sys.modules["drw_tf"] = None  # whoever imports it fails
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.tools import saved_model_cli
 
-folder, work = sys.argv[1:]
-images = np.load(f"{work}/images.npy")
+folder = sys.argv[1]
+images = np.load("images.npy")
 loaded = tf.saved_model.load(folder)
 encoded = np.array([tf.io.encode_png(image).numpy() for image in images])
-np.save(f"{work}/encoded.npy", encoded)
+np.save("encoded.npy", encoded)
 found = {
     "arrays": loaded.signatures["serving_default"](images=tf.constant(images))["logits"],
     "bytes": loaded.signatures["serving_bytes"](image_bytes=tf.constant(encoded))["logits"],
     "keras": tf.keras.models.load_model(f"{folder}/ema.keras")(images / np.float32(255))["logits"],
 }
-print(json.dumps({name: np.asarray(value).tolist() for name, value in found.items()}))
+
+def cli(*words):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        saved_model_cli.create_parser().parse_args(words).func()
+    return printed.getvalue()
+
+shown = cli("show", f"--dir={folder}", "--all")
+for name, key, file in (
+    ("serving_default", "images", "images.npy"), ("serving_bytes", "image_bytes", "encoded.npy")
+):
+    cli("run", f"--dir={folder}", "--tag_set=serve", f"--signature_def={name}",
+        f"--inputs={key}={file}", f"--outdir={name}")
+    found["saved_model_cli " + name] = np.load(f"{name}/logits.npy")
+found = {name: np.asarray(value).tolist() for name, value in found.items()}
+print(json.dumps({"shown": shown, "logits": found}))
 """
 
 
-def run_alone(folder, *arguments):
-    """Standard output of a Python that sees nothing but what is installed."""
+def test_a_process_with_tensorflow_alone_gets_the_same_logits(color_export, tmp_path):
+    images = random_images((16, 20, 3), rows=3)
+    np.save(tmp_path / "images.npy", images)
     done = subprocess.run(
-        [sys.executable, "-I", *map(str, arguments)],
-        cwd=folder,
+        [sys.executable, "-I", "-c", FRESH, str(color_export.folder)],
+        cwd=tmp_path,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_processes_with_tensorflow_alone_get_the_same_logits(color_export, tmp_path):
-    folder = color_export.folder
-    images = random_images((16, 20, 3), rows=3)
-    np.save(tmp_path / "images.npy", images)
+    told = json.loads(done.stdout.splitlines()[-1])
+    for name in ("serving_default", "serving_bytes", "metadata"):
+        assert f"signature_def['{name}']" in told["shown"]
     raw = color_export.network(images / np.float32(255), training=False)["logits"].numpy()
-    told = json.loads(run_alone(tmp_path, "-c", FRESH, folder, tmp_path).splitlines()[-1])
-    assert set(told) == {"arrays", "bytes", "keras"}
-    for name, logits in told.items():
+    assert len(told["logits"]) == 5
+    for name, logits in told["logits"].items():
         expected = raw if name == "keras" else raw - color_export.adjustment
         np.testing.assert_allclose(logits, expected, atol=1e-5, err_msg=name)
-
-    tool = ("-m", "tensorflow.python.tools.saved_model_cli")
-    shown = run_alone(tmp_path, *tool, "show", "--dir", folder, "--all")
-    for name in ("serving_default", "serving_bytes", "metadata", "images", "image_bytes"):
-        assert f"['{name}']" in shown
-    for name, file in (("serving_default", "images"), ("serving_bytes", "encoded")):
-        key = "images" if name == "serving_default" else "image_bytes"
-        where = ("--dir", folder, "--tag_set", "serve", "--signature_def", name)
-        run_alone(tmp_path, *tool, "run", *where, f"--inputs={key}={file}.npy", f"--outdir={name}")
-        logits = np.load(tmp_path / name / "logits.npy")
-        np.testing.assert_allclose(logits, raw - color_export.adjustment, atol=1e-5)
 
 
 def test_keras_file_carries_no_code(grey_export):

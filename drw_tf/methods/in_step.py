@@ -1,0 +1,123 @@
+"""What methods share inside a step: random numbers, the ramp, rows of other replicas.
+
+Random numbers are functions of the run's seed, the stage and the step, drawn for the whole
+global batch; each replica takes its own rows. So a resumed run draws what it would have
+drawn, and the number of replicas changes nothing.
+"""
+
+import tensorflow as tf
+
+from drw_tf.data import seeds
+from drw_tf.methods import base
+from drw_tf.ops import mixup, schedules
+
+
+def seed(method: base.Method, name: str) -> tf.Tensor:
+    """int64 [2], the seed of this step for what is called `name`."""
+    start = seeds.seed_for(method.facts.seed, f"{method.stage.name}/{name}")
+    return tf.stack([tf.constant(start, tf.int64), tf.cast(method.step, tf.int64)])
+
+
+def ramp(method: base.Method) -> tf.Tensor:
+    """Float32 scalar in [0, 1], how much of its weight the unlabeled loss has by now.
+
+    It rises over the first `ramp_fraction` of the stage, in the form that `ramp` names.
+    """
+    rise = schedules.RAMPS[method.hyper.ramp]
+    return rise(method.step, method.stage.steps, method.hyper.ramp_fraction)
+
+
+def replicas() -> int:
+    """Number of replicas in step with each other."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def own_rows(values: tf.Tensor) -> tf.Tensor:
+    """This replica's part of rows that were drawn for all replicas.
+
+    Args:
+        values: [N * replicas, ...].
+
+    Returns:
+        [N, ...].
+    """
+    rows = values.shape[0] // replicas()
+    first = tf.distribute.get_replica_context().replica_id_in_sync_group * rows
+    return tf.ensure_shape(values[first : first + rows], [rows, *values.shape[1:]])
+
+
+def all_rows(values: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas in their order, without gradient; inverse of `own_rows`.
+
+    Args:
+        values: [N, ...], on every replica.
+
+    Returns:
+        [N * replicas, ...], the same on every replica.
+    """
+    if replicas() == 1:
+        return values
+    gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
+    return tf.ensure_shape(gathered, [values.shape[0] * replicas(), *values.shape[1:]])
+
+
+def mixed(
+    method: base.Method, images: list[tf.Tensor], targets: list[tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images and targets, each row mixed with a random one of the whole global batch.
+
+    Args:
+        method: reads `mixup_alpha`; one coefficient is drawn for the batch.
+        images: parts, float32 [N_k, H, W, Ch].
+        targets: a part for each of `images`, float32 [N_k, C].
+
+    Returns:
+        float32 [sum N_k, H, W, Ch] and [sum N_k, C], in the order of the parts.
+    """
+    # Differs from Berthelot et al. (NeurIPS 2019), Sec. 3.3: one coefficient a batch instead
+    # of one a row, as in the code of DARP.
+    coefficient = mixup.draw_coefficient(seed(method, "mixup/share"), method.hyper.mixup_alpha)
+    sizes = [part.shape[0] * replicas() for part in images]
+    partners = mixup.draw_partners(seed(method, "mixup/partners"), sum(sizes))
+    mine = tf.concat([own_rows(part) for part in tf.split(partners, sizes)], axis=0)
+
+    def blend(parts):
+        everyone = tf.concat([all_rows(part) for part in parts], axis=0)
+        return mixup.mix(tf.concat(parts, axis=0), tf.gather(everyone, mine), coefficient)
+
+    return blend(images), blend(targets)
+
+
+def count(method: base.Method, targets: tf.Tensor, loss: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Counts soft pseudo-labels by their largest class; returns their mean largest share.
+
+    Args:
+        method: its histogram is added to. Without a threshold every label is confident.
+        targets: float32 [U, C].
+        loss: float32 [K U], of K views of each picture, view by view.
+        index: int64 [U], rows of the pool.
+    """
+    label = tf.argmax(targets, axis=-1, output_type=tf.int32)
+    each = tf.reduce_mean(tf.reshape(loss, [-1, targets.shape[0]]), axis=0)
+    method.histogram.add(label, tf.ones_like(each), each, index)
+    return tf.reduce_mean(tf.reduce_max(targets, axis=-1))
+
+
+def forward_interleaved(method: base.Method, images: tf.Tensor, rows: int) -> tf.Tensor:
+    """Logits of mixed images from passes of `rows` each, every pass a sample of all parts.
+
+    Batch statistics of a pass of labeled rows alone would differ from those of the others.
+
+    Args:
+        method: its network is called in training mode.
+        images: float32 [n * rows, H, W, Ch].
+        rows: of a pass.
+
+    Returns:
+        float32 [n * rows, C], in the order of `images`.
+    """
+    batches = images.shape[0] // rows
+    order = mixup.interleaving(batches, rows)
+    passes = tf.split(tf.gather(images, order), batches)
+    logits = [method.network(part, training=True)["logits"] for part in passes]
+    return tf.gather(tf.concat(logits, axis=0), order)

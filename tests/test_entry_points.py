@@ -1,0 +1,221 @@
+"""What `python -m drw_tf.export` and `python -m drw_tf.evaluate` do with runs, and without."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from drw_tf import config as configuration
+from drw_tf import evaluate, export, finished_run
+
+PROGRAMS = {"export": export, "evaluate": evaluate}
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+def refusal(capsys, program, *arguments):
+    """The one line on standard error of a program that exits with 2."""
+    with pytest.raises(SystemExit) as exit_:
+        PROGRAMS[program].main([f"drw_tf.{program}", *map(str, arguments)])
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"{program}: ")
+    return line
+
+
+@pytest.fixture
+def fake_run(tmp_path):
+    """A folder that looks like a run, as far as flags go."""
+    (tmp_path / "checkpoints" / "step_000000100").mkdir(parents=True)
+    config = dict(configuration.resolve({"steps": 100, "method": "drw"}))
+
+    def write(**changed):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **changed}))
+        return tmp_path
+
+    write()
+    return SimpleNamespace(folder=tmp_path, write=write)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_a_run_there_is_one_line_and_exit_code_2(capsys, tmp_path, program):
+    assert "--workdir must be given" in refusal(capsys, program)
+    line = refusal(capsys, program, f"--workdir={tmp_path}/nowhere")
+    assert "--workdir must be the folder of a trained run" in line
+    (tmp_path / "config.json").write_text("{}")
+    assert "has no checkpoint yet; train first" in refusal(capsys, program, f"--workdir={tmp_path}")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_unknown_flags_and_stray_words_are_refused(capsys, fake_run, program):
+    where = f"--workdir={fake_run.folder}"
+    assert "'colour'" in refusal(capsys, program, where, "--colour=red")
+    assert "every argument must be a flag" in refusal(capsys, program, where, "red")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_tensorflow_is_not_imported_for_a_refusal(program, tmp_path):
+    code = (
+        f"import sys; from drw_tf import {program}\n"
+        f"try: {program}.main(['{program}', '--workdir={tmp_path}'])\n"
+        "except SystemExit as e: print(e.code, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60
+    )
+    assert done.stdout.split() == ["2", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"method": "no_such"}, "--method must be one of"),
+        ({"dataset": "../../etc"}, "--dataset must be one of"),
+        ({"batch_size": -1}, "--batch_size must be a number in [1, infinity), got -1"),
+        ({"batch_size": "many"}, "config.json: "),
+        ({"lambda_u": [1]}, "config.json: "),
+        ({"payload": "x"}, "of another version of drw_tf: it has the unknown --payload"),
+    ],
+)
+def test_a_configuration_from_somebody_else_is_checked(capsys, fake_run, changed, message):
+    folder = fake_run.write(**changed)
+    assert message in refusal(capsys, "evaluate", f"--workdir={folder}")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", "\0"])
+def test_a_broken_configuration_is_one_line(capsys, fake_run, text):
+    (fake_run.folder / "config.json").write_text(text)
+    assert "config.json" in refusal(capsys, "export", f"--workdir={fake_run.folder}")
+
+
+def test_a_flag_younger_than_the_run_may_be_missing_if_no_result_depends_on_it(fake_run):
+    config = json.loads((fake_run.folder / "config.json").read_text())
+    del config["tensorboard"], config["data_dir"]
+    (fake_run.folder / "config.json").write_text(json.dumps(config))
+    assert finished_run.configuration_of(fake_run.folder).batch_size == config["batch_size"]
+    del config["batch_size"]
+    (fake_run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(configuration.ConfigError, match="it lacks --batch_size"):
+        finished_run.configuration_of(fake_run.folder)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_lists_the_flags(capsys, program):
+    with pytest.raises(SystemExit) as exit_:
+        PROGRAMS[program].main([program, "--help"])
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"python -m drw_tf.{program}")
+    assert "--workdir" in printed
+
+
+# With a run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """Twenty steps of training with adjusted logits, on one device."""
+    from drw_tf import session
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    given = {
+        "workdir": str(folder),
+        "method": "drw_la",
+        "steps": 20,
+        "steps_per_epoch": 10,
+        "batch_size": 16,
+        "unlabeled_ratio": 1,
+        "strategy": "one_device",
+        "tensorboard": False,
+        "export": False,
+    }
+    session.train(configuration.resolve(given), ["test"])
+    return folder
+
+
+def table_of(capsys, folder):
+    evaluate.main(["evaluate", f"--workdir={folder}"])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_evaluate_prints_what_the_record_has(capsys, run_folder):
+    lines = table_of(capsys, run_folder)
+    last = json.loads((run_folder / "record.json").read_text())["last_metrics"]
+    assert lines[0] == "drw_la on digits, seed 0, step 20"
+    assert lines[2].split() == ["labeled", "averaged", "unadjusted", "raw"]
+    columns = ("ema", "ema_unadjusted", "raw")
+    for line, key in ((lines[3], "balanced_accuracy"), (lines[5], "geometric_mean")):
+        assert line.split()[-3:] == [f"{100 * last[name][key]:.1f}" for name in columns]
+    recalls = [line.split()[-3:] for line in lines[-10:]]
+    expected = [[f"{100 * last[name]['recall'][c]:.1f}" for name in columns] for c in range(10)]
+    assert recalls == expected
+
+
+def test_the_exported_model_answers_like_the_run(capsys, run_folder, tmp_path):
+    from drw_tf.data import digits
+    from drw_tf.serving import predictor
+
+    export.main(["export", f"--workdir={run_folder}"])
+    out = tmp_path / "adjusted"
+    export.main(["export", f"--workdir={run_folder}", f"--out={out}", "--export_logit_adjustment"])
+    printed = capsys.readouterr().out
+    assert f"exported drw_la on digits, step 20, to {run_folder / 'export'}" in printed
+    assert "logit adjustment: not in the exported model" in printed
+    last = json.loads((run_folder / "record.json").read_text())["last_metrics"]
+    test = digits.load().test
+    for folder, network in ((run_folder / "export", "ema_unadjusted"), (out, "ema")):
+        label = predictor.Predictor(folder).predict(test.pixels).label
+        recall = [np.mean(label[test.labels == c] == c) for c in range(10)]
+        np.testing.assert_allclose(recall, last[network]["recall"], atol=1e-9)
+    assert predictor.Predictor(out).logit_adjustment["la_prior"] == "labeled"
+
+
+def test_a_copied_run_evaluates_the_same(capsys, run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "copy")
+    assert table_of(capsys, tmp_path / "copy") == table_of(capsys, run_folder)
+
+
+def test_damaged_checkpoints_are_named(capsys, caplog, run_folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    checkpoints = sorted((copy / "checkpoints").glob("step_*"))
+    for folder in checkpoints:
+        (data,) = folder.glob("*.data*")
+        os.truncate(data, 100)
+    assert "are damaged" in refusal(capsys, "evaluate", f"--workdir={copy}")
+    assert "checksum differs" in caplog.text
+
+
+def test_export_does_not_overwrite_what_is_not_an_export(capsys, run_folder):
+    line = refusal(capsys, "export", f"--workdir={run_folder}", f"--out={run_folder}")
+    assert "must be new or an earlier export, it has" in line
+    assert (run_folder / "config.json").exists()
+
+
+def test_adjustment_of_a_method_without_one_is_refused(capsys, run_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("drw_tf.methods.base.Method.adjusts", False)
+    line = refusal(
+        capsys,
+        "export",
+        f"--workdir={run_folder}",
+        f"--out={tmp_path / 'export'}",
+        "--export_logit_adjustment",
+    )
+    assert "--export_logit_adjustment needs a method that adjusts logits" in line
+    assert not (tmp_path / "export").exists()
+
+
+def test_undefined_metrics_are_dashes():
+    metrics = dict.fromkeys(
+        ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium"), 0.5
+    )
+    found = {"ema": {**metrics, "few": float("nan"), "recall": [0.123, None]}}
+    lines = evaluate.metrics_table(found, ("a", "b"), [3, 0]).splitlines()
+    assert [line.split()[-1] for line in lines[-4:]] == ["-", "recall", "12.3", "-"]
