@@ -153,60 +153,80 @@ def decode_resized(
 def _crops(
     contents: tf.Tensor, boxes_of: Callable, number: int, size: int, pillow: bool
 ) -> tf.Tensor:
+    """`decode_crops` of the boxes that `boxes_of(height, width)` gives, `number` of them."""
+
     def other():
         image = _colours(_decode_other(contents, pillow))
         shape = tf.shape(image)
         windows = _windows(boxes_of(shape[0], shape[1]), shape[0], shape[1])
-        return _cut(image, windows, number, size)
+        return image, windows, tf.constant(1)
 
-    return tf.cond(_is_jpeg(contents), lambda: _jpeg_crops(contents, boxes_of, number, size), other)
+    # Branches hold as little as they can: TensorFlow walks through the dead one as well.
+    image, windows, orientation = tf.cond(
+        _is_jpeg(contents), lambda: _decode_jpeg_region(contents, boxes_of, size), other
+    )
+    starts = tf.pad(windows[:, :2], [[0, 0], [0, 1]])
+    sides = tf.pad(windows[:, 2:] - windows[:, :2], [[0, 0], [0, 1]], constant_values=3)
+    cuts = [
+        _resize(tf.slice(image, start, side), side, size)
+        for start, side in zip(
+            tf.unstack(starts, num=number), tf.unstack(sides, num=number), strict=True
+        )
+    ]
+    pixels = tf.cast(tf.round(tf.stack(cuts)), tf.uint8)
+    return tf.ensure_shape(exif.upright(pixels, orientation), [number, size, size, 3])
 
 
-def _jpeg_crops(contents: tf.Tensor, boxes_of: Callable, number: int, size: int) -> tf.Tensor:
-    """As `_crops`; boxes are turned into the stored picture, and only the cuts turned back."""
-    shape = tf.io.extract_jpeg_shape(contents)
-    height, width = shape[0], shape[1]
+def _decode_jpeg_region(
+    contents: tf.Tensor, boxes_of: Callable, size: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What of a JPEG the boxes need.
+
+    Returns:
+        uint8 [h, w, 3], the region, as stored; int32 [K, 4], windows in it; int32 [], the
+        orientation that turns what is cut from it.
+    """
+    stored = tf.io.extract_jpeg_shape(contents)[:2]
     orientation = exif.orientation(contents)
-    across = orientation >= 5
-    boxes = boxes_of(tf.where(across, width, height), tf.where(across, height, width))
-    boxes = exif.stored_boxes(boxes, orientation)
-    sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(tf.stack([height, width]), tf.float32)
-    spare = tf.reduce_min(sides) / size
-    level = tf.reduce_sum(tf.cast(spare >= [2.0, 4.0, 8.0], tf.int32))
+    shape = tf.where(orientation >= 5, tf.reverse(stored, [0]), stored)
+    boxes = exif.stored_boxes(boxes_of(shape[0], shape[1]), orientation)
+    sides = (boxes[:, 2:] - boxes[:, :2]) * tf.cast(stored, tf.float32)
+    level = tf.reduce_sum(
+        tf.cast(tf.reduce_min(sides) >= [2.0 * size, 4.0 * size, 8.0 * size], tf.int32)
+    )
+    ratio = tf.bitwise.left_shift(1, level)
+    scaled = -(-stored // ratio)
+    windows = _windows(boxes, scaled[0], scaled[1])
+    start = tf.reduce_min(windows[:, :2], 0)
+    region = tf.concat([start, tf.reduce_max(windows[:, 2:], 0) - start], 0)
 
     def at(ratio):
-        def cut():
-            windows = _windows(boxes, -(-height // ratio), -(-width // ratio))
-            begin = tf.reduce_min(windows[:, :2], 0)
-            end = tf.reduce_max(windows[:, 2:], 0)
-            window = tf.concat([begin, end - begin], 0)
-            image = tf.io.decode_and_crop_jpeg(
-                contents, window, channels=3, ratio=ratio, dct_method=_DCT
-            )
-            return _cut(image, windows - tf.tile(begin, [2]), number, size)
+        return lambda: tf.io.decode_and_crop_jpeg(
+            contents, region, channels=3, ratio=ratio, dct_method=_DCT
+        )
 
-        return cut
-
-    return exif.upright(tf.switch_case(level, [at(1), at(2), at(4), at(8)]), orientation)
+    image = tf.switch_case(level, [at(1), at(2), at(4), at(8)])
+    return image, windows - tf.tile(start, [2]), orientation
 
 
-def _cut(image: tf.Tensor, windows: tf.Tensor, number: int, size: int) -> tf.Tensor:
-    """uint8 [number, size, size, 3] from int32 [number, 4] windows (y0, x0, y1, x1)."""
-    cuts = []
-    for window in tf.unstack(windows, num=number):
-        piece = image[window[0] : window[2], window[1] : window[3]]
-        cuts.append(_resize(piece, size))
-    return tf.stack(cuts)
+def _resize(image: tf.Tensor, shape: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 [size, size, 3]; the operations under `tf.image.resize`, which adds 40 more."""
+    sides = [size, size]
 
+    def plain():
+        return tf.raw_ops.ResizeBilinear(images=image[None], size=sides, half_pixel_centers=True)
 
-def _resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    def resized(antialias):
-        pixels = tf.image.resize(image, [size, size], antialias=antialias)
-        return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
+    def antialiased():
+        return tf.raw_ops.ScaleAndTranslate(
+            images=image[None],
+            size=sides,
+            scale=size / tf.cast(shape[:2], tf.float32),
+            translation=[0.0, 0.0],
+            kernel_type="triangle",
+            antialias=True,
+        )
 
-    shrinks = tf.reduce_max(tf.shape(image)[:2]) > 2 * size
-    out = tf.cond(shrinks, lambda: resized(True), lambda: resized(False))
-    return tf.ensure_shape(out, [size, size, 3])
+    return tf.cond(tf.reduce_max(shape) > 2 * size, antialiased, plain)[0]
 
 
 def _windows(boxes: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

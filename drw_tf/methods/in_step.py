@@ -1,21 +1,15 @@
-"""What methods share inside a step: random numbers, the ramp, rows of other replicas.
-
-Random numbers are functions of the run's seed, the stage and the step, drawn for the whole
-global batch; each replica takes its own rows. So a resumed run draws what it would have
-drawn, and the number of replicas changes nothing.
-"""
+"""What methods share inside a step: the ramp, mixup over all replicas, counting soft labels."""
 
 import tensorflow as tf
 
-from drw_tf.data import seeds
 from drw_tf.methods import base
 from drw_tf.ops import mixup, schedules
+from drw_tf.rebalance import draws
 
 
-def seed(method: base.Method, name: str) -> tf.Tensor:
-    """int64 [2], the seed of this step for what is called `name`."""
-    start = seeds.seed_for(method.facts.seed, f"{method.stage.name}/{name}")
-    return tf.stack([tf.constant(start, tf.int64), tf.cast(method.step, tf.int64)])
+def key(method: base.Method, name: str) -> tf.Tensor:
+    """int64 [2], for what is drawn by this name in this step, stage and run."""
+    return draws.key(method.facts.seed, f"{method.stage.name}/{name}", method.step)
 
 
 def ramp(method: base.Method) -> tf.Tensor:
@@ -27,27 +21,8 @@ def ramp(method: base.Method) -> tf.Tensor:
     return rise(method.step, method.stage.steps, method.hyper.ramp_fraction)
 
 
-def replicas() -> int:
-    """Number of replicas in step with each other."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def own_rows(values: tf.Tensor) -> tf.Tensor:
-    """This replica's part of rows that were drawn for all replicas.
-
-    Args:
-        values: [N * replicas, ...].
-
-    Returns:
-        [N, ...].
-    """
-    rows = values.shape[0] // replicas()
-    first = tf.distribute.get_replica_context().replica_id_in_sync_group * rows
-    return tf.ensure_shape(values[first : first + rows], [rows, *values.shape[1:]])
-
-
 def all_rows(values: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas in their order, without gradient; inverse of `own_rows`.
+    """The rows of all replicas in their order, without gradient; inverse of `draws.own_rows`.
 
     Args:
         values: [N, ...], on every replica.
@@ -55,10 +30,10 @@ def all_rows(values: tf.Tensor) -> tf.Tensor:
     Returns:
         [N * replicas, ...], the same on every replica.
     """
-    if replicas() == 1:
+    if draws.replicas() == 1:
         return values
     gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
-    return tf.ensure_shape(gathered, [values.shape[0] * replicas(), *values.shape[1:]])
+    return tf.ensure_shape(gathered, [values.shape[0] * draws.replicas(), *values.shape[1:]])
 
 
 def mixed(
@@ -76,10 +51,10 @@ def mixed(
     """
     # Differs from Berthelot et al. (NeurIPS 2019), Sec. 3.3: one coefficient a batch instead
     # of one a row, as in the code of DARP.
-    coefficient = mixup.draw_coefficient(seed(method, "mixup/share"), method.hyper.mixup_alpha)
-    sizes = [part.shape[0] * replicas() for part in images]
-    partners = mixup.draw_partners(seed(method, "mixup/partners"), sum(sizes))
-    mine = tf.concat([own_rows(part) for part in tf.split(partners, sizes)], axis=0)
+    coefficient = mixup.draw_coefficient(key(method, "mixup/share"), method.hyper.mixup_alpha)
+    sizes = [part.shape[0] * draws.replicas() for part in images]
+    partners = mixup.draw_partners(key(method, "mixup/partners"), sum(sizes))
+    mine = tf.concat([draws.own_rows(part) for part in tf.split(partners, sizes)], axis=0)
 
     def blend(parts):
         everyone = tf.concat([all_rows(part) for part in parts], axis=0)

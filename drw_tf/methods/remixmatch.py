@@ -3,10 +3,11 @@
 import tensorflow as tf
 
 from drw_tf.augment import geometry
-from drw_tf.methods import base, fixmatch, in_step, recent, tally
+from drw_tf.methods import base, fixmatch, in_step, tally
 from drw_tf.models import heads
 from drw_tf.ops import losses, mixup, pseudo_labels
 from drw_tf.rebalance import base as rebalance
+from drw_tf.rebalance import draws, running_mean
 
 TURNS = 4
 
@@ -43,7 +44,7 @@ class ReMixMatch(base.Method):
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)
         self.unlabeled_views = ("weak", "strong", "strong_2")[: 1 + hyper.strong_views]
-        self.recent = recent.RecentPredictions(facts.num_classes)
+        self.predicted = running_mean.RunningMean(facts.num_classes, uniform_start=False)
         self.histogram = tally.PseudoLabelHistogram(
             facts.num_classes, facts.pool_size, hyper.pseudo_memory
         )
@@ -60,15 +61,9 @@ class ReMixMatch(base.Method):
         images, mixed_targets = in_step.mixed(
             self, [labeled["strong"], *views], [one_hot, *([targets] * len(views))]
         )
-        turns = in_step.own_rows(
-            tf.random.stateless_uniform(
-                [targets.shape[0] * in_step.replicas()],
-                in_step.seed(self, "rotation"),
-                minval=0,
-                maxval=TURNS,
-                dtype=tf.int32,
-            )
-        )
+        shape = [targets.shape[0] * draws.replicas()]
+        key = in_step.key(self, "rotation")
+        turns = draws.own_rows(tf.random.stateless_uniform(shape, key, 0, TURNS, tf.int32))
         return {
             "targets": targets,
             "images": images,
@@ -89,12 +84,14 @@ class ReMixMatch(base.Method):
         if self.hyper.align_distribution:
             counts = self.facts.labeled_counts
             wanted = counts * self.facts.pool_size / counts.sum()
-            lately = self.recent.add(probabilities)
-            probabilities = pseudo_labels.align_distribution(probabilities, wanted, lately)
+            self.predicted.add(probabilities, self.step)
+            probabilities = pseudo_labels.align_distribution(
+                probabilities, wanted, self.predicted.value()
+            )
         sharp = pseudo_labels.sharpen(probabilities, self.hyper.temperature)
         return tf.stop_gradient(self.refine(sharp, weak, "targets"))
 
-    def outputs(self, prepared: dict, strong: tf.Tensor, rows: int) -> tuple[tf.Tensor, ...]:
+    def all_logits(self, prepared: dict, strong: tf.Tensor, rows: int) -> tuple[tf.Tensor, ...]:
         """Logits of the mixed images, rotation logits of the turned ones, logits of strong ones."""
         parts = [prepared["images"], prepared["turned"], strong]
         if self.hyper.forward == "separate":
@@ -108,7 +105,7 @@ class ReMixMatch(base.Method):
     def loss_terms(self, batch, prepared):
         unlabeled = batch["unlabeled"]
         rows = batch["labeled"]["label"].shape[0]
-        mixed, turned, strong = self.outputs(prepared, unlabeled["strong"], rows)
+        mixed, turned, strong = self.all_logits(prepared, unlabeled["strong"], rows)
         targets = prepared["mixed_targets"]
         each = self.weighted_loss(mixed[rows:], targets[rows:])
         confidence = in_step.count(self, prepared["targets"], each, unlabeled["index"])

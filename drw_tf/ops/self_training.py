@@ -57,10 +57,11 @@ def most_confident(logits: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, n
         Wei et al., CVPR 2021 (arXiv:2102.09559), Sec. 3.2.
     """
     logits = np.asarray(logits, np.float64)
-    # The logarithm of the confidence: ranks rows whose probability rounds to 1 as well.
-    others = np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
     predicted = logits.argmax(axis=1)
-    order = np.argsort(np.log(others), kind="stable")
+    others = np.exp(logits - logits.max(axis=1, keepdims=True))
+    others[np.arange(len(logits)), predicted] = 0.0
+    # The confidence is 1 / (1 + sum): ranked by the sum, which is not lost beside the 1.
+    order = np.argsort(others.sum(axis=1), kind="stable")
     chosen = []
     for c, rate in enumerate(rates):
         rows = order[predicted[order] == c]

@@ -5,15 +5,19 @@ from tensorflow import keras
 
 
 class RunningMean(keras.layers.Layer):
-    """Mean over the last K batches of the mean prediction of each; uniform before the first.
+    """Mean over the last K batches of the mean prediction of each.
+
+    It starts as if K uniform batches had been, or empty: then it is the mean over those that
+    have been, 0 before the first.
 
     The same on every replica: a batch is that of all replicas together.
     """
 
-    def __init__(self, num_classes: int, batches: int = 128):
+    def __init__(self, num_classes: int, batches: int = 128, uniform_start: bool = True):
         super().__init__(trainable=False, dtype="float32", name="running_mean")
+        self.start = 1.0 / num_classes if uniform_start else 0.0
         self.rows = tf.Variable(
-            tf.fill([batches, num_classes], 1.0 / num_classes),
+            tf.fill([batches, num_classes], self.start),
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -22,7 +26,9 @@ class RunningMean(keras.layers.Layer):
 
     def value(self) -> tf.Tensor:
         """float32 [C], mean over the batches added so far."""
-        return tf.reduce_mean(self.rows, axis=0)
+        rows = tf.convert_to_tensor(self.rows)
+        seen = tf.cast(tf.reduce_any(rows > 0, axis=1), tf.float32)
+        return tf.math.divide_no_nan(tf.reduce_sum(rows, axis=0), tf.reduce_sum(seen))
 
     def add(self, probabilities: tf.Tensor, step: tf.Tensor) -> None:
         """Puts a batch in the place of the oldest one.
@@ -38,5 +44,5 @@ class RunningMean(keras.layers.Layer):
         self.rows.assign(tf.tensor_scatter_nd_update(self.rows, row, mean))
 
     def reset(self) -> None:
-        """Begins anew, uniform."""
-        self.rows.assign(tf.ones_like(self.rows) / self.rows.shape[1])
+        """Begins anew."""
+        self.rows.assign(tf.fill(self.rows.shape, self.start))

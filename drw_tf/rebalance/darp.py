@@ -1,0 +1,69 @@
+"""DARP (Kim et al., NeurIPS 2020): pseudo-labels moved to the labeled prior."""
+
+import tensorflow as tf
+
+from drw_tf.ops import refinement
+from drw_tf.rebalance import base
+
+
+class DistributionAligningRefinery(base.Rebalancer):
+    """Refines the pseudo-labels of the whole pool together, every few steps.
+
+        q_c = N_c P / sum_k N_k         pictures of the pool that each class should have
+        R = refine(latest pseudo-labels of all P pictures, q)
+        row of picture j: R_j from step `darp_start` K on, its own pseudo-label before
+
+    A bank holds the latest pseudo-label of each picture as the method made it, uniform where
+    there was none yet; every step writes its rows. Every `darp_refresh` steps all of R is
+    computed anew from the bank, the present batch included; in between its rows are reused,
+    however old. The method goes on with R as with its own: FixMatch compares it with its
+    threshold, and class weights count it, so with DRw the refinement comes first.
+
+    Source: Kim et al., Algorithm 1 and App. B.1; bbuing9/DARP:training_functions.py.
+    """
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "darp")
+        counts = facts.labeled_counts
+        self.target_counts = counts * facts.pool_size / counts.sum()
+        uniform = tf.fill([facts.pool_size, facts.num_classes], 1.0 / facts.num_classes)
+        self.latest = _same_everywhere(uniform, "latest")
+        self.refined = _same_everywhere(uniform, "refined")
+        self.dual = _same_everywhere(tf.zeros([facts.num_classes], tf.float64), "dual")
+        self.column_error = _same_everywhere(tf.zeros([], tf.float64), "column_error")
+
+    def refine(self, probabilities, weak):
+        probabilities = tf.stop_gradient(probabilities)
+        replica = tf.distribute.get_replica_context()
+        # Every replica keeps the whole bank, and so computes the same R.
+        index = replica.all_gather(weak.index, axis=0)
+        rows = replica.all_gather(probabilities, axis=0)
+        self.latest.assign(tf.tensor_scatter_nd_update(self.latest, index[:, None], rows))
+        since = weak.step - round(self.hyper.darp_start * self.facts.total_steps)
+        is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
+        tf.cond(is_due, self._refresh, lambda: tf.no_op())
+        return tf.where(since >= 0, tf.gather(self.refined, weak.index), probabilities)
+
+    def _refresh(self):
+        """Computes all of R, starting from the last dual solution."""
+        found = refinement.refine(
+            self.latest, self.target_counts, self.hyper.darp_alpha, tf.identity(self.dual)
+        )
+        self.refined.assign(tf.cast(found.probabilities, tf.float32))
+        self.dual.assign(found.dual)
+        self.column_error.assign(found.column_error)
+        return tf.no_op()
+
+    def describe(self):
+        return {"darp_column_error": self.column_error.numpy()}
+
+
+def _same_everywhere(value: tf.Tensor, name: str) -> tf.Variable:
+    """State that each replica computes for itself, with the same result."""
+    return tf.Variable(
+        value,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        name=name,
+    )

@@ -1,0 +1,129 @@
+"""From the command line to a served model, each step a process of its own."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf.data import digits
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*words, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT, **kwargs
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run of 100 steps on digits, and what it printed."""
+    folder = tmp_path_factory.mktemp("smoke") / "run"
+    done = run(
+        *("drw_tf.train", "--dataset=digits", "--method=drw_la", "--steps=100"),
+        *("--reweight_start=0.5", f"--workdir={folder}"),
+        check=True,
+    )
+    return folder, done
+
+
+def test_training_says_what_came_out_and_where_it_lies(trained):
+    folder, done = trained
+    record = json.loads((folder / "record.json").read_text())
+    accuracy = record["final"]["ema"]["balanced_accuracy"]["last"]
+    assert f"bACC {100 * accuracy:.1f} %" in done.stdout
+    for name in ("record.json", "checkpoints", "tensorboard", "export"):
+        assert str(folder / name) in done.stdout
+        assert (folder / name).exists()
+    assert "Traceback" not in done.stderr
+    assert "cuda" not in done.stderr.lower()
+
+
+def test_the_same_command_again_has_nothing_to_do(trained):
+    folder, _ = trained
+    before = (folder / "record.json").stat().st_mtime_ns
+    done = run(
+        *("drw_tf.train", "--dataset=digits", "--method=drw_la", "--steps=100"),
+        *("--reweight_start=0.5", f"--workdir={folder}"),
+        check=True,
+    )
+    assert (folder / "record.json").stat().st_mtime_ns == before
+    assert "bACC" in done.stdout
+
+
+def test_evaluate_prints_the_records_numbers(trained):
+    folder, _ = trained
+    record = json.loads((folder / "record.json").read_text())
+    printed = run("drw_tf.evaluate", f"--workdir={folder}", check=True).stdout
+    (line,) = [line for line in printed.splitlines() if line.startswith("balanced accuracy")]
+    shown = [float(value) for value in re.findall(r"\d+\.\d", line)]
+    expected = [
+        100 * record["final"][name]["balanced_accuracy"]["last"]
+        for name in ("ema", "ema_unadjusted", "raw")
+    ]
+    np.testing.assert_allclose(shown, expected, atol=0.051)
+
+
+def test_exported_model_scores_what_the_record_says(trained):
+    folder, _ = trained
+    record = json.loads((folder / "record.json").read_text())
+    test = digits.load().test
+    served = tf.saved_model.load(str(folder / "export")).signatures["serving_default"]
+    label = served(images=tf.constant(test.pixels))["label"].numpy()
+    got = np.mean(label == test.labels)
+    # Training exports the network without its adjustment.
+    expected = record["final"]["ema_unadjusted"]["accuracy"]["last"]
+    assert got == pytest.approx(expected, abs=1e-9)
+
+
+def test_killed_process_goes_on_with_the_same_command(tmp_path):
+    words = (
+        *("drw_tf.train", "--dataset=digits", "--method=drw", "--steps=400"),
+        *("--checkpoint_steps=10", "--tensorboard=false", "--export=false"),
+        f"--workdir={tmp_path / 'run'}",
+    )
+    process = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step_*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    kept = max(int(path.name[5:]) for path in checkpoints.glob("step_*"))
+    assert not (tmp_path / "run" / "record.json").exists()
+    done = run(*words, check=True)
+    assert f"{kept}/400" in done.stderr  # the bar begins where the checkpoint is
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert [entry["step"] for entry in record["history"]] == list(range(50, 401, 50))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=cifar10", "--data_dir={tmp}"], "cifar10 is not prepared in"),
+        (["--dataset=folder", "--labeled_dir={tmp}/none"], "none"),
+        (["--dataset=imagenet127", "--data_dir={tmp}"], "imagenet127"),
+        (["--workdir=/proc/nowhere"], "/proc/nowhere cannot be written"),
+        (["--imbalance_ratio=50"], "class"),  # 40 / 50: the last class would be empty
+        (["--labeled_max=4000", "--unlabeled_max=1"], "class"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, message):
+    arguments = [one.format(tmp=tmp_path) for one in arguments]
+    if not any(one.startswith("--workdir") for one in arguments):
+        arguments.append(f"--workdir={tmp_path / 'run'}")
+    done = run("drw_tf.train", *arguments, check=False, env={**os.environ, "PYTHONWARNINGS": ""})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+    assert message in done.stderr
