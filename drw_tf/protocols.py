@@ -97,6 +97,7 @@ _SMALL_IMAGENET127 = {
     "labeled_fraction": 0.1,
     "randaugment": "darp_cifar10",
     "beta": "0.999",
+    "darp_refresh": 100,
 }
 
 # Own pictures: what a laptop carries in an evening and a GPU in minutes.
@@ -135,6 +136,7 @@ DATASETS = {
         "unlabeled_max": 300,
         "imbalance_ratio": 10.0,
         "randaugment": "darp_cifar100",
+        "darp_refresh": 100,
     },
     "imagenet127": {
         "reads": (*_IMAGENET, *_FILES, "val_labels"),
@@ -144,6 +146,7 @@ DATASETS = {
         "labeled_fraction": 0.1,
         "randaugment": "fixmatch",
         "beta": "0.999",
+        "darp_refresh": 100,
     },
     "small_imagenet127_32": _SMALL_IMAGENET127,
     "small_imagenet127_64": _SMALL_IMAGENET127,

@@ -115,6 +115,11 @@ REBALANCERS = {
     "crest_plus": Component(
         "drw_tf.rebalance.crest.AlignedSelfTraining", (*_CREST, "crest_alignment_min")
     ),
+    "darp": Component(
+        "drw_tf.rebalance.darp.DistributionAligningRefinery",
+        ("darp_start", "darp_refresh", "darp_alpha"),
+    ),
+    "focal": Component("drw_tf.rebalance.focal.FocalLoss", ("focal_gamma", "focal_apply")),
     "abc": Component("drw_tf.rebalance.abc.AuxiliaryBalancedClassifier", ("threshold",)),
     "cdmad": Component(
         "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color")
@@ -123,6 +128,9 @@ REBALANCERS = {
 
 _MIXMATCH = {"lambda_u": 75.0, "pool": "unlabeled"}
 _REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
+
+# Smoothed adaptive weighting, as its code has it: counts over the whole pool, from the start.
+_SAW = {"beta": "auto_mean", "pseudo_memory": "bank", "reweight_start": 0.0}
 
 # CDMAD's soft pseudo-labels all count.
 _SOFT = {"threshold": 0.0}
@@ -181,6 +189,47 @@ RECIPES = {
         "remixmatch",
         (),
         _REMIXMATCH,
+    ),
+    "saw": Recipe(
+        "smoothed adaptive weighting: dynamic weights from the start, beta of the mean count",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights"),
+        _SAW,
+    ),
+    "focal1": Recipe(
+        "FixMatch with focal loss, gamma 1", "fixmatch", ("focal",), {"focal_gamma": 1.0}
+    ),
+    "focal2": Recipe(
+        "FixMatch with focal loss, gamma 2", "fixmatch", ("focal",), {"focal_gamma": 2.0}
+    ),
+    "mixmatch_darp": Recipe(
+        "MixMatch, pseudo-labels refined to the labeled prior", "mixmatch", ("darp",), _MIXMATCH
+    ),
+    "remixmatch_darp": Recipe(
+        "ReMixMatch, pseudo-labels refined to the labeled prior",
+        "remixmatch",
+        ("darp",),
+        _REMIXMATCH,
+    ),
+    "fixmatch_darp": Recipe(
+        "FixMatch, pseudo-labels refined to the labeled prior", "fixmatch", ("darp",)
+    ),
+    "nrw_darp": Recipe(
+        "ablation: no re-weighting; the same as fixmatch_darp", "fixmatch", ("darp",)
+    ),
+    "frwl_darp": Recipe("frwl with DARP's refinement", "fixmatch", ("darp", "labeled_weights")),
+    "frwu_darp": Recipe(
+        "frwu with DARP's refinement", "fixmatch", ("darp", "fixed_unlabeled_weights")
+    ),
+    "frwlu_darp": Recipe(
+        "frwlu with DARP's refinement",
+        "fixmatch",
+        ("darp", "labeled_weights", "fixed_unlabeled_weights"),
+    ),
+    "drw_darp": Recipe(
+        "DRw, its weights from pseudo-labels that DARP refined",
+        "fixmatch",
+        ("darp", "labeled_weights", "dynamic_weights"),
     ),
     "fixmatch_crest": Recipe(
         "FixMatch in generations that label rare classes for the next one", "fixmatch", ("crest",)

@@ -10,6 +10,7 @@ from drw_tf import config as configuration
 from drw_tf import recipes
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, registry
+from drw_tf.methods import alarm
 from drw_tf.report import evaluation, event_files, record, tensorboard
 from drw_tf.serving import saved_model
 from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
@@ -21,6 +22,7 @@ USER_ERRORS = (
     configuration.ConfigError,
     workdir.WorkdirError,
     checkpoint.CheckpointError,
+    alarm.NonFiniteError,
     FileNotFoundError,
     ValueError,
 )
@@ -112,6 +114,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         config.steps_per_epoch,
         config.checkpoint_steps,
         sum(stream.batch for stream in run.stages.streams(0)),
+        config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
     log = _TensorBoard(run, folder.tensorboard) if config.tensorboard else None
     history = loop.run(

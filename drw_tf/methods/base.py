@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import ema, tally
+from drw_tf.methods import alarm, ema, tally
 from drw_tf.models import heads as model_heads
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
@@ -31,12 +31,15 @@ class Training:
         weight_decay: >= 0.
         weight_decay_kind: "l2" (gradient of kernels) or "decoupled" (the whole state
             shrinks by learning rate x weight_decay a step).
+        on_nonfinite: "stop" or "skip"; under "skip" a step whose loss or gradient is not
+            finite leaves the batch statistics alone as well.
     """
 
     ema_decay: float
     ema_warmup: bool
     weight_decay: float
     weight_decay_kind: str
+    on_nonfinite: str = "stop"
 
 
 class Method(keras.Model):
@@ -93,6 +96,7 @@ class Method(keras.Model):
         self.average.start()
         extra = [term for one in rebalancers for term in one.terms]
         self.means = tally.Means(("loss", *self.terms, *extra, *self.scalars))
+        self.alarm = alarm.Alarm((*self.terms, *extra))
         self.histogram = None
 
     def all_heads(self) -> Heads:
@@ -223,6 +227,9 @@ class Method(keras.Model):
     def train_step(self, batch):
         batch = to_float(batch)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        rules = self.training_rules
+        statistics = self._statistics() if rules.on_nonfinite == "skip" else []
+        kept = [tf.identity(one) for one in statistics]
         prepared = self.prepare(batch)
         with tf.GradientTape() as tape:
             terms, scalars = self.loss_terms(batch, prepared)
@@ -231,8 +238,11 @@ class Method(keras.Model):
             scaled = loss / replicas
         variables = self.network.trainable_variables
         gradients = tape.gradient(scaled, variables)
+        before = tf.identity(self.step)
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        bad = self.alarm.watch(list(terms.values()), gradients, before, rate)
+        gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
         shrink = None
-        rules = self.training_rules
         if rules.weight_decay and rules.weight_decay_kind == "l2":
             gradients = [
                 gradient + (rules.weight_decay / replicas) * variable
@@ -241,11 +251,18 @@ class Method(keras.Model):
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         elif rules.weight_decay:
-            shrink = tf.cast(self.optimizer.learning_rate, tf.float32) * rules.weight_decay
-        before = tf.identity(self.step)
+            shrink = rate * rules.weight_decay
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for variable, value in zip(statistics, kept, strict=True):
+            variable.assign(tf.where(bad, value, variable))
         self.average.update(before, shrink)
-        return {"loss": self.means.add({"loss": loss, **terms, **scalars})}
+        shown = {"loss": loss, **terms, **scalars}
+        shown = {k: tf.where(bad, tf.zeros_like(v), v) for k, v in shown.items()}
+        return {"loss": self.means.add(shown)}
+
+    def _statistics(self) -> list[tf.Variable]:
+        """Batch statistics of the network in training."""
+        return [one for one in self.network.non_trainable_variables if one.dtype.is_floating]
 
     # ---- the end of an epoch, outside of the graph
 

@@ -18,9 +18,7 @@ def forward_frozen_statistics(network: keras.Model, images: tf.Tensor) -> dict[s
         images: float32 [B, H, W, Ch].
     """
     layers = [
-        layer
-        for layer in network.submodules
-        if isinstance(layer, keras.layers.BatchNormalization)
+        layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)
     ]
     statistics = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
     before = [tf.identity(variable) for variable in statistics]

@@ -55,6 +55,9 @@ def focal(
     """
     if not focal_gamma >= 0:
         raise ValueError(f"focal_gamma must be >= 0, got {focal_gamma}.")
+    labels = tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise ValueError(f"labels of a focal loss must be integers [B], got {labels.dtype.name}.")
     rows = cross_entropy(logits, labels)
     # Above zero: the derivative of x ** gamma at 0 is infinite or undefined for gamma < 1.
     others = tf.maximum(-tf.math.expm1(-rows), 1e-12)

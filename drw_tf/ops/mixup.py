@@ -26,11 +26,12 @@ def draw_coefficient(seed: tf.Tensor, mixup_alpha: float) -> tf.Tensor:
         raise ValueError(f"mixup_alpha must be >= 0, got {mixup_alpha}.")
     if mixup_alpha == 0:
         return tf.ones([])
-    # l is a share of two gammas. For alpha < .01 both may underflow, where the limit is 1.
-    gammas = tf.random.stateless_gamma([2], seed, alpha=mixup_alpha, dtype=tf.float64)
-    total = tf.reduce_sum(gammas)
-    larger = tf.where(total > 0, tf.reduce_max(gammas) / total, tf.ones_like(total))
-    return tf.cast(larger, tf.float32)
+    # l is the share of one of two Gamma(alpha), each of them Gamma(alpha + 1) U ** (1 / alpha);
+    # as logarithms, because for small alpha the numbers themselves underflow.
+    gammas = tf.random.stateless_gamma([2], seed, alpha=mixup_alpha + 1.0, dtype=tf.float64)
+    uniforms = 1 - tf.random.stateless_uniform([2], seed + tf.constant([0, 1 << 62], tf.int64), dtype=tf.float64)
+    logs = tf.math.log(gammas) + tf.math.log(uniforms) / mixup_alpha
+    return tf.cast(tf.sigmoid(tf.abs(logs[0] - logs[1])), tf.float32)
 
 
 def draw_partners(seed: tf.Tensor, rows: int) -> tf.Tensor:

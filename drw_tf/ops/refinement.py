@@ -8,7 +8,7 @@ Newton's method on [C, C] systems; each iteration is one pass over the [N, C] ro
 are bounded and inside the graph; all arithmetic is float64.
 
 Source:
-    Kim et al., NeurIPS 2020 (arXiv:2007.08844), Sec. 3 and Algorithm 1.
+    Kim et al., NeurIPS 2020 (arXiv:2007.08844); bbuing9/DARP:common.py, training_functions.py.
 """
 
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def remove_noise(probabilities: tf.Tensor, target_counts: tf.Tensor, alpha: floa
         ValueError: `alpha` is not positive or a target is negative.
 
     Source:
-        Kim et al., Sec. 3.2; the constants are those of their code.
+        Kim et al.; bbuing9/DARP:common.py, estimate_pseudo, whose constants these are.
     """
     if not alpha > 0:
         raise ValueError(f"alpha must be > 0, got {alpha}.")
@@ -105,9 +105,9 @@ def project(
         ValueError: a target is negative.
 
     Source:
-        Kim et al., Eq. 2 and Theorem 1. Differs from their code, which does 10 sweeps of a
-        loose secant method over the classes and so leaves columns wrong by up to a third of
-        all pictures where few are unsure; and in which H_n can be 0 or negative.
+        Kim et al. Differs from bbuing9/DARP:common.py, opt_solver: its 10 sweeps of a loose
+        secant method leave columns wrong by up to a third of all pictures where a wanted
+        class is hardly predicted; and its H_n can be 0 or negative.
     """
     problem = _problem(probabilities, target_counts)
     if dual is None:

@@ -19,7 +19,7 @@ class DistributionAligningRefinery(base.Rebalancer):
     however old. The method goes on with R as with its own: FixMatch compares it with its
     threshold, and class weights count it, so with DRw the refinement comes first.
 
-    Source: Kim et al., Algorithm 1 and App. B.1; bbuing9/DARP:training_functions.py.
+    Source: Kim et al.; bbuing9/DARP:training_functions.py.
     """
 
     def __init__(self, hyper, facts):

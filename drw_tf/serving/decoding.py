@@ -74,7 +74,7 @@ def decode_batch(encoded: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     def decode(row):
         where = tf.strings.join(["image ", tf.strings.as_string(row[0]), ": "])
         pixels = _decode(row[1], where, preparation)
-        return tf.ensure_shape(_channels(pixels, preparation), preparation.image_shape)
+        return tf.ensure_shape(channels(pixels, preparation), preparation.image_shape)
 
     return tf.map_fn(
         decode,
@@ -114,7 +114,7 @@ def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> t
             return image_files.decode_resized(
                 checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
             )
-        return _fit(image_files.decode(checked, pillow=False), preparation)
+        return fit(image_files.decode(checked, pillow=False), preparation)
 
     def png():
         checked = headers.check_png(encoded, where, max_pixels)
@@ -126,17 +126,17 @@ def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> t
         alpha = tf.where(
             headers.is_opaque_png_below_8_bits(checked), tf.ones_like(alpha) * 255, alpha
         )
-        return _fit(_on_white(color, alpha), preparation)
+        return fit(_on_white(color, alpha), preparation)
 
     def gif_():
         first = gif.first_picture(encoded, where, max_pixels)
-        return _fit(tf.io.decode_gif(first)[0], preparation)
+        return fit(tf.io.decode_gif(first)[0], preparation)
 
     def bmp():
         pixels = tf.io.decode_bmp(headers.check_bmp(encoded, where, max_pixels))
         # The fourth byte of an uncompressed BMP's pixel is padding, not alpha.
         color = pixels[:, :, :3]
-        return _fit(tf.tile(color, [1, 1, 3 // tf.shape(color)[2]]), preparation)
+        return fit(tf.tile(color, [1, 1, 3 // tf.shape(color)[2]]), preparation)
 
     def unknown():
         refused = headers.require(
@@ -169,8 +169,13 @@ def _on_white(color: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_all(alpha == 255), lambda: color, blend)
 
 
-def _fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
-    """uint8 [H, W, 3] from uint8 [h, w, 3]."""
+def fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [H, W, 3], a decoded picture at the network's size.
+
+    Args:
+        pixels: uint8 [h, w, 3], the whole picture.
+        preparation: what the network expects; its number of channels is not looked at.
+    """
     if preparation.central_fraction is not None:
         sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
         half = preparation.central_fraction * tf.reduce_min(sides) / sides / 2
@@ -191,8 +196,13 @@ def _resize(pixels: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
     return tf.cond(shrinks, lambda: resized(True), lambda: resized(False))
 
 
-def _channels(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
-    """uint8 [H, W, Ch] from uint8 [H, W, 3]."""
+def channels(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
+    """uint8 [H, W, Ch], in grey where the network expects that.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        preparation: what the network expects.
+    """
     if preparation.image_shape[2] == 3:
         return pixels
     grey = tf.tensordot(tf.cast(pixels, tf.float32), _GREY, 1)

@@ -43,7 +43,11 @@ def build_method(config, dataset: records.Dataset, split: records.Split) -> base
         facts,
         rebalancers,
         base.Training(
-            config.ema_decay, config.ema_warmup, config.weight_decay, config.weight_decay_kind
+            config.ema_decay,
+            config.ema_warmup,
+            config.weight_decay,
+            config.weight_decay_kind,
+            config.on_nonfinite,
         ),
     )
     return method

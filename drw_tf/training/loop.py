@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 from tensorflow import keras
 
-from drw_tf.methods import base
+from drw_tf.methods import alarm, base
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import checkpoint
 
@@ -26,12 +26,15 @@ class Plan:
         steps_per_epoch: period of evaluation and of the pseudo-label histogram.
         checkpoint_steps: period of checkpoints; the last step has one in any case.
         images_per_step: labeled and unlabeled pictures read a step, views not counted.
+        max_skipped_steps: steps with a loss or gradient that is not finite that may be
+            skipped before training gives up; 0 stops at the first.
     """
 
     steps: int
     steps_per_epoch: int
     checkpoint_steps: int
     images_per_step: int
+    max_skipped_steps: int = 0
 
 
 class Stopped(Exception):
@@ -140,6 +143,7 @@ class _Runner(keras.callbacks.Callback):
         before = self.step
         self.step = self.stage_start + int(self.method.optimizer.iterations.numpy())
         self.bar.update(self.step - before)
+        self._check_finite()
         if self.step % self.plan.steps_per_epoch == 0:
             return  # saved when the epoch is closed
         if self._asked_to_stop or self.step % self.plan.checkpoint_steps == 0:
@@ -182,6 +186,17 @@ class _Runner(keras.callbacks.Callback):
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now
+
+    def _check_finite(self):
+        skipped, first, rate, names = self.method.alarm.read()
+        if skipped > self.plan.max_skipped_steps:
+            last = self.checkpoints.steps()
+            raise alarm.NonFiniteError(
+                f"{' and '.join(names)} not finite: {skipped} step(s) were not applied, first "
+                f"step {self.stage_start + first} at learning rate {rate:g}; the last good "
+                f"checkpoint is that of step {last[-1] if last else 0}. A lower --learning_rate "
+                "may help."
+            )
 
     def _append(self, entry):
         # Confusion matrices are large; only the newest one stays.

@@ -35,6 +35,8 @@ def test_chosen_rows_match_the_published_code_in_their_order(inputs, outputs):
     logits = np.array(inputs["unlabeled_logits"])
     counts = long_tail(inputs["class_im_ratio"], logits.shape[1])
     rates = self_training.selection_rates(counts, inputs["alpha"])
+    if inputs["update_mode"] == "all":
+        rates = np.ones_like(rates)
     rows, labels = self_training.most_confident(logits, rates)
     numbers = outputs["num_picked_per_class"]
     lists = outputs["pseudo_lists_sorted_by_confidence"]

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf.models import heads
 from drw_tf.serving import folders, saved_model, verification
 
 
@@ -304,6 +305,43 @@ def test_keras_file_carries_no_code(grey_export):
         text = archive.read("config.json").decode()
     assert "Lambda" not in text
     assert "drw_tf" not in text
+
+
+def exported_logits(network, folder, images):
+    saved_model.export_saved_model(
+        network,
+        folder,
+        image_shape=images.shape[1:],
+        class_names=["a", "b", "c"],
+        configuration={},
+    )
+    loaded = tf.saved_model.load(str(folder))
+    return loaded.signatures["serving_default"](images=tf.constant(images))["logits"]
+
+
+def test_networks_of_a_strategy_are_exported(two_replicas, tmp_path):
+    with two_replicas.scope():
+        images = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3)(images)
+        x = keras.layers.BatchNormalization(synchronized=True)(x)
+        logits = keras.layers.Dense(3)(keras.layers.Flatten()(x))
+        network = keras.Model(images, {"logits": logits})
+    pixels = random_images((8, 8, 3))
+    expected = network(pixels / np.float32(255), training=False)["logits"]
+    np.testing.assert_allclose(
+        exported_logits(network, tmp_path / "export", pixels), expected, atol=1e-5
+    )
+
+
+def test_cosine_heads_are_exported_as_layers_of_keras(tmp_path):
+    images = keras.Input((8, 8, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3)(images))
+    network = keras.Model(images, {"logits": heads.CosineHead(3)(features)})
+    pixels = random_images((8, 8, 3))
+    expected = network(pixels / np.float32(255), training=False)["logits"]
+    np.testing.assert_allclose(
+        exported_logits(network, tmp_path / "export", pixels), expected, atol=1e-5
+    )
 
 
 # Refusals of the exporter

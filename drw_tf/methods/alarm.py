@@ -1,0 +1,72 @@
+"""Finds a loss or gradient that is not finite inside the step, before it is applied."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+
+class NonFiniteError(RuntimeError):
+    """Training met a loss or gradient that is not finite; the message is for the user."""
+
+
+class Alarm(keras.layers.Layer):
+    """Counts, in the graph, steps that must not be applied, and remembers the first.
+
+    Works with several steps an execution: each step is judged by itself, and all replicas
+    agree. The variables are in the checkpoint, so a limit on skipped steps spans restarts.
+    """
+
+    def __init__(self, names: tuple[str, ...]):
+        super().__init__(trainable=False, dtype="float32", name="alarm")
+        self.names = (*names, "gradient")
+        # Per name: steps in which it was not finite; then all bad steps, then the first one
+        # of the execution, counted from 1, then its learning rate.
+        self.state = tf.Variable(
+            tf.zeros([len(self.names) + 3]),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+            name="state",
+        )
+
+    def watch(self, terms, gradients, step, learning_rate) -> tf.Tensor:
+        """Bool scalar, the same on all replicas: whether this step must not be applied.
+
+        Args:
+            terms: name -> float32 scalar, in the order of `names`.
+            gradients: of the trained variables.
+            step: int64 scalar, steps done before this one.
+            learning_rate: float32 scalar.
+        """
+        # One sum of squares tells whether every entry is finite.
+        squares = tf.add_n([tf.nn.l2_loss(tf.cast(g, tf.float32)) for g in gradients])
+        values = tf.stack([*(tf.cast(term, tf.float32) for term in terms), squares])
+        context = tf.distribute.get_replica_context()
+        wrong = tf.cast(~tf.math.is_finite(values), tf.float32)
+        if context.num_replicas_in_sync > 1:
+            wrong = context.all_reduce(tf.distribute.ReduceOp.SUM, wrong)
+        wrong = tf.minimum(wrong, 1.0)
+        bad = tf.reduce_max(wrong)
+        old = self.state
+        first = old[-2] > 0
+        now = tf.cast(step + 1, tf.float32) * bad
+        self.state.assign(
+            tf.concat(
+                [
+                    old[:-3] + wrong,
+                    [
+                        old[-3] + bad,
+                        tf.where(first, old[-2], now),
+                        tf.where(first, old[-1], learning_rate * bad),
+                    ],
+                ],
+                axis=0,
+            )
+        )
+        return bad > 0
+
+    def read(self) -> tuple[int, int, float, list[str]]:
+        """(bad steps so far, first bad step or 0, its learning rate, names that were bad)."""
+        state = np.asarray(self.state.read_value())
+        names = [name for name, count in zip(self.names, state, strict=False) if count > 0]
+        return round(state[-3]), round(state[-2]), float(state[-1]), names

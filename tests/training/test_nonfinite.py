@@ -1,0 +1,65 @@
+"""A loss that is not finite is found in its step, never applied, and named."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf import session
+from drw_tf.data import registry
+from drw_tf.methods import alarm, supervised
+
+
+@pytest.fixture(autouse=True)
+def _small_data(monkeypatch, quarters):
+    monkeypatch.setattr(registry, "load", lambda config: quarters)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """The labeled loss is infinite in step 8 of the stage, batch statistics NaN."""
+    original = supervised.Supervised.loss_terms
+
+    def loss_terms(self, batch, prepared):
+        bad = tf.equal(self.step, 7)
+        labeled = dict(batch["labeled"])
+        labeled["weak"] += tf.where(bad, float("nan"), 0.0)
+        terms, scalars = original(self, batch | {"labeled": labeled}, prepared)
+        # A leaky ReLU may turn NaN into a number, so the loss is poisoned as well.
+        terms["loss_labeled"] *= tf.where(bad, float("inf"), 1.0)
+        return terms, scalars
+
+    monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
+
+
+def train(config):
+    return session.train(config, ["test"])
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 5])
+def test_stops_and_names_step_term_rate_and_checkpoint(resolve, poisoned, steps_per_execution):
+    config = resolve("--method=supervised", f"--steps_per_execution={steps_per_execution}")
+    with pytest.raises(alarm.NonFiniteError) as caught:
+        train(config)
+    text = str(caught.value)
+    assert "loss_labeled and gradient not finite" in text
+    assert "first step 8" in text
+    assert "learning rate 0.0" in text
+    assert "that of step 5" in text
+
+
+def test_skips_and_leaves_weights_and_statistics_finite(resolve, poisoned, tmp_path):
+    result = train(resolve("--method=supervised", "--on_nonfinite=skip"))
+    assert result["steps"] == 20
+    reader = tf.train.load_checkpoint(
+        str(tmp_path / "run" / "checkpoints" / "step_000000020" / "variables")
+    )
+    for name in reader.get_variable_to_shape_map():
+        value = reader.get_tensor(name)
+        if getattr(value, "dtype", None) == np.float32:
+            assert np.isfinite(value).all(), name
+    assert all(np.isfinite(entry["train"]["loss"]) for entry in result["history"])
+
+
+def test_gives_up_after_the_limit(resolve, poisoned):
+    with pytest.raises(alarm.NonFiniteError, match="1 step"):
+        train(resolve("--method=supervised", "--on_nonfinite=skip", "--max_skipped_steps=0"))
