@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags as absl_flags
 
-from drw_tf import flag_table, protocols, recipes
+from drw_tf import flag_table, flagfiles, protocols, recipes
 
 EXIT_BAD_INPUT = 2
 
@@ -197,7 +197,7 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
     """Flags that were typed: name -> value.
 
     Args:
-        argv: program name and arguments; `--flagfile=PATH` is read in place.
+        argv: program name and arguments; each `--flagfile=PATH` is read in place.
         table: the flags of this program.
 
     Raises:
@@ -207,8 +207,8 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
     for flag in table:
         _DEFINE[flag.kind](flag.name, None, flag.help, flag_values=values)
     try:
-        rest = values([argv[0], *values.read_flags_from_files(list(argv[1:]))])
-    except absl_flags.Error as error:
+        rest = values([argv[0], *flagfiles.expand(argv[1:])])
+    except (absl_flags.Error, ValueError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if len(rest) > 1:
         raise ConfigError(f"every argument must be a flag (--name=value), got {rest[1]!r}.")

@@ -132,7 +132,9 @@ _REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
 # Smoothed adaptive weighting, as its code has it: counts over the whole pool, from the start.
 _SAW = {"beta": "auto_mean", "pseudo_memory": "bank", "reweight_start": 0.0}
 
-# CDMAD's soft pseudo-labels all count.
+_MIXMATCH_CREST = {"crest_alpha": 2.0}
+
+# CDMAD's soft pseudo-labels all count, and are not sharpened.
 _SOFT = {"threshold": 0.0}
 
 RECIPES = {
@@ -240,9 +242,27 @@ RECIPES = {
     "fixmatch_crest_plus_la": Recipe(
         "the same, logits adjusted at test time", "fixmatch", ("crest_plus", "logit_adjustment")
     ),
+    "mixmatch_crest": Recipe(
+        "MixMatch in generations that label rare classes for the next one",
+        "mixmatch",
+        ("crest",),
+        {**_MIXMATCH, **_MIXMATCH_CREST},
+    ),
+    "mixmatch_crest_plus": Recipe(
+        "the same, pseudo-labels aligned to the labeled prior",
+        "mixmatch",
+        ("crest_plus",),
+        {**_MIXMATCH, **_MIXMATCH_CREST, "crest_alignment_min": 0.8},
+    ),
     "fixmatch_abc": Recipe("FixMatch with an auxiliary balanced head", "fixmatch", ("abc",)),
     "fixmatch_cdmad": Recipe(
         "FixMatch, debiased by the logits of a white picture", "fixmatch", ("cdmad",), _SOFT
+    ),
+    "remixmatch_cdmad": Recipe(
+        "ReMixMatch, debiased by the logits of a white picture",
+        "remixmatch",
+        ("cdmad",),
+        {**_REMIXMATCH, "temperature": 1.0},
     ),
     "drw_abc": Recipe(
         "DRw with an auxiliary balanced head",

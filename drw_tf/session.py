@@ -12,7 +12,7 @@ from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import evaluation, event_files, record, tensorboard
-from drw_tf.serving import saved_model
+from drw_tf.serving import folders, saved_model
 from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
 
 Stopped = loop.Stopped
@@ -23,6 +23,7 @@ USER_ERRORS = (
     workdir.WorkdirError,
     checkpoint.CheckpointError,
     alarm.NonFiniteError,
+    folders.ExportError,
     FileNotFoundError,
     ValueError,
 )

@@ -41,8 +41,12 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
         byte = tf.io.decode_raw(tf.where(given, value, b"\x01"), tf.uint8)
         return tf.cast(byte[0], tf.int32)
 
-    has_exif = tf.strings.regex_full_match(tf.strings.substr(contents, 0, 64), _EXIF)
-    return tf.cond(has_exif, found, lambda: tf.constant(1))
+    return tf.cond(is_there(contents), found, lambda: tf.constant(1))
+
+
+def is_there(contents: tf.Tensor) -> tf.Tensor:
+    """bool [], whether a JPEG, string [], has EXIF among its first segments."""
+    return tf.strings.regex_full_match(tf.strings.substr(contents, 0, 64), _EXIF)
 
 
 def upright(images: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -65,6 +69,11 @@ def upright(images: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return tf.cond(transposed, lambda: tf.transpose(out, order), lambda: out)
 
     return tf.cond(value > 1, turned, lambda: images)
+
+
+def upright_shape(shape: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """int32 [2], height and width of the upright picture, from those of the stored one."""
+    return tf.where(_flips(value)[2], tf.reverse(shape, [0]), shape)
 
 
 def stored_boxes(boxes: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

@@ -81,7 +81,7 @@ class Method(keras.Model):
         # Of the run's stages the one that is going on.
         self.stage = rebalance.Stage("training", facts.total_steps)
         for one in rebalancers:
-            rebalance.refuse_unread(one, self.unread_seams, self.name)
+            rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)
             one.attach(rebalancers)
         self.evaluated_head = "logits"
         for one in rebalancers:

@@ -29,7 +29,7 @@ class MeanTeacher(base.Method):
         teacher = batch_statistics.forward_frozen_statistics(
             self.ema_network, batch["unlabeled"]["weak"]
         )
-        return {"targets": tf.nn.softmax(teacher["logits"])}
+        return {"targets": tf.stop_gradient(tf.nn.softmax(teacher["logits"]))}
 
     def loss_terms(self, batch, prepared):
         labeled = batch["labeled"]

@@ -33,7 +33,7 @@ class VAT(base.Method):
 
     def prepare(self, batch):
         images = batch["unlabeled"]["weak"]
-        logits = self.logits(images)
+        logits = tf.stop_gradient(self.logits(images))
         shape = [images.shape[0] * draws.replicas(), *images.shape[1:]]
         start = tf.random.stateless_normal(shape, in_step.key(self, "vat/direction"))
         change = adversarial.perturbation(

@@ -242,4 +242,5 @@ def refuse_unread(rebalancer: Rebalancer, unread: tuple[str, ...], method: str) 
     """
     for seam in unread:
         if overridden(rebalancer, seam):
-            raise ValueError(f"{rebalancer.name} needs {seam}, which {method} does not read.")
+            name = type(rebalancer).__name__
+            raise ValueError(f"{name} needs {seam}, which {method} does not read.")

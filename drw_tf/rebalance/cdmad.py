@@ -20,6 +20,8 @@ class SolidColorDebiasing(base.Rebalancer):
     enter the batch statistics.
     """
 
+    refines = "predictions"
+
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "solid_color_debiasing")
         self.start_step = round(hyper.cdmad_start * facts.total_steps)

@@ -70,8 +70,11 @@ class AlignedSelfTraining(ClassRebalancingSelfTraining):
         q_j = p_j (norm(pi ** t_g) + 1e-6) / (mean of the last 128 batches' p + 1e-6), normalised
 
     pi are the counts of the original labeled set; t_g falls from 1 to `crest_alignment_min`
-    over the generations. The mean does not hold the present batch yet.
+    over the generations. The mean does not hold the present batch yet. MixMatch sharpens
+    what was aligned.
     """
+
+    refines = "predictions"
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "crest_plus")

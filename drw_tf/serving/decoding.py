@@ -6,6 +6,7 @@ arrays it sees the whole picture. The graph does the one or the other.
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -105,56 +106,61 @@ def check_batch(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
 
 def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """uint8 [H, W, 3]."""
-    max_pixels = preparation.max_pixels
-
-    def jpeg():
-        checked = headers.check_jpeg(encoded, where, max_pixels)
-        if preparation.central_fraction is not None:
-            # Decodes only what is needed, and at a smaller scale: evaluation's very pixels.
-            return image_files.decode_resized(
-                checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
-            )
-        return fit(image_files.decode(checked, pillow=False), preparation)
-
-    def png():
-        checked = headers.check_png(encoded, where, max_pixels)
-        # 4: grey, palettes and transparent colors all come out as RGB and alpha.
-        pixels = tf.io.decode_png(checked, channels=4)
-        color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
-        # Where no alpha is stored and a pixel has 1, 2 or 4 bits, TensorFlow's "opaque" is 1,
-        # 3 or 15.
-        alpha = tf.where(
-            headers.is_opaque_png_below_8_bits(checked), tf.ones_like(alpha) * 255, alpha
-        )
-        return fit(_on_white(color, alpha), preparation)
-
-    def gif_():
-        first = gif.first_picture(encoded, where, max_pixels)
-        return fit(tf.io.decode_gif(first)[0], preparation)
-
-    def bmp():
-        pixels = tf.io.decode_bmp(headers.check_bmp(encoded, where, max_pixels))
-        # The fourth byte of an uncompressed BMP's pixel is padding, not alpha.
-        color = pixels[:, :, :3]
-        return fit(tf.tile(color, [1, 1, 3 // tf.shape(color)[2]]), preparation)
-
-    def unknown():
-        refused = headers.require(
-            encoded, tf.constant(False), where, "not a JPEG, PNG, GIF or BMP picture."
-        )
-        return tf.reshape(tf.io.decode_raw(refused, tf.uint8), [-1, 1, 3])
-
-    kinds = (
-        (b"\xff\xd8\xff", jpeg),
-        (b"\x89PNG\r\n\x1a\n", png),
-        (b"GIF87a", gif_),
-        (b"GIF89a", gif_),
-        (b"BM", bmp),
+    readers = (
+        (b"\xff\xd8\xff", _read_jpeg),
+        (b"\x89PNG\r\n\x1a\n", _read_png),
+        (b"GIF87a", _read_gif),
+        (b"GIF89a", _read_gif),
+        (b"BM", _read_bmp),
     )
+    arguments = (encoded, where, preparation)
     cases = [
-        (tf.strings.substr(encoded, 0, len(magic)) == magic, decode) for magic, decode in kinds
+        (tf.strings.substr(encoded, 0, len(magic)) == magic, functools.partial(read, *arguments))
+        for magic, read in readers
     ]
-    return tf.case(cases, default=unknown)
+    return tf.case(cases, default=functools.partial(_refuse, *arguments))
+
+
+def _read_jpeg(encoded, where, preparation) -> tf.Tensor:
+    checked = headers.check_jpeg(encoded, where, preparation.max_pixels)
+    if preparation.central_fraction is not None:
+        # Decodes only what is needed, and at a smaller scale: evaluation's very pixels.
+        return image_files.decode_resized(
+            checked, preparation.image_shape[0], preparation.central_fraction, pillow=False
+        )
+    return fit(image_files.decode(checked, pillow=False), preparation)
+
+
+def _read_png(encoded, where, preparation) -> tf.Tensor:
+    checked = headers.check_png(encoded, where, preparation.max_pixels)
+    # 4: grey, palettes and transparent colors all come out as RGB and alpha.
+    pixels = tf.io.decode_png(checked, channels=4)
+    color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+    # Where no alpha is stored and a pixel has 1, 2 or 4 bits, TensorFlow's "opaque" is 1, 3
+    # or 15.
+    is_opaque = headers.is_opaque_png_below_8_bits(checked)
+    alpha = tf.where(is_opaque, tf.ones_like(alpha) * 255, alpha)
+    return fit(_on_white(color, alpha), preparation)
+
+
+def _read_gif(encoded, where, preparation) -> tf.Tensor:
+    first = gif.first_picture(encoded, where, preparation.max_pixels)
+    return fit(tf.io.decode_gif(first)[0], preparation)
+
+
+def _read_bmp(encoded, where, preparation) -> tf.Tensor:
+    pixels = tf.io.decode_bmp(headers.check_bmp(encoded, where, preparation.max_pixels))
+    # The fourth byte of an uncompressed BMP's pixel is padding, not alpha.
+    color = pixels[:, :, :3]
+    return fit(tf.tile(color, [1, 1, 3 // tf.shape(color)[2]]), preparation)
+
+
+def _refuse(encoded, where, preparation) -> tf.Tensor:
+    """Never anything; its type and shape are those of the others."""
+    message = "not a JPEG, PNG, GIF or BMP picture."
+    refused = headers.require(encoded, tf.constant(False), where, message)
+    pixels = tf.zeros([*preparation.image_shape[:2], 3], tf.uint8)
+    return pixels + tf.cast(tf.strings.length(refused), tf.uint8)
 
 
 def _on_white(color: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:

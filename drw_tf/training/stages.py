@@ -43,6 +43,12 @@ class Stages:
                     f"stage {stage.name} has {stage.steps} steps, which is not a multiple of "
                     f"--steps_per_epoch={config.steps_per_epoch}; choose --steps accordingly."
                 )
+            warmup = stage.settings.get("warmup_steps", config.warmup_steps)
+            if stage.steps <= warmup:
+                raise ValueError(
+                    f"stage {stage.name} must be longer than --warmup_steps={warmup}, "
+                    f"got {stage.steps} steps."
+                )
 
     def prepare(self, index: int) -> None:
         """Freezes what stage `index` does not train and gives it a new optimizer."""

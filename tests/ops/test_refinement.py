@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import optimize
+from scipy import optimize, special
 
 from drw_tf.ops import refinement
 
@@ -27,8 +27,7 @@ def arrays(case):
 def objective(refined, probabilities):
     """sum_n KL(X_n || P_n) / H_n in NumPy."""
     entropy = -(probabilities * np.log(probabilities + 1e-6)).sum(1)
-    divergence = np.where(refined > 0, refined * np.log(refined / probabilities), 0).sum(1)
-    return (divergence / entropy).sum()
+    return (special.rel_entr(refined, probabilities).sum(1) / entropy).sum()
 
 
 def random_rows(rows, classes, sharpness, seed=0):
@@ -78,8 +77,7 @@ def test_noise_removal_by_hand():
 
 def test_of_equal_entries_the_earlier_row_keeps_the_class():
     got = refinement.remove_noise(np.full([4, 2], 0.5), [1.0, 3.0], 1.0).numpy()
-    np.testing.assert_array_equal(got[:, 0] > 0.1, [True, False, False, False])
-    np.testing.assert_array_equal(got[:3, 1] > 0.1, [True, True, True])
+    np.testing.assert_array_equal(got[:3] > 0.1, [[True, True], [False, True], [False, True]])
     np.testing.assert_allclose(got[3], [0.5, 0.5])  # kept by nobody
 
 
@@ -103,7 +101,9 @@ def test_projection_and_its_objective_match_the_exact_solution(name):
         found.probabilities, outputs["exact_refined"], atol=TOLERANCE["exact_atol"]
     )
     np.testing.assert_allclose(
-        objective(found.probabilities.numpy(), rows), outputs["exact_objective"], rtol=1e-6
+        objective(found.probabilities.numpy(), rows),
+        outputs["exact_objective"],
+        rtol=TOLERANCE["objective_rtol"],
     )
 
 
@@ -119,7 +119,7 @@ def test_class_that_is_hardly_predicted_but_wanted_equals_a_hundred_published_sw
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_other_solver_finds_a_smaller_objective(seed):
-    rows = random_rows(7, 3, 1.5, seed).astype(float)
+    rows = random_rows(7, 3, 0.7, seed).astype(float)
     targets = np.array([4.0, 2.0, 1.0])
 
     def columns_are_right(flat):

@@ -119,9 +119,7 @@ def test_alignment_to_the_tempered_prior_matches_the_published_code(inputs, outp
 def test_tempered_prior_by_hand():
     # Square roots of 9 and 1: 3/4 and 1/4. Power 0 is uniform, power 1 the prior itself.
     for power, expected in ((0.5, [0.75, 0.25]), (0.0, [0.5, 0.5]), (1.0, [0.9, 0.1])):
-        np.testing.assert_allclose(
-            self_training.tempered_prior([9, 1], power), expected, rtol=1e-6
-        )
+        np.testing.assert_allclose(self_training.tempered_prior([9, 1], power), expected, rtol=1e-6)
 
 
 def test_one_generation_has_no_schedule():

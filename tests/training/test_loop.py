@@ -47,9 +47,14 @@ def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
     assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
 
 
-@pytest.mark.parametrize("stop_at", [3, 10, 14])
-def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, stop_at):
-    arguments = ("--method=drw", "--reweight_start=0.5", "--deterministic")
+@pytest.mark.parametrize(
+    ("method", "stop_at"),
+    [("drw", 3), ("drw", 10), ("drw", 14), ("drw_darp", 14), ("remixmatch", 14), ("vat", 3)],
+)
+def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, method, stop_at):
+    arguments = (f"--method={method}", "--deterministic")
+    if method.startswith("drw"):
+        arguments += ("--reweight_start=0.5",)
     whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
     config = resolve(*arguments, f"--workdir={tmp_path / 'cut'}")
     original = loop._Runner.on_train_batch_end

@@ -46,8 +46,32 @@ def run_steps(strategy, replicas, config, quarters, steps):
         # Adam's first steps are the gradient's sign, which rounding decides where it is tiny.
         ["--method=drw", "--protocol=darp", "--optimizer=sgd", "--pseudo_memory=bank"],
         ["--method=supervised"],
+        ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
+        ["--method=focal2"],
+        ["--method=vat", "--ramp_fraction=0"],
+        ["--method=mean_teacher", "--ramp_fraction=0"],
+        ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"],
+        ["--method=remixmatch", "--ramp_fraction=0"],
+        ["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"],
+        ["--method=drw_cdmad", "--cdmad_start=0"],
+        ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
+        ["--method=ldam_drw"],
     ],
-    ids=["modern", "darp_bank", "supervised"],
+    ids=[
+        "modern",
+        "darp_bank",
+        "supervised",
+        "drw_darp",
+        "focal",
+        "vat",
+        "mean_teacher",
+        "mixmatch",
+        "remixmatch",
+        "abc",
+        "cdmad",
+        "crest_plus",
+        "ldam",
+    ],
 )
 def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
     config = resolve("--sync_batch_norm", "--learning_rate=0.002", *arguments)

@@ -1,0 +1,280 @@
+"""`python -m drw_tf.predict --model=EXPORT --images=FOLDER`: a table of predictions.
+
+    path,label,confidence,probability_<class>,probability_<class>,...
+    photos/1.jpg,cat,0.93,0.93,0.07
+
+One row a picture, sorted by path; a probability for each class, `confidence` is that of
+`label`. The table is written beside and renamed when it is complete.
+"""
+
+import contextlib
+import csv
+import json
+import logging
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from drw_tf import config as configuration
+from drw_tf import flag_table, quiet
+
+COLUMNS = ("path", "label", "confidence")
+PREFIX = "probability_"
+_SERVING = pathlib.Path("assets", "serving.json")
+_NAMED = 10
+_LOG = logging.getLogger("drw_tf")
+
+_SHARED = {flag.name: flag for flag in flag_table.FLAGS}
+_TABLE = (
+    flag_table.Flag("model", "string", "folder of a model exported by drw_tf", "input"),
+    flag_table.Flag("images", "string", "folder of pictures, at any depth, or one file", "input"),
+    flag_table.Flag("out", "string", "table to write", "output", default="predictions.csv"),
+    flag_table.Flag(
+        "batch_size",
+        "int",
+        "pictures that the network sees at a time, >= 1",
+        "speed",
+        default=64,
+        allowed="at least 1",
+        check=lambda value: value >= 1,
+    ),
+    _SHARED["on_bad_image"],
+    flag_table.Flag(
+        "max_megapixels",
+        "float",
+        "files that claim more million pixels are unreadable, > 0 [the model's own]",
+        "input",
+        allowed=_SHARED["max_megapixels"].allowed,
+        check=_SHARED["max_megapixels"].check,
+    ),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes the table; exits with 2 after bad input, 130 after Ctrl-C."""
+    argv = sys.argv if argv is None else argv
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        print(help_text())
+        return
+    logging.basicConfig(format="%(message)s")
+    try:
+        flags = _checked(configuration.parse(argv, _TABLE))
+        serving = read_serving(flags["model"])
+        paths = pictures(flags["images"])
+        _refuse_out(pathlib.Path(flags["out"]))
+        with quiet.startup():
+            import tensorflow  # noqa: F401
+        print(predict(flags, serving, paths))
+    except (ValueError, OSError) as error:
+        configuration.refuse("predict", error)
+    except KeyboardInterrupt:
+        print("predict: interrupted, no table was written.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def help_text() -> str:
+    """Every flag in a line."""
+    lines = ["python -m drw_tf.predict --model=EXPORT --images=FOLDER [--name=value ...]", ""]
+    for flag in _TABLE:
+        default = "" if flag.default is None else f" [{flag.default}]"
+        lines.append(f"  --{flag.name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def read_serving(model: str) -> dict:
+    """What an export of ours says about the pictures it takes; reads one JSON file.
+
+    Raises:
+        ConfigError: the folder is not an export of this program.
+    """
+    path = pathlib.Path(model, _SERVING)
+    if not path.is_file():
+        inside = pathlib.Path(model, "export")
+        hint = f"; {inside} is one" if (inside / _SERVING).is_file() else ""
+        raise configuration.ConfigError(
+            f"--model must be a folder that drw_tf exported, {model} has no {_SERVING}{hint}."
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: found[name] for name in ("image_shape", "central_fraction", "max_megapixels")}
+    except (ValueError, KeyError, TypeError):
+        raise configuration.ConfigError(
+            f"--model={model} is not of this program: {path} does not say what it should."
+        ) from None
+
+
+def pictures(images: str) -> list[str]:
+    """Paths of the pictures, sorted; each begins with `images` as it was typed.
+
+    Raises:
+        ConfigError: there is no such folder or file, or no picture in it.
+    """
+    if os.path.isfile(images):
+        return [images]
+    if not os.path.isdir(images):
+        raise configuration.ConfigError(f"--images must be a folder or a file, got {images}.")
+    with quiet.startup():
+        from drw_tf.data import image_files, image_folder
+
+    listing = image_folder.list_pictures(images)
+    others = ", ".join(f"{number} {kind}" for kind, number in sorted(listing.others.items()))
+    if not listing.names:
+        raise configuration.ConfigError(
+            f"--images={images} has no picture ({', '.join(image_files.EXTENSIONS)}); "
+            f"it has {others or 'no other files'}."
+        )
+    if others or listing.hidden:
+        _LOG.warning(
+            "%s: ignored %d hidden; other files: %s", images, listing.hidden, others or "none"
+        )
+    return [os.path.join(images, name) for name in listing.names]
+
+
+def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
+    """What was written, in a line.
+
+    Args:
+        flags: every flag of this program.
+        serving: of `read_serving`.
+        paths: of `pictures`.
+
+    Raises:
+        ValueError: the model cannot be loaded, or pictures are unreadable and
+            `--on_bad_image` is "fail"; nothing is written then.
+        OSError: the table cannot be written.
+    """
+    from drw_tf.serving import decoding
+
+    try:
+        shape = tuple(serving["image_shape"])
+        preparation = decoding.Preparation(**{**serving, "image_shape": shape})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{flags['model']}/{_SERVING}: {error}") from None
+    limit = flags["max_megapixels"] or preparation.max_megapixels
+    usable = _usable(paths, limit, flags["on_bad_image"])
+    model = _load(flags["model"], flags["batch_size"])
+    begin = time.monotonic()
+    written = 0
+    with _replaced(pathlib.Path(flags["out"])) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
+        for rows in _rows(model, usable, preparation, limit, flags):
+            table.writerows(rows)
+            written += len(rows)
+    rate = written / (time.monotonic() - begin)
+    left_out = len(paths) - written
+    rest = f", {left_out} unreadable ones left out" if left_out else ""
+    return f"wrote {flags['out']}: {written} pictures{rest}; {rate:.0f} pictures/s"
+
+
+def _checked(given: Mapping) -> dict:
+    """Every flag: name -> value."""
+    for flag in _TABLE:
+        if flag.name in given and not flag.check(given[flag.name]):
+            raise configuration.ConfigError(
+                f"--{flag.name} must be {flag.allowed}, got {given[flag.name]}."
+            )
+    for name in ("model", "images"):
+        if not given.get(name):
+            raise configuration.ConfigError(f"--{name} must be given: {_help(name)}.")
+    return {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
+
+
+def _help(name: str) -> str:
+    return next(flag.help for flag in _TABLE if flag.name == name)
+
+
+def _refuse_out(out: pathlib.Path) -> None:
+    """Refuses to replace anything but an earlier table."""
+    if out.is_dir():
+        raise configuration.ConfigError(f"--out must be a file, {out} is a folder.")
+    if out.exists():
+        with out.open("rb") as file:
+            begin = file.read(len(",".join(COLUMNS)))
+        if begin != ",".join(COLUMNS).encode():
+            raise configuration.ConfigError(
+                f"--out must be new or an earlier table of predictions, {out} is something else."
+            )
+
+
+def _usable(paths: Sequence[str], limit: float, on_bad: str) -> list[str]:
+    """The paths whose files look sound; refuses or names the others."""
+    from drw_tf.data import image_scan
+
+    report = image_scan.scan(paths, max_megapixels=limit, on_bad="skip")
+    if report.bad and on_bad == "fail":
+        named = "; ".join(f"{bad.path}: {bad.reason}" for bad in report.bad[:_NAMED])
+        more = f"; and {len(report.bad) - _NAMED} more" if len(report.bad) > _NAMED else ""
+        raise ValueError(
+            f"{len(report.bad)} of {len(paths)} pictures cannot be read, "
+            f"--on_bad_image=skip leaves them out: {named}{more}."
+        )
+    for bad in report.bad:
+        _LOG.warning("left out %s: %s", bad.path, bad.reason)
+    if len(report.bad) == len(paths):
+        raise ValueError(f"none of {len(paths)} pictures can be read.")
+    return [path for path, keep in zip(paths, report.usable, strict=True) if keep]
+
+
+def _load(model: str, batch: int):
+    """The exported model, tried once on a black picture."""
+    import numpy as np
+
+    from drw_tf.serving import predictor
+
+    try:
+        loaded = predictor.Predictor(model, batch)
+        loaded.predict(np.zeros([1, *loaded.image_shape], np.uint8))
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"--model={model} was not exported by drw_tf.") from None
+    return loaded
+
+
+def _rows(model, paths: Sequence[str], preparation, limit: float, flags: Mapping) -> Iterator[list]:
+    """Rows of the table, a batch at a time, with a progress bar."""
+    import tqdm
+
+    from drw_tf.serving import picture_stream
+
+    # disable=None: no bar where standard error is no terminal.
+    with tqdm.tqdm(total=len(paths), unit="picture", desc="predicting", disable=None) as bar:
+        for part in picture_stream.parts(paths, preparation, flags["batch_size"]):
+            for row in part.unreadable:
+                reason = f"{paths[row]}: {picture_stream.fault(paths[row], limit)}"
+                if flags["on_bad_image"] == "fail":
+                    raise ValueError(
+                        f"{reason}; --on_bad_image=skip leaves out what cannot be read."
+                    )
+                _LOG.warning("left out %s", reason)
+            found = model.predict(part.pixels)
+            yield [
+                _row(paths[row], model.class_names[label], probabilities)
+                for row, label, probabilities in zip(
+                    part.rows, found.label, found.probabilities, strict=True
+                )
+            ]
+            bar.update(len(part.rows) + len(part.unreadable))
+
+
+def _row(path: str, label: str, probabilities) -> list[str]:
+    shown = [f"{probability:.6g}" for probability in probabilities.tolist()]
+    return [path, label, f"{probabilities.max():.6g}", *shown]
+
+
+@contextlib.contextmanager
+def _replaced(out: pathlib.Path) -> Iterator:
+    """A text file that becomes `out` if all goes well and is gone otherwise."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""ReMixMatch's losses against the published code's, from stored outputs of a network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf.methods import remixmatch
+from drw_tf.ops import mixup
+from drw_tf.rebalance import base as rebalance
+
+HYPER = {
+    "temperature": 0.5,
+    "lambda_u": 1.5,
+    "mixup_alpha": 0.75,
+    "ramp": "linear",
+    "ramp_fraction": 1.0,
+    "forward": "joint",
+    "pseudo_memory": "epoch",
+    "strong_views": 2,
+    "align_distribution": True,
+    "strong_weight": 0.5,
+    "rotation_weight": 0.5,
+}
+
+
+class Stored(keras.Model):
+    """Gives stored outputs, one after the other, whatever it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = self.add_weight(shape=[1], name="unused")
+        self.answers = []
+
+    def call(self, images, training=False):
+        return self.answers.pop(0)
+
+
+def joined(mixed, turned, strong):
+    """One head's rows of the joint pass; numbers stand for as many rows of zeros."""
+    parts = (mixed, turned, strong)
+    (width,) = {np.shape(part)[1] for part in parts if np.ndim(part)}
+    return np.concatenate([part if np.ndim(part) else np.zeros([part, width]) for part in parts])
+
+
+def cases(golden, *names):
+    found = {case["id"]: case for case in golden("remixmatch")["cases"]}
+    return [(found[name]["inputs"], found[name]["outputs"]) for name in names]
+
+
+def error(logits, targets):
+    """Gradient of mean cross-entropy by its logits."""
+    shifted = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    return (shifted / shifted.sum(1, keepdims=True) - targets) / len(logits)
+
+
+def gradients(inputs, expected):
+    """Of the published loss by both heads of the joint pass, from its own targets."""
+    rows = len(inputs["y"])
+    ramp = expected["ramped_weight_u"] / inputs["lambda_u"]
+    mixed, targets = np.array(inputs["logits_mixed"]), np.array(expected["mixed_targets"])
+    unlabeled = expected["ramped_weight_u"] * error(mixed[rows:], targets[rows:])
+    turns = np.eye(4)[inputs["rot_labels"]]
+    strong = error(np.array(inputs["logits_strong1"]), expected["aligned_sharpened_targets_u"])
+    return {
+        "logits": joined(
+            np.concatenate([error(mixed[:rows], targets[:rows]), unlabeled]),
+            rows,
+            ramp * inputs["w_ent"] * strong,
+        ),
+        "rotation": joined(
+            len(mixed), inputs["w_rot"] * error(np.array(inputs["logits_rot"]), turns), rows
+        ),
+    }
+
+
+# The aligned cases share a window, so they run one after the other.
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["darp_first_batches_0", "darp_first_batches_1", "darp_first_batches_2"],
+        ["darp_later_window128_0", "darp_later_window128_1"],
+        ["darp_no_align_0", "darp_no_align_1"],
+    ],
+    ids=["first_batches", "full_window", "no_alignment"],
+)
+def test_steps_equal_the_published_codes(golden, bench, monkeypatch, names):
+    steps = cases(golden, *names)
+    inputs = steps[0][0]
+    counts = np.array(inputs["target_dist"])
+    method = bench.make(
+        remixmatch.ReMixMatch,
+        Stored,
+        HYPER | {"align_distribution": inputs["align"], "lambda_u": inputs["lambda_u"]},
+        counts=counts,
+        steps=inputs["epochs"] * inputs["val_iteration"],
+    )
+    # There the target are counts scaled to the pool already; only the 1e-6 would notice.
+    method.facts = method.facts.__class__(**vars(method.facts) | {"pool_size": counts.sum()})
+    for inputs, expected in steps:
+        done = inputs["epoch"] * inputs["val_iteration"] + inputs["batch_idx"]
+        if "emp_dist_before_this_run" in inputs:
+            rows = np.array(inputs["emp_dist_before_this_run"])
+            method.predicted.rows.assign(np.roll(rows, done % 128, axis=0))
+        method.optimizer.iterations.assign(done)
+        check_step(method, bench, monkeypatch, inputs, expected)
+
+
+def check_step(method, bench, monkeypatch, inputs, expected):
+    coefficient = max(inputs["beta_draw"], 1 - inputs["beta_draw"])
+    for name, value in (
+        ("draw_coefficient", tf.constant(coefficient, tf.float32)),
+        ("draw_partners", tf.constant(inputs["permutation"], tf.int32)),
+    ):
+        monkeypatch.setattr(mixup, name, lambda *_, value=value: value)
+    turns = tf.constant(inputs["rot_labels"], tf.int32)
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_: turns)
+    rows = len(inputs["y"])
+    pictures = np.zeros([rows, 4, 4, 1])
+    views = {"weak": pictures, "strong": pictures, "strong_2": pictures}
+    batch = bench.batch({"strong": pictures}, inputs["y"], views)
+    outputs = {
+        "logits": joined(inputs["logits_mixed"], rows, inputs["logits_strong1"]),
+        "rotation": joined(len(inputs["logits_mixed"]), inputs["logits_rot"], rows),
+    }
+    outputs = {name: tf.constant(value, tf.float32) for name, value in outputs.items()}
+    weak = tf.constant(inputs["logits_weak"], tf.float32)
+    method.network.answers = [{"logits": weak}, outputs]
+    with tf.GradientTape() as tape:
+        tape.watch([weak, outputs])
+        prepared = method.prepare(batch)
+        terms, _ = method.loss_terms(batch, prepared)
+        loss = tf.add_n(list(terms.values()))
+    by_weak, by_outputs = tape.gradient(loss, [weak, outputs])
+    assert by_weak is None
+    close = {"rtol": 1e-4, "atol": 1e-6}
+    np.testing.assert_allclose(
+        prepared["targets"], expected["aligned_sharpened_targets_u"], **close
+    )
+    np.testing.assert_allclose(prepared["mixed_targets"], expected["mixed_targets"], **close)
+    for term, theirs in (
+        ("loss_labeled", "loss_x"),
+        ("loss_unlabeled", "loss_u_weighted"),
+        ("loss_rotation", "loss_rot_weighted"),
+        ("loss_strong", "loss_ent_weighted"),
+    ):
+        np.testing.assert_allclose(terms[term], expected[theirs], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(loss, expected["loss"], rtol=1e-5)
+    for name, gradient in gradients(inputs, expected).items():
+        np.testing.assert_allclose(by_outputs[name], gradient, **close, err_msg=name)
+
+
+def square_network(classes=2):
+    """A linear head on 2 x 2 pictures, and the rotation head."""
+    images = keras.Input([2, 2, 1])
+    features = keras.layers.Flatten()(images)
+    heads = {
+        name: keras.layers.Dense(units, name=name)(features)
+        for name, units in (("logits", classes), ("rotation", 4))
+    }
+    return keras.Model(images, heads)
+
+
+def small_batch(bench, rows=5):
+    generator = np.random.default_rng(0)
+    draw = lambda: generator.uniform(size=[rows, 2, 2, 1])  # noqa: E731
+    views = {name: draw() for name in ("weak", "strong", "strong_2")}
+    return bench.batch({"strong": draw()}, np.arange(rows) % 2, views)
+
+
+def test_turned_pictures_are_the_first_strong_views_turned_by_their_label(bench):
+    method = bench.make(remixmatch.ReMixMatch, square_network, HYPER)
+    batch = small_batch(bench, rows=32)
+    prepared = method.prepare(batch)
+    turns = prepared["turns"].numpy()
+    assert set(turns) == {0, 1, 2, 3}
+    for turned, strong, k in zip(
+        prepared["turned"], batch["unlabeled"]["strong"], turns, strict=True
+    ):
+        np.testing.assert_array_equal(turned, np.rot90(strong, k))
+
+
+def test_draws_change_with_the_step_and_with_nothing_else(bench):
+    batch = small_batch(bench, rows=32)
+
+    def draws(step, seed=0):
+        method = bench.make(remixmatch.ReMixMatch, square_network, HYPER, step=step)
+        method.facts = method.facts.__class__(**vars(method.facts) | {"seed": seed})
+        prepared = method.prepare(batch)
+        return prepared["turns"].numpy(), prepared["images"].numpy()
+
+    for ours, theirs in zip(draws(3), draws(3), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for other in (draws(4), draws(3, seed=1)):
+        for ours, theirs in zip(draws(3), other, strict=True):
+            assert (ours != theirs).any()
+
+
+def test_separate_and_joint_passes_agree_without_batch_statistics(bench):
+    results = []
+    for forward in ("joint", "separate"):
+        method = bench.make(remixmatch.ReMixMatch, square_network, HYPER | {"forward": forward})
+        for variable in method.network.variables:
+            variable.assign(tf.random.stateless_normal(variable.shape, [0, variable.shape[-1]]))
+        results.append(bench.step(method, small_batch(bench)))
+    for ours, theirs in zip(*results, strict=True):
+        for name, value in ours.items():
+            np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+class Doubled(rebalance.Rebalancer):
+    """Weight 2 for every class of unlabeled pictures."""
+
+    def __init__(self):
+        super().__init__(None, None)
+
+    def unlabeled_weights(self, pseudo_label):
+        return tf.fill(tf.shape(pseudo_label), 2.0)
+
+
+def test_weights_of_pseudo_labels_scale_their_two_terms_and_no_other(bench):
+    results = []
+    for rebalancers in ([], [Doubled()]):
+        method = bench.make(
+            remixmatch.ReMixMatch, square_network, HYPER, step=5, rebalancers=rebalancers
+        )
+        for variable in method.network.variables:
+            variable.assign(tf.random.stateless_normal(variable.shape, [0, variable.shape[-1]]))
+        results.append(bench.step(method, small_batch(bench))[0])
+    plain, doubled = results
+    for name, factor in {
+        "loss_labeled": 1,
+        "loss_unlabeled": 2,
+        "loss_strong": 2,
+        "loss_rotation": 1,
+    }.items():
+        np.testing.assert_allclose(doubled[name], factor * plain[name], rtol=1e-5, err_msg=name)
+        assert plain[name] > 0

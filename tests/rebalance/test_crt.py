@@ -1,0 +1,44 @@
+"""Which stages cRT has; that the backbone stands still is tested with the stages."""
+
+import pytest
+
+from drw_tf.rebalance import crt
+
+
+def make(make_facts, make_hyper, **flags):
+    flags = {"crt_head_fraction": 0.04, "crt_learning_rate": 0.1} | flags
+    return crt.ClassifierRetraining(make_hyper(**flags), make_facts([4, 2]))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "steps", "lengths"),
+    [
+        (0.04, 1000, [960, 40]),  # 4 of 100 epochs of 10 steps
+        (0.04, 200, [190, 10]),  # .8 of an epoch
+        (0.0, 200, [190, 10]),
+        (0.27, 100, [70, 30]),  # 2.7 epochs
+        (0.99, 30, [10, 20]),
+    ],
+)
+def test_parts_are_whole_epochs_and_fill_the_run(fraction, steps, lengths, make_facts, make_hyper):
+    parts = make(make_facts, make_hyper, crt_head_fraction=fraction).stages(steps)
+    assert [part.steps for part in parts] == lengths
+
+
+def test_head_has_its_own_sampling_and_optimizer(make_facts, make_hyper):
+    features, head = make(make_facts, make_hyper, crt_learning_rate=0.3).stages(100)
+    assert (features.sampling, features.begins_with, dict(features.settings)) == (
+        "uniform",
+        "keep",
+        {},
+    )
+    assert (head.sampling, head.begins_with) == ("class_balanced", "new_heads")
+    assert head.settings["optimizer"] == "sgd"
+    assert head.settings["learning_rate"] == 0.3
+    assert head.settings["schedule"] == "cosine"
+    assert head.settings["weight_decay"] == 0
+
+
+def test_one_epoch_is_too_short(make_facts, make_hyper):
+    with pytest.raises(ValueError, match="--steps must be at least 20"):
+        make(make_facts, make_hyper).stages(10)

@@ -1,0 +1,255 @@
+"""Runs of several stages: what each one takes over, and that a cut run goes on bit for bit."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf import finished_run, session
+from drw_tf.data import registry
+from drw_tf.rebalance import base as rebalance
+from drw_tf.training import loop
+from drw_tf.training import stages as training_stages
+
+# Two stages of 10 steps each.
+ARGUMENTS = {
+    "crt": ("--method=crt", "--crt_head_fraction=0.5", "--protocol=darp"),
+    "crest": ("--method=fixmatch_crest_plus_la", "--crest_generations=2", "--forward=separate"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _small_data(monkeypatch, quarters):
+    monkeypatch.setattr(registry, "load", lambda config: quarters)
+
+
+def train(config):
+    return session.train(config, ["test"])
+
+
+def variables_of(workdir, step=20):
+    folder = workdir / "checkpoints" / f"step_{step:09d}"
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
+    }
+
+
+def without_clock(history):
+    drop = ("seconds", "images_per_second")
+    return [{key: value for key, value in entry.items() if key not in drop} for entry in history]
+
+
+# ---- what a stage takes over
+
+
+@pytest.fixture
+def opened(resolve):
+    """opened(name): a run that has not been trained, ready for its first step."""
+
+    def make(name):
+        run = session.Run(resolve(*ARGUMENTS[name]))
+        run.stages.prepare(0)
+        return run
+
+    return make
+
+
+def values(network):
+    return {v.name: v.numpy() for v in network.variables}
+
+
+def test_redrawn_networks_are_equal_new_and_the_same_in_every_run(opened):
+    run = opened("crest")
+    first = values(run.method.network)
+    # As training would: the networks differ, and the optimizer has counted.
+    for variable in run.method.network.variables:
+        variable.assign(variable + 1)
+    run.method.optimizer.iterations.assign(10)
+    run.stages.begin(1)
+    second = values(run.method.network)
+    for name, value in values(run.method.ema_network).items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+    kernels = [name for name in first if "kernel" in name]
+    assert all(not np.array_equal(first[name], second[name]) for name in kernels)
+    assert all(np.array_equal(first[n], second[n]) for n in first if "moving" in n)
+    assert int(run.method.optimizer.iterations.numpy()) == 0
+    again = opened("crest")
+    again.stages.begin(1)
+    for name, value in values(again.method.network).items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_new_head_stands_on_the_averaged_network_which_is_frozen(opened):
+    run = opened("crt")
+    method = run.method
+    for variable in method.ema_network.variables:
+        variable.assign(variable + 0.5)
+    averaged = values(method.ema_network)
+    run.stages.begin(1)
+    for network in (method.network, method.ema_network):
+        for name, value in values(network).items():
+            taken_over = np.array_equal(value, averaged[name])
+            assert taken_over is not name.startswith("logits/"), name
+    trained = [v.name for v in method.network.trainable_variables]
+    assert trained == ["logits/kernel:0", "logits/bias:0"]
+    assert method.training_rules.weight_decay == 0
+    assert method.average.warmup is True
+
+
+def test_labels_of_the_next_generation_are_the_averaged_networks(opened, quarters):
+    _, split = quarters
+    run = opened("crest")
+    labeled = run.stages.streams(0)[0]
+    np.testing.assert_array_equal(labeled.rows, split.labeled)
+    pool = split.pool(include_labeled=True)
+    asked = []
+    run.stages.logits = lambda images: asked.append(images) or np.eye(4)[images.labels]
+    run.stages.begin(1)
+    # What is predicted is the pool in its order, here with the true classes.
+    np.testing.assert_array_equal(asked[0].labels, quarters[0].train.labels[pool])
+    labeled, unlabeled = run.stages.streams(1)
+    assert set(labeled.rows) < set(pool)
+    assert len(set(labeled.rows)) == len(labeled.rows) > len(split.labeled)
+    np.testing.assert_array_equal(labeled.rows[: len(split.labeled)], split.labeled)
+    np.testing.assert_array_equal(labeled.labels, quarters[0].train.labels[labeled.rows])
+    np.testing.assert_array_equal(unlabeled.rows, pool)
+    assert (labeled.key, unlabeled.key) == ("labeled", "unlabeled")
+
+
+def test_second_stage_of_crt_draws_balanced_batches(opened):
+    run = opened("crt")
+    assert [stream.sampling for stream in run.stages.streams(0)] == ["uniform"]
+    assert [stream.sampling for stream in run.stages.streams(1)] == ["class_balanced"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (rebalance.Stage("odd", 15), "stage odd has 15 steps"),
+        (rebalance.Stage("short", 10, settings={"warmup_steps": 10}), "longer than --warmup_steps"),
+    ],
+)
+def test_stages_that_cannot_run_are_refused_before_the_first_step(
+    opened, stage, message, monkeypatch
+):
+    run = opened("crt")
+    monkeypatch.setattr(type(run.method), "stages", lambda self, steps: [stage])
+    with pytest.raises(ValueError, match=message):
+        training_stages.Stages(
+            run.config, run.dataset, run.split, run.method, run.strategy, run.logits
+        )
+
+
+# ---- whole runs
+
+
+@pytest.fixture(scope="module")
+def whole_runs():
+    """Folders and records of runs that were not cut, by name."""
+    return {}
+
+
+@pytest.fixture
+def whole(whole_runs, resolve, tmp_path_factory):
+    """whole(name): (folder, record) of the uncut run."""
+
+    def get(name):
+        if name not in whole_runs:
+            folder = tmp_path_factory.mktemp(name)
+            config = resolve(*ARGUMENTS[name], "--deterministic", f"--workdir={folder}")
+            whole_runs[name] = folder, train(config)
+        return whole_runs[name]
+
+    return get
+
+
+class Killed(Exception):
+    """Ends a run where it stands, like a lost machine."""
+
+
+def cut(monkeypatch, how, where):
+    """From now on a run is stopped (it saves) or killed (it does not) at a step or a change."""
+
+    def act():
+        if how == "kill":
+            raise Killed
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if where == "change":
+        set_weights = training_stages.Stages._set_weights
+
+        def interrupted(self, *args):
+            act()
+            set_weights(self, *args)
+
+        monkeypatch.setattr(training_stages.Stages, "_set_weights", interrupted)
+        return
+    ended = loop._Runner.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.step + 1 == where:
+            act()
+        ended(self, batch, logs)
+
+    monkeypatch.setattr(loop._Runner, "on_train_batch_end", on_train_batch_end)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "where"),
+    [
+        ("crt", "stop", 10),
+        ("crt", "stop", 13),
+        ("crt", "kill", 17),
+        ("crt", "kill", "change"),
+        ("crest", "stop", 13),
+        ("crest", "kill", 12),
+        ("crest", "kill", "change"),
+        ("crest", "stop", "change"),
+    ],
+)
+def test_run_that_was_cut_goes_on_bit_for_bit(
+    name, how, where, whole, resolve, tmp_path, monkeypatch
+):
+    folder, expected = whole(name)
+    config = resolve(*ARGUMENTS[name], "--deterministic", f"--workdir={tmp_path / 'cut'}")
+    with monkeypatch.context() as patch:
+        cut(patch, how, where)
+        with pytest.raises(loop.Stopped if how == "stop" else Killed):
+            train(config)
+    resumed = train(config)
+    assert without_clock(resumed["history"]) == without_clock(expected["history"])
+    got, variables = variables_of(tmp_path / "cut"), variables_of(folder)
+    assert got.keys() == variables.keys()
+    for key, value in variables.items():
+        np.testing.assert_array_equal(got[key], value, err_msg=key)
+
+
+def test_second_stage_of_crt_moves_the_head_alone(whole):
+    folder, _ = whole("crt")
+    before, after = variables_of(folder, 10), variables_of(folder, 20)
+    moved = []
+    for network in ("network", "ema_network"):
+        names = [name for name in after if name.startswith(f"model/{network}/")]
+        assert len(names) > 20
+        for name in names:
+            averaged = before["model/ema_network" + name.removeprefix(f"model/{network}")]
+            if not np.array_equal(after[name], averaged):
+                moved.append((network, after[name].shape))
+    # Kernel and bias of both heads; no weight and no batch statistic below them.
+    assert [(n, shape[-1]) for n, shape in moved] == [("network", 4)] * 2 + [("ema_network", 4)] * 2
+
+
+def test_run_of_several_stages_is_opened_with_its_last_one(whole):
+    folder, expected = whole("crest")
+    run, state = finished_run.open_run(folder)
+    assert (state["step"], state["stage"]) == (20, 1)
+    found = run.evaluate(run.evaluator(run.dataset.test))
+    assert found["ema"]["balanced_accuracy"] == pytest.approx(
+        expected["history"][-1]["test"]["ema"]["balanced_accuracy"]
+    )
+    assert run.method.rebalancers[0].describe()["added_counts"].sum() > 0
