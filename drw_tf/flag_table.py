@@ -397,7 +397,7 @@ FLAGS = (
     _number(
         "vat_radius",
         "float",
-        "VAT: eps, L2 norm of the perturbation of a whole picture with pixels in [-1, 1], >= 0 [by data set]",
+        "VAT: eps, L2 norm of the change of a picture of pixels in [-1, 1], >= 0 [by data set]",
         METHOD,
         0,
         1e4,

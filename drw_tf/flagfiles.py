@@ -44,7 +44,8 @@ def _flags_in(path: str, above: tuple[str, ...]) -> list[str]:
         if name.strip() in _NAMES:
             nested = os.path.expanduser(value.strip())
             beside = os.path.join(os.path.dirname(path), nested)
-            out.extend(_flags_in(beside if os.path.exists(beside) else nested, (*above, path)))
+            found = beside if nested and os.path.exists(beside) else nested
+            out.extend(_flags_in(found, (*above, path)))
         else:
             out.append(line)
     return out

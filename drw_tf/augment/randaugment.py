@@ -20,11 +20,25 @@ _COLOR: dict[str, Callable[[Images, tf.Tensor], Images]] = {
     "Solarize": color.solarize,
     "SolarizeAdd": color.solarize_add,
 }
-_GEOMETRY = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
-# The same in pixels of the picture, not in fractions of its side.
-_PIXELS = {"TranslateXPixels": "TranslateX", "TranslateYPixels": "TranslateY"}
+_NO_MOVE = (0, 0, 0, 0, 0)
 _CUTOUT = "Cutout"
-NAMES = ("Identity", *_COLOR, *_GEOMETRY, *_PIXELS, _CUTOUT)
+_MOVES = "moves"
+
+
+def _moves(size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
+    """Arguments of `geometry.affine` that a magnitude of 1 stands for."""
+    return {
+        "Rotate": (1, 0, 0, 0, 0),
+        "ShearX": (0, 1, 0, 0, 0),
+        "ShearY": (0, 0, 1, 0, 0),
+        "TranslateX": (0, 0, 0, size[1], 0),
+        "TranslateY": (0, 0, 0, 0, size[0]),
+        "TranslateXPixels": (0, 0, 0, 1, 0),
+        "TranslateYPixels": (0, 0, 0, 0, 1),
+    }
+
+
+NAMES = ("Identity", *_COLOR, *_moves((1, 1)), _CUTOUT)
 
 COMPOSED = "composed"
 DRAWN = "drawn"
@@ -57,7 +71,8 @@ class RandAugment:
         levels: one of them is drawn for each slot; each in [0, 1]. Empty: any in [0, 1).
         probability: that a slot does anything, in [0, 1].
         fill: grey level of what a geometric operation moves in, in [0, 255].
-        before_crop: whether the operations come before flip and crop.
+        before_crop: whether the operations come before flip and crop, and images are padded
+            with `fill` for the crop; else they come after it, and the padding is reflected.
         order: "composed" or "drawn". "drawn" applies each slot to the pixels in turn.
             "composed" first moves the pixels, all geometric operations (and flip and crop)
             in one step, then applies the colour operations in their order. Differs from
@@ -88,6 +103,11 @@ class RandAugment:
             raise ValueError(f"order must be {COMPOSED} or {DRAWN}, got {self.order}.")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability must be in [0, 1], got {self.probability}.")
+
+    @property
+    def padding(self) -> str:
+        """What images are padded with before they are cropped."""
+        return geometry.CONSTANT if self.before_crop else geometry.REFLECT
 
     @property
     def num_uniforms(self) -> int:
@@ -122,55 +142,88 @@ class RandAugment:
             draws["box_center"] = 1.0 - uniforms[..., 4:]
         return draws
 
-    def matrices(self, draws: dict[str, tf.Tensor], size: tuple[int, int]) -> tf.Tensor | None:
-        """float32 [B, count, 3, 3], the move of each slot; None if no operation moves pixels."""
-        names = [_PIXELS.get(o.name, o.name) for o in self.operations]
-        if not set(names) & set(_GEOMETRY):
-            return None
-        scale = {"TranslateX": size[1], "TranslateY": size[0]}
-        rows = [
-            [
-                float(name == moved) * (1 if o.name in _PIXELS else scale.get(moved, 1))
-                for moved in _GEOMETRY
-            ]
-            for name, o in zip(names, self.operations, strict=True)
-        ]
-        # The last row is that of a slot that does nothing.
-        table = tf.constant([*rows, [0.0] * len(_GEOMETRY)], tf.float32)
-        arguments = tf.gather(table, draws["operation"]) * draws["magnitude"][..., None]
+    def moves_pixels(self) -> bool:
+        """Whether any of the operations does."""
+        return any(row != _NO_MOVE for row in self._move_table((1, 1)))
+
+    def moving(self, operation: tf.Tensor) -> tf.Tensor:
+        """bool [B], which images a slot moves the pixels of; int32 [B, count]."""
+        table = [row != _NO_MOVE for row in self._move_table((1, 1))]
+        return tf.reduce_any(tf.gather(tf.constant(table), operation), axis=1)
+
+    def matrices(
+        self, operation: tf.Tensor, magnitude: tf.Tensor, size: tuple[int, int]
+    ) -> tf.Tensor:
+        """float32 [B, count, 3, 3], the move of each slot.
+
+        Args:
+            operation: int32 [B, count], of `draw`.
+            magnitude: float32 [B, count], of `draw`.
+            size: (H, W), pixels.
+        """
+        table = tf.constant(self._move_table(size), tf.float32)
+        arguments = tf.gather(table, operation) * magnitude[..., None]
         return geometry.affine(size, *tf.unstack(arguments, axis=-1))
 
-    def recolor(self, images: tf.Tensor, draws: dict[str, tf.Tensor], slot: int) -> tf.Tensor:
-        """uint8 [B, H, W, Ch], the images after the colour operations of one slot."""
-        names = [o.name for o in self.operations]
-        changing = [n for n in dict.fromkeys(names) if n in _COLOR or n == _CUTOUT]
-        if not changing:
-            return images
-        groups = tf.constant([changing.index(n) + 1 if n in changing else 0 for n in [*names, ""]])
-        group = tf.gather(groups, draws["operation"][:, slot])
-        parts = len(changing) + 1
-        rows = tf.dynamic_partition(tf.range(tf.shape(images)[0]), group, parts)
-        pixels = tf.dynamic_partition(images, group, parts)
-        magnitudes = tf.dynamic_partition(draws["magnitude"][:, slot], group, parts)
-        for part, name in enumerate(changing, start=1):
-            if name == _CUTOUT:
-                center = tf.gather(draws["box_center"][:, slot], rows[part])
-                pixels[part] = self._cut(pixels[part], magnitudes[part], center)
-            else:
-                pixels[part] = _COLOR[name](pixels[part], magnitudes[part])
+    def _move_table(self, size: tuple[int, int]) -> list[tuple[float, ...]]:
+        """What a magnitude of 1 means for each argument of `affine`, by operation."""
+        # One row more: a slot that does nothing.
+        return [_moves(size).get(name, _NO_MOVE) for name in (*self._names(), "Identity")]
+
+    def change(
+        self,
+        images: tf.Tensor,
+        draws: dict[str, tf.Tensor],
+        slot: int,
+        matrices: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The images after the operations of one slot.
+
+        Args:
+            images: uint8 [B, H, W, Ch].
+            draws: of `draw`.
+            slot: in [0, count).
+            matrices: float32 [B, 3, 3], of the geometric operations; None leaves them out.
+
+        Returns:
+            uint8 [B, H, W, Ch].
+        """
+        names = self._names()
+        moves = _moves((1, 1)) if matrices is not None else {}
+        # Part 0: nothing to do. Last: all geometric operations, their matrices differ.
+        kinds = ["", *dict.fromkeys(n for n in names if n in _COLOR or n == _CUTOUT), _MOVES]
+        kind_of = {n: kinds.index(_MOVES if n in moves else n) for n in names if n in (*kinds, *moves)}
+        part_of = tf.constant([kind_of.get(name, 0) for name in (*names, "Identity")])
+        part = tf.gather(part_of, draws["operation"][:, slot])
+        rows, pixels, magnitudes = (
+            tf.dynamic_partition(value, part, len(kinds))
+            for value in (tf.range(tf.shape(images)[0]), images, draws["magnitude"][:, slot])
+        )
+        for number, kind in enumerate(kinds):
+            if kind in _COLOR:
+                pixels[number] = _COLOR[kind](pixels[number], magnitudes[number])
+            elif kind == _CUTOUT:
+                center = tf.gather(draws["box_center"][:, slot], rows[number])
+                pixels[number] = self._cut(pixels[number], magnitudes[number], center)
+        if moves:
+            pixels[-1] = geometry.warp_pixels(
+                pixels[-1], tf.gather(matrices, rows[-1]), self.fill
+            )
         return tf.reshape(tf.dynamic_stitch(rows, pixels), tf.shape(images))
 
     def apply(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         """uint8 [B, H, W, Ch], every slot applied to the pixels in the order drawn."""
-        matrices = self.matrices(draws, (images.shape[1], images.shape[2]))
+        size = (images.shape[1], images.shape[2])
+        matrices = self.matrices(draws["operation"], draws["magnitude"], size)
         for slot in range(self.count):
-            if matrices is not None:
-                images = geometry.warp(images, matrices[:, slot], self.fill)
-            images = self.recolor(images, draws, slot)
+            images = self.change(images, draws, slot, matrices[:, slot])
         return images
 
+    def _names(self) -> list[str]:
+        return [operation.name for operation in self.operations]
+
     def _paints(self) -> bool:
-        return any(o.name == _CUTOUT for o in self.operations)
+        return _CUTOUT in self._names()
 
     def _cut(self, images: tf.Tensor, side: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
         size = (images.shape[1], images.shape[2])

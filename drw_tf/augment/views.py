@@ -31,7 +31,6 @@ class Views:
         strong: the policy of the strong view, see `presets`.
         cutout_size: side of the square that is painted over, pixels; 0: none.
             None: `strong.cutout_fraction` of the shorter side.
-        padding: what is padded, "reflect" or "constant" (`strong.fill`).
         geometry: "crop", or "resized_crop" for images that were cropped at a random place
             and scale when they were decoded (see `crops`): then only the flip remains.
     """
@@ -41,7 +40,6 @@ class Views:
     crop_padding: int
     strong: randaugment.RandAugment
     cutout_size: int | None = None
-    padding: str = geometry.REFLECT
     geometry: str = CROP
 
     def __post_init__(self):
@@ -52,10 +50,6 @@ class Views:
             )
         if self.geometry not in (CROP, RESIZED_CROP):
             raise ValueError(f"geometry must be {CROP} or {RESIZED_CROP}, got {self.geometry}.")
-        if self.padding not in (geometry.REFLECT, geometry.CONSTANT):
-            raise ValueError(
-                f"padding must be {geometry.REFLECT} or {geometry.CONSTANT}, got {self.padding}."
-            )
 
     @property
     def side(self) -> int:
@@ -117,7 +111,7 @@ class Views:
         if kind == CLEAN:
             return images
         if kind == WEAK:
-            return self._crop(images, draws, self.strong.fill)
+            return self._crop(images, draws)
         if self.strong.order == randaugment.DRAWN:
             images = self._apply_drawn(images, draws)
         else:
@@ -139,46 +133,61 @@ class Views:
             return {"box": cutout.inclusive_boxes(center, uniforms[:, 2] * self.side, size)}
         return {"box": cutout.square_boxes(tf.cast(center, tf.int32), self.side, size)}
 
-    def _crop(self, images: tf.Tensor, draws: dict[str, tf.Tensor], fill: int) -> tf.Tensor:
-        """Flip and crop, of images or of a map of positions."""
+    def _crop(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Flip and crop."""
         if not draws.keys() & {"flip", "shift"}:
             return images
-        moves = self._moves(images, draws)
-        return geometry.crop_and_flip(images, *moves, self._padding(), self.padding, fill)
+        flip, shift = self._moves(images, draws)
+        policy = self.strong
+        return geometry.crop_and_flip(
+            images, flip, shift, self._padding(), policy.padding, policy.fill
+        )
 
     def _moves(self, images: tf.Tensor, draws: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        """bool [B] and int32 [B, 2], flips and shifts, also where nothing was drawn."""
         rows = tf.shape(images)[0]
         flip = draws["flip"] if "flip" in draws else tf.zeros([rows], tf.bool)
         shift = draws["shift"] if "shift" in draws else tf.zeros([rows, 2], tf.int32)
         return flip, shift
 
     def _apply_drawn(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Flip, crop and each operation by itself, in the order drawn."""
         if self.strong.before_crop:
-            return self._crop(self.strong.apply(images, draws), draws, self.strong.fill)
-        return self.strong.apply(self._crop(images, draws, self.strong.fill), draws)
+            return self._crop(self.strong.apply(images, draws), draws)
+        return self.strong.apply(self._crop(images, draws), draws)
 
     def _apply_composed(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
-        size = self.image_shape[:2]
-        matrices = self.strong.matrices(draws, size)
-        if matrices is None:
-            images = self._crop(images, draws, self.strong.fill)
+        """All that moves pixels in one step, then what changes their values."""
+        if self.strong.moves_pixels():
+            images = geometry.move(images, self._positions(images, draws), self.strong.fill)
         else:
-            positions = self._positions(images, draws, matrices)
-            images = geometry.move(images, positions, self.strong.fill)
+            images = self._crop(images, draws)
         for slot in range(self.strong.count):
-            images = self.strong.recolor(images, draws, slot)
+            images = self.strong.change(images, draws, slot)
         return images
 
-    def _positions(self, images: tf.Tensor, draws: dict, matrices: tf.Tensor) -> tf.Tensor:
-        """int32 [B, H, W], where each pixel of flip, crop and all slots comes from."""
+    def _positions(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        """int32 [B, H, W], where each pixel comes from after flip, crop and all slots."""
+        flip, shift = self._moves(images, draws)
         size = self.image_shape[:2]
-        matrix = matrices[:, 0]
+        cropped = geometry.crop_map(flip, shift, size, self._padding(), self.strong.padding)
+        moving = tf.cast(self.strong.moving(draws["operation"]), tf.int32)
+        still_rows, rows = tf.dynamic_partition(tf.range(tf.shape(images)[0]), moving, 2)
+        still, start = tf.dynamic_partition(cropped, moving, 2)
+        slots = self.strong.matrices(
+            tf.gather(draws["operation"], rows), tf.gather(draws["magnitude"], rows), size
+        )
+        matrix = slots[:, 0]
         for slot in range(1, self.strong.count):
-            matrix = tf.matmul(matrix, matrices[:, slot])
+            matrix = tf.matmul(matrix, slots[:, slot])
         if self.strong.before_crop:
-            start = geometry.identity_map(tf.shape(images)[0], size)
-            moved = geometry.warp(start[..., None], matrix, geometry.OUTSIDE)
-            return self._crop(moved, draws, geometry.OUTSIDE)[..., 0]
-        moves = self._moves(images, draws)
-        start = geometry.crop_map(*moves, size, self._padding(), self.padding)
-        return geometry.warp(start[..., None], matrix, geometry.OUTSIDE)[..., 0]
+            crop = geometry.crop_matrices(
+                tf.gather(flip, rows), tf.gather(shift, rows), size, self._padding()
+            )
+            inside = tf.cast(start > geometry.OUTSIDE, tf.int32)
+            start, matrix = geometry.identity_map(rows, size), tf.matmul(matrix, crop)
+        moved = geometry.warp(start[..., None], matrix, geometry.OUTSIDE)[..., 0]
+        if self.strong.before_crop:
+            # What the crop shows of its padding, the operations could not have moved there.
+            moved *= inside
+        return tf.reshape(tf.dynamic_stitch([still_rows, rows], [still, moved]), tf.shape(cropped))

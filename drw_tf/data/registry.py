@@ -1,6 +1,7 @@
 """The data sets by name: `--dataset=` to pictures and a split."""
 
 import logging
+from collections.abc import Callable
 
 from drw_tf.data import dataset as records
 from drw_tf.data import digits, in_memory, long_tail, splits
@@ -8,11 +9,13 @@ from drw_tf.data import digits, in_memory, long_tail, splits
 _LOG = logging.getLogger("drw_tf")
 
 
-def load(config) -> tuple[records.Dataset, records.Split]:
+def load(config, note_bad: Callable | None = None) -> tuple[records.Dataset, records.Split]:
     """The data set and split that a configuration names.
 
     Args:
         config: the run's flags, read as attributes.
+        note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
+            None logs a warning.
 
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to
@@ -21,7 +24,7 @@ def load(config) -> tuple[records.Dataset, records.Split]:
     """
     dataset = _load(config)
     if isinstance(dataset.train, records.FileImages):
-        dataset = _usable(dataset, config)
+        dataset = _usable(dataset, config, note_bad or _warn)
     if dataset.given_split is not None:
         return dataset, dataset.given_split
     if config.labeled_fraction is not None:
@@ -91,7 +94,11 @@ def _load_benchmark(name: str, config) -> records.Dataset:
     )
 
 
-def _usable(dataset: records.Dataset, config) -> records.Dataset:
+def _warn(bad) -> None:
+    _LOG.warning("left out %s: %s", bad.path, bad.reason)
+
+
+def _usable(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:
     """The data set without unreadable files; in memory where that is possible."""
     from drw_tf.data import image_scan
 
@@ -99,7 +106,7 @@ def _usable(dataset: records.Dataset, config) -> records.Dataset:
         dataset, max_megapixels=config.max_megapixels, on_bad=config.on_bad_image
     )
     for bad in report.bad:
-        _LOG.warning("left out %s: %s", bad.path, bad.reason)
+        note_bad(bad)
     # Views that only shift are all of the same square, so it is decoded once for all.
     if config.crop == "shift" and config.in_memory_gigabytes is not None:
         return in_memory.decode_once(dataset, config.in_memory_gigabytes)

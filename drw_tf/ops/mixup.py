@@ -29,7 +29,8 @@ def draw_coefficient(seed: tf.Tensor, mixup_alpha: float) -> tf.Tensor:
     # l is the share of one of two Gamma(alpha), each of them Gamma(alpha + 1) U ** (1 / alpha);
     # as logarithms, because for small alpha the numbers themselves underflow.
     gammas = tf.random.stateless_gamma([2], seed, alpha=mixup_alpha + 1.0, dtype=tf.float64)
-    uniforms = 1 - tf.random.stateless_uniform([2], seed + tf.constant([0, 1 << 62], tf.int64), dtype=tf.float64)
+    other = seed + tf.constant([0, 1 << 62], tf.int64)
+    uniforms = 1 - tf.random.stateless_uniform([2], other, dtype=tf.float64)
     logs = tf.math.log(gammas) + tf.math.log(uniforms) / mixup_alpha
     return tf.cast(tf.sigmoid(tf.abs(logs[0] - logs[1])), tf.float32)
 

@@ -55,8 +55,9 @@ class DistributionAligningRefinery(base.Rebalancer):
         return tf.no_op()
 
     def describe(self):
-        # In pictures, of the class that is off most; 0 unless the solver met its bound.
-        return {"darp_count_error": round(float(self.column_error) * self.facts.pool_size, 3)}
+        # In pictures, of the class that is off most; above 0 only where the solver gave up.
+        share = float(tf.convert_to_tensor(self.column_error))
+        return {"darp_count_error": round(share * self.facts.pool_size, 3)}
 
 
 def _same_everywhere(value: tf.Tensor, name: str) -> tf.Variable:

@@ -24,6 +24,8 @@ from drw_tf.data import image_files
 from drw_tf.models import heads
 from drw_tf.serving import decoding, folders, verification, warm_up
 
+# Flags that say what an adjustment was made of.
+_ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
 CLASS_NAMES, CONFIGURATION, SERVING = "class_names.txt", "configuration.json", "serving.json"
 
 
@@ -117,7 +119,9 @@ def export_method(
         head=method.evaluated_head,
         logit_adjustment=adjustment_of(method, dataset.num_classes) if adjusted else None,
         adjustment_metadata={
-            name: configuration[name] for name in ("la_prior", "la_strength") if adjusted
+            name: configuration[name]
+            for name in _ADJUSTMENT_FLAGS
+            if configuration.get(name) is not None
         },
         central_fraction=image_files.CENTRAL_FRACTION if from_files else None,
     )

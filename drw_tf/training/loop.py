@@ -78,7 +78,7 @@ def run(
         checkpoints.load(state["step"])
     on_resume(state["step"])
     runner = _Runner(method, evaluate, checkpoints, plan, listeners, state)
-    with runner.watching_signals():
+    with runner.watching_signals(), runner.bar:
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
             runner.begin_stage(stage, ends - stages[stage].steps)
@@ -87,7 +87,6 @@ def run(
             if stage == len(stages):
                 break
             begin(stage)
-    runner.bar.close()
     return runner.history
 
 

@@ -30,9 +30,7 @@ def fix_draws(monkeypatch, coefficient, partners):
 def test_step_equals_the_published_codes(golden, bench, monkeypatch, name, forward):
     (case,) = [case for case in golden("mixmatch")["cases"] if case["id"] == name]
     inputs, expected = case["inputs"], case["outputs"]
-    fix_draws(
-        monkeypatch, max(inputs["beta_draw"], 1 - inputs["beta_draw"]), inputs["permutation"]
-    )
+    fix_draws(monkeypatch, max(inputs["beta_draw"], 1 - inputs["beta_draw"]), inputs["permutation"])
     per_epoch = inputs["val_iteration"]
     method = bench.make(
         mixmatch.MixMatch,

@@ -18,7 +18,7 @@ def cosine_head(kernel):
 def cosine_network(num_classes=3):
     x = keras.Input([8], name="images")
     backbone = keras.Model(x, keras.layers.Dense(5, name="backbone")(x))
-    return network.build_network(backbone, {"logits": heads.CosineHead(num_classes)})
+    return network.build_network(backbone, {"logits": heads.CosineHead(num_classes, scale=30.0)})
 
 
 def test_dense_head_starts_with_glorot_variance_and_zero_bias():
@@ -41,6 +41,14 @@ def test_cosine_head_ignores_the_lengths_of_features_and_directions():
     for scale in (1.0, 1e-3, 1e3):
         got = cosine_head(kernel / scale)(tf.constant(features * scale, tf.float32))
         np.testing.assert_allclose(got, [[0.6, 0.8, -1.0]], rtol=1e-6)
+
+
+def test_cosine_head_multiplies_by_its_scale():
+    head = heads.CosineHead(2, scale=30.0)
+    head.build([None, 2])
+    head.set_weights([np.eye(2, dtype="float32")])
+    # Cosines of (3, 4) with the axes are .6 and .8.
+    np.testing.assert_allclose(head(tf.constant([[3.0, 4.0]])), [[18.0, 24.0]], rtol=1e-6)
 
 
 def test_cosine_head_answers_zero_with_a_finite_gradient_for_zero_features():
@@ -67,7 +75,7 @@ def test_network_with_builtin_layers_loads_without_the_cosine_head(tmp_path):
     builtin.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     for key, value in made(x).items():
-        np.testing.assert_allclose(loaded(x)[key], value, atol=1e-6)
+        np.testing.assert_allclose(loaded(x)[key], value, rtol=1e-6, atol=1e-5)
     # A copy: training the original later does not reach it.
     before = builtin(x)["logits"].numpy()
     for variable in made.variables:

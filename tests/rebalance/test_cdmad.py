@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.rebalance import base, cdmad
+from drw_tf.serving import saved_model
 
 FLAGS = {"cdmad_start": 0.2, "cdmad_color": 1.0}
 
@@ -105,3 +106,14 @@ def test_solid_picture_leaves_no_trace_in_batch_statistics_and_gets_no_gradient(
     assert tape.gradient(bias, network.trainable_variables) == [None] * 4
     np.testing.assert_array_equal(norm.moving_mean, [0.0])
     np.testing.assert_array_equal(norm.moving_variance, [1.0])
+
+
+def test_export_can_subtract_what_is_subtracted_at_test_time(
+    fixmatch_step, make_facts, make_hyper
+):
+    one = make(make_facts, make_hyper)
+    views = {name: [[1.0]] for name in ("labeled", "weak", "strong")}
+    network = linear([[2.0, -1.0]], [0.5, 0.0])
+    *_, method = fixmatch_step(network, one.facts, [one], views, [0], 0.0)
+    assert method.adjusts
+    np.testing.assert_allclose(saved_model.adjustment_of(method, 2), [2.5, -1.0], rtol=1e-6)

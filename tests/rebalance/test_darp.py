@@ -188,3 +188,34 @@ def test_mixmatch_hands_over_its_sharpened_labels(make, make_facts, make_hyper):
     sharp = tf.nn.softmax(2 * logits)  # both views agree; T = 1/2
     np.testing.assert_allclose(one.latest.read_value(), sharp, rtol=1e-5)
     np.testing.assert_allclose(got, refined_in_numpy(sharp), atol=1e-5)
+
+
+def test_every_replica_holds_the_whole_bank(make, two_replicas):
+    one = make(darp_start=0.0, darp_refresh=2)
+    with two_replicas.scope():
+        two = make(darp_start=0.0, darp_refresh=2)
+
+    @tf.function
+    def step(labels, index, step):
+        return two_replicas.run(
+            lambda labels, index: two.refine(labels, base.Weak(labels, index, step, None)),
+            args=(labels, index),
+        )
+
+    for done in range(4):
+        index = np.random.default_rng(done).permutation(POOL)[:6]
+        labels = rows(6, done)
+        expected = one.refine(labels, weak(index, done))
+        halves = [
+            two_replicas.experimental_distribute_values_from_function(
+                lambda context, whole=whole: whole[3 * context.replica_id_in_sync_group :][:3]
+            )
+            for whole in (labels, tf.constant(index, tf.int64))
+        ]
+        got = step(*halves, tf.constant(done, tf.int64))
+        got = tf.concat(two_replicas.experimental_local_results(got), axis=0)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+    for name in ("latest", "refined"):
+        for copy in two_replicas.experimental_local_results(getattr(two, name)):
+            expected = getattr(one, name).read_value()
+            np.testing.assert_allclose(copy.read_value(), expected, atol=1e-6)

@@ -48,7 +48,8 @@ def run_steps(strategy, replicas, config, quarters, steps):
         ["--method=supervised"],
         ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
         ["--method=focal2"],
-        ["--method=vat", "--ramp_fraction=0"],
+        # Rounding of a smaller difference would show after three steps.
+        ["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"],
         ["--method=mean_teacher", "--ramp_fraction=0"],
         ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"],
         ["--method=remixmatch", "--ramp_fraction=0"],

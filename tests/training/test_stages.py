@@ -203,13 +203,13 @@ def cut(monkeypatch, how, where):
     ("name", "how", "where"),
     [
         ("crt", "stop", 10),
-        ("crt", "stop", 13),
-        ("crt", "kill", 17),
         ("crt", "kill", "change"),
         ("crest", "stop", 13),
-        ("crest", "kill", 12),
         ("crest", "kill", "change"),
-        ("crest", "stop", "change"),
+        pytest.param("crt", "stop", 13, marks=pytest.mark.slow),
+        pytest.param("crt", "kill", 17, marks=pytest.mark.slow),
+        pytest.param("crest", "kill", 12, marks=pytest.mark.slow),
+        pytest.param("crest", "stop", "change", marks=pytest.mark.slow),
     ],
 )
 def test_run_that_was_cut_goes_on_bit_for_bit(

@@ -1,0 +1,222 @@
+"""`python -m drw_tf.data_report --dataset=...`: what a split looks like, before any training.
+
+Takes the trainer's flags. Prints a summary and writes data_report.md, counts.png (pictures of
+each class) and samples.png (some of each class, with weak and strong views) into --out.
+"""
+
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+
+from drw_tf import config as configuration
+from drw_tf import flag_table, quiet
+
+_OUTPUT = "output"
+_TABLE = (
+    flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="data_report"),
+    flag_table.Flag(
+        "find_copies",
+        "bool",
+        "look for pictures that are equal byte for byte; reads files of the same length",
+        _OUTPUT,
+        default=True,
+    ),
+    *flag_table.FLAGS,
+)
+# Flags that name places where a report would become part of the user's data.
+_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
+_CLASSES = 12
+_SAMPLES = 5
+_BLOCKS = (
+    ("labeled pictures", ()),
+    ("weak views of the first", ("weak", "weak_2")),
+    ("strong views of the first", ("strong", "strong_2", "strong_3", "strong_4")),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints and writes the report; exits with 2 after bad input."""
+    argv = sys.argv if argv is None else argv
+    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
+        print(configuration.help_text("drw_tf.data_report", _TABLE))
+        return
+    try:
+        given = configuration.parse(argv, _TABLE)
+        out = pathlib.Path(given.pop("out", "data_report"))
+        find_copies = given.pop("find_copies", True)
+        config = configuration.resolve(given)
+        _refuse_out(out, config)
+        with quiet.startup():
+            import tensorflow  # noqa: F401
+        from drw_tf.report import figures, split_figures
+
+        notes, unreadable, dataset, split = _load(config)
+        found = _facts(config, dataset, split, unreadable, find_copies)
+        out.mkdir(parents=True, exist_ok=True)
+        figures.save(split_figures.counts(found), out / "counts")
+        figures.save(_samples(config, dataset, split, found), out / "samples")
+        _write(out, config, found, notes)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        configuration.refuse("data_report", error)
+
+
+def _refuse_out(out: pathlib.Path, config: Mapping) -> None:
+    if out.exists() and not out.is_dir():
+        raise configuration.ConfigError(f"--out must be a folder, {out} is a file.")
+    for flag in _PLACES:
+        if config[flag]:
+            place = os.path.realpath(config[flag])
+            if os.path.commonpath([place, os.path.realpath(out)]) == place:
+                raise configuration.ConfigError(
+                    f"--out must lie outside --{flag}={config[flag]}, got {out}."
+                )
+
+
+def _load(config: configuration.Config):
+    """Notes of the loader, unreadable files, the data set and its split."""
+    from drw_tf.data import registry
+
+    # What the trainer refuses or decodes at once is only looked at here.
+    changed = {"on_bad_image": "skip", "in_memory_gigabytes": 0.0}
+    looked_at = {name: value for name, value in changed.items() if config[name] is not None}
+    notes: list[str] = []
+    unreadable: list[tuple[str, str]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: notes.append(record.getMessage())
+    logger = logging.getLogger("drw_tf")
+    logger.addHandler(handler)
+    propagates, logger.propagate = logger.propagate, False
+    try:
+        dataset, split = registry.load(
+            configuration.Config({**config, **looked_at}),
+            lambda bad: unreadable.append((bad.path, bad.reason)),
+        )
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+    return notes, tuple(unreadable), dataset, split
+
+
+def _facts(config, dataset, split, unreadable, find_copies: bool):
+    import dataclasses
+
+    from drw_tf.report import split_report
+
+    found = split_report.facts(dataset, split, include_labeled=config.pool != "unlabeled")
+    groups = _copies(dataset, split) if find_copies else None
+    return dataclasses.replace(found, unreadable=unreadable, copies=groups)
+
+
+def _copies(dataset, split):
+    """Groups of equal pictures among the rows of the split and the test set."""
+    import numpy as np
+
+    from drw_tf.data import dataset as records
+    from drw_tf.data import image_scan
+    from drw_tf.report import split_report
+
+    sizes = {
+        split_report.LABELED: split.labeled,
+        split_report.UNLABELED: split.unlabeled,
+        split_report.VALIDATION: split.validation,
+    }
+    rows = np.concatenate(list(sizes.values()))
+    parts = [part for part, those in sizes.items() for _ in those]
+    images = [records.take(dataset.train, rows), *([dataset.test] if dataset.test else [])]
+    if isinstance(dataset.train, records.FileImages):
+        groups = image_scan.duplicates([path for one in images for path in one.paths])
+    else:
+        groups = split_report.equal_pixels([one.pixels for one in images])
+    return split_report.copies(dataset, rows, parts, groups)
+
+
+def _samples(config, dataset, split, found):
+    """The contact sheet: classes from head to tail, and pictures of unknown classes."""
+    import numpy as np
+
+    from drw_tf.data import dataset as records
+    from drw_tf.report import split_figures
+
+    order = found.order[found.counts["labeled"][found.order] > 0]
+    ranks = np.linspace(0, len(order) - 1, min(_CLASSES, len(order))).round().astype(int)
+    labels = dataset.train.labels
+    shown = {
+        dataset.class_names[row]: split.labeled[labels[split.labeled] == row]
+        for row in order[ranks]
+    }
+    unknown = split.unlabeled[labels[split.unlabeled] == records.UNKNOWN_LABEL]
+    if len(unknown):
+        shown["(unlabeled)"] = unknown
+    chosen = [
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLES, len(rows))).astype(int))]
+        for rows in shown.values()
+    ]
+    plain = np.split(
+        _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
+    )
+    blocks = [block for block in _BLOCKS if config.randaugment or "strong" not in block[1]]
+    views = _views(config, dataset, np.array([rows[0] for rows in chosen]), blocks)
+    rows = [
+        split_figures.SheetRow(
+            title,
+            [
+                plain[row],
+                *(np.stack([views[name][row] for name in names]) for _, names in blocks[1:]),
+            ],
+        )
+        for row, title in enumerate(shown)
+    ]
+    return split_figures.contact_sheet(rows, [title for title, _ in blocks])
+
+
+def _plain(dataset, rows):
+    """uint8 [N, H, W, Ch], pictures as the evaluation sees them."""
+    import numpy as np
+
+    from drw_tf.data import dataset as records
+    from drw_tf.data import pipeline
+
+    batches = pipeline.evaluation_batches(
+        records.take(dataset.train, rows), 64, dataset.image_shape
+    )
+    return np.concatenate(list(batches.as_numpy_iterator()))
+
+
+def _views(config, dataset, rows, blocks) -> dict:
+    """View -> uint8 [N, H, W, Ch], as training makes them."""
+    import numpy as np
+
+    from drw_tf.data import dataset as records
+    from drw_tf.data import pipeline
+    from drw_tf.training import assembly
+
+    names = tuple(name for _, views in blocks for name in views)
+    stream = pipeline.Stream("labeled", np.arange(len(rows)), len(rows), names)
+    batches = pipeline.training_batches(
+        records.take(dataset.train, rows), [stream], assembly.views(config, dataset), config.seed
+    )
+    batch = next(iter(batches))["labeled"]
+    place = np.argsort(batch["index"].numpy())
+    return {name: batch[name].numpy()[place] for name in names}
+
+
+def _write(out: pathlib.Path, config: configuration.Config, found, notes) -> None:
+    from drw_tf.report import split_report
+
+    settings = [
+        f"--{flag.name}={config[flag.name]}"
+        for flag in flag_table.FLAGS
+        if flag.name in ("dataset", "seed") or flag.group == flag_table.DATA
+        if config[flag.name] is not None
+    ]
+    whole = split_report.markdown(found, settings, notes, whole=True)
+    pictures = "![pictures of each class](counts.png)\n\n![samples](samples.png)\n"
+    (out / "data_report.md").write_text(f"{whole}\n{pictures}", encoding="utf-8")
+    print(split_report.markdown(found, settings, notes, whole=False))
+    print(f"written: {out / 'data_report.md'}, {out / 'counts.png'}, {out / 'samples.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""What a split holds, before anything is trained: counts, overlaps, doubtful files; as Markdown."""
+
+import dataclasses
+import hashlib
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from drw_tf.data import dataset as records
+
+LABELED, UNLABELED, VALIDATION, TEST = "labeled", "unlabeled", "validation", "test"
+PARTS = (LABELED, UNLABELED, VALIDATION, TEST)
+_NAMED = 10
+_MAX_NAMED = 1000
+# More classes than this are shortened where the table is printed.
+_MAX_LINES = 40
+_SHOWN_LINES = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """One of several equal pictures.
+
+    Attributes:
+        part: "labeled", "unlabeled", "validation" or "test".
+        label: its class, "?" where nobody knows it.
+        name: its path, or its row.
+    """
+
+    part: str
+    label: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a split holds.
+
+    Attributes:
+        dataset: name of the data set.
+        class_names: C names.
+        image_shape: (H, W, Ch) of what the network sees.
+        checksum: of the split.
+        counts: part -> int64 [C], pictures of each class; "test" only where there is a test set.
+        unknown: unlabeled pictures whose class nobody knows.
+        pool: pictures in the unlabeled stream.
+        overlaps: (part, part) -> rows or files in both, for every two parts.
+        unreadable: path and reason of each file that was left out.
+        copies: groups of pictures that are equal byte for byte; None: not looked for.
+    """
+
+    dataset: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    checksum: str
+    counts: Mapping[str, np.ndarray]
+    unknown: int
+    pool: int
+    overlaps: Mapping[tuple[str, str], int]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    copies: tuple[tuple[Copy, ...], ...] | None = None
+
+    @property
+    def order(self) -> np.ndarray:
+        """int64 [C], the classes, most labeled pictures first."""
+        return np.argsort(-self.counts[LABELED], kind="stable")
+
+
+def facts(dataset: records.Dataset, split: records.Split, *, include_labeled: bool) -> Facts:
+    """What this split holds; files and pixels are not looked at.
+
+    Args:
+        dataset: pictures and labels.
+        split: which of its training rows are what.
+        include_labeled: whether the unlabeled stream draws labeled pictures, too.
+    """
+    rows = {LABELED: split.labeled, UNLABELED: split.unlabeled, VALIDATION: split.validation}
+    labels = {part: dataset.train.labels[those] for part, those in rows.items()}
+    members = {part: set(those.tolist()) for part, those in rows.items()}
+    if dataset.test is not None:
+        labels[TEST] = dataset.test.labels
+        paths = getattr(dataset.test, "paths", ())
+        place = {path: row for row, path in enumerate(getattr(dataset.train, "paths", ()))}
+        members[TEST] = {place.get(path, ("test", row)) for row, path in enumerate(paths)}
+    return Facts(
+        dataset=dataset.name,
+        class_names=dataset.class_names,
+        image_shape=tuple(dataset.image_shape),
+        checksum=split.checksum(),
+        counts={
+            part: records.class_counts(those, dataset.num_classes) for part, those in labels.items()
+        },
+        unknown=int(np.sum(labels[UNLABELED] == records.UNKNOWN_LABEL)),
+        pool=len(split.pool(include_labeled)),
+        overlaps={
+            (first, second): len(members[first] & members[second])
+            for first, second in itertools.combinations(members, 2)
+        },
+    )
+
+
+def imbalance(counts: np.ndarray) -> float:
+    """R = largest / smallest count; infinite where a class has no picture, NaN where none has."""
+    if not counts.any():
+        return math.nan
+    return math.inf if counts.min() == 0 else float(counts.max() / counts.min())
+
+
+def equal_pixels(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rows whose pixels are equal: one int64 array of two or more for each such picture.
+
+    Args:
+        images: arrays uint8 [N_i, H, W, Ch], numbered through.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for row, pixels in enumerate(itertools.chain(*images)):
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+        groups.setdefault(digest, []).append(row)
+    return [np.array(rows) for rows in groups.values() if len(rows) > 1]
+
+
+def copies(
+    dataset: records.Dataset, rows: np.ndarray, parts: Sequence[str], groups: Sequence[np.ndarray]
+) -> tuple[tuple[Copy, ...], ...]:
+    """Groups of equal pictures by name.
+
+    Args:
+        dataset: pictures and labels.
+        rows: int64 [N], training rows that were compared; all test rows were, after them.
+        parts: part of each of these training rows.
+        groups: positions among `rows` followed by the test rows.
+    """
+
+    def look(position):
+        is_test = position >= len(rows)
+        images = dataset.test if is_test else dataset.train
+        row = position - len(rows) if is_test else rows[position]
+        label = images.labels[row]
+        known = dataset.class_names[label] if label != records.UNKNOWN_LABEL else "?"
+        paths = getattr(images, "paths", None)
+        name = paths[row] if paths is not None else f"{'test' if is_test else 'training'} row {row}"
+        return Copy(TEST if is_test else parts[position], known, str(name))
+
+    return tuple(tuple(look(position) for position in group) for group in groups)
+
+
+# ---- Markdown
+
+
+def markdown(found: Facts, settings: Sequence[str], notes: Sequence[str], *, whole: bool) -> str:
+    """The report.
+
+    Args:
+        found: of `facts`.
+        settings: flags that decided the split.
+        notes: what the loader had to say.
+        whole: every class and file; else shortened, for a terminal.
+    """
+    height, width, channels = found.image_shape
+    sections = [
+        f"# {found.dataset}: {len(found.class_names)} classes, {height} x {width} x {channels}",
+        f"`{' '.join(settings)}`  \nsplit {found.checksum}",
+        _totals(found),
+        _class_table(found, whole),
+        _overlaps(found),
+        _unreadable(found, whole),
+        _copies(found, whole),
+    ]
+    if notes:
+        sections.append("## Notes of the loader\n\n" + "\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(sections) + "\n"
+
+
+def _totals(found: Facts) -> str:
+    lines = []
+    for part, counts in found.counts.items():
+        total = int(counts.sum()) + (found.unknown if part == UNLABELED else 0)
+        if not total and part == VALIDATION:
+            continue
+        lines.append(f"- {part}: {total:,} pictures{_spread(found, part)}")
+    if TEST not in found.counts:
+        lines.append("- test: none, so no score will be measured")
+    unlabeled = int(found.counts[UNLABELED].sum()) + found.unknown
+    included = ", the labeled ones included" if found.pool > unlabeled else ""
+    lines.append(f"- pool of the unlabeled stream: {found.pool:,} pictures{included}")
+    return "\n".join(lines)
+
+
+def _spread(found: Facts, part: str) -> str:
+    """ ", R = ..." of a part."""
+    counts = found.counts[part]
+    if not counts.sum():
+        return ", classes unknown" if part == UNLABELED and found.unknown else ""
+    ratio = imbalance(counts)
+    if math.isinf(ratio):
+        empty = [found.class_names[row] for row in np.flatnonzero(counts == 0)]
+        return f", none of {_some(empty)}"
+    return f", R = {ratio:.4g} ({counts.max():,} to {counts.min():,})"
+
+
+def _class_table(found: Facts, whole: bool) -> str:
+    parts = [part for part, counts in found.counts.items() if counts.sum()]
+    rows = [
+        [_cell(found.class_names[row]), *(f"{found.counts[part][row]:,}" for part in parts)]
+        for row in found.order
+    ]
+    if not whole and len(rows) > _MAX_LINES:
+        rest = len(rows) - 2 * _SHOWN_LINES
+        gap = [f"... {rest} more", *("..." for _ in parts)]
+        rows = [*rows[:_SHOWN_LINES], gap, *rows[-_SHOWN_LINES:]]
+    return _table(["class", *parts], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns are aligned in plain text, too."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+
+    def line(cells):
+        aligned = [cells[0].ljust(widths[0])]
+        aligned += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(head), f"| {' | '.join(rule)} |", *map(line, rows)])
+
+
+def _cell(name: str) -> str:
+    return name.replace("|", "\\|").replace("\n", " ")
+
+
+def _overlaps(found: Facts) -> str:
+    shared = [f"- {a} and {b}: {number:,}" for (a, b), number in found.overlaps.items() if number]
+    return "## In two parts\n\n" + ("\n".join(shared) or "No picture is in two parts.")
+
+
+def _unreadable(found: Facts, whole: bool) -> str:
+    lines = [f"{len(found.unreadable)} files, which training refuses unless --on_bad_image=skip."]
+    if not found.unreadable:
+        lines = ["None."]
+    lines += _limited([f"- {path}: {reason}" for path, reason in found.unreadable], whole)
+    return "## Unreadable files\n\n" + "\n".join(lines)
+
+
+def _copies(found: Facts, whole: bool) -> str:
+    title = "## Equal pictures\n\n"
+    if found.copies is None:
+        return title + "Not looked for (--find_copies=false)."
+    if not found.copies:
+        return title + "None."
+    leaks = sum(_is_leak(group) for group in found.copies)
+    torn = sum(_is_torn(group) for group in found.copies)
+    lines = [
+        f"{len(found.copies):,} pictures are there more than once; {leaks:,} of them in training "
+        f"and test, {torn:,} as two classes.",
+    ]
+    groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
+    described = [
+        "- " + " = ".join(f"{one.name} ({one.part}, {one.label})" for one in group)
+        for group in groups
+    ]
+    return title + "\n".join([*lines, *_limited(described, whole)])
+
+
+def _is_leak(group: Sequence[Copy]) -> bool:
+    """Whether the network is trained on what it is tested on."""
+    parts = {one.part for one in group}
+    return TEST in parts and len(parts) > 1
+
+
+def _is_torn(group: Sequence[Copy]) -> bool:
+    return len({one.label for one in group} - {"?"}) > 1
+
+
+def _limited(lines: Sequence[str], whole: bool) -> list[str]:
+    limit = _MAX_NAMED if whole else _NAMED
+    more = len(lines) - limit
+    return [*lines[:limit], *([f"- and {more:,} more"] if more > 0 else [])]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
