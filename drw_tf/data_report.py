@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         find_copies = given.pop("find_copies", True)
         config = configuration.resolve(given)
         _refuse_out(out, config)
+        # What a decoder prints about a broken picture is told in a line of the report.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet.startup():
             import tensorflow  # noqa: F401
         from drw_tf.report import figures, split_figures
@@ -81,22 +83,31 @@ def _load(config: configuration.Config):
     # What the trainer refuses or decodes at once is only looked at here.
     changed = {"on_bad_image": "skip", "in_memory_gigabytes": 0.0}
     looked_at = {name: value for name, value in changed.items() if config[name] is not None}
-    notes: list[str] = []
     unreadable: list[tuple[str, str]] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: notes.append(record.getMessage())
-    logger = logging.getLogger("drw_tf")
-    logger.addHandler(handler)
-    propagates, logger.propagate = logger.propagate, False
-    try:
+    with _Notes() as notes:
         dataset, split = registry.load(
             configuration.Config({**config, **looked_at}),
             lambda bad: unreadable.append((bad.path, bad.reason)),
         )
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagates
     return notes, tuple(unreadable), dataset, split
+
+
+class _Notes(logging.Handler):
+    """Context: the list of what is logged meanwhile, which goes nowhere else."""
+
+    def __enter__(self):
+        self._messages: list[str] = []
+        self._logger = logging.getLogger("drw_tf")
+        self._propagated, self._logger.propagate = self._logger.propagate, False
+        self._logger.addHandler(self)
+        return self._messages
+
+    def __exit__(self, kind, error, trace):
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagated
+
+    def emit(self, record):
+        self._messages.append(record.getMessage())
 
 
 def _facts(config, dataset, split, unreadable, find_copies: bool):

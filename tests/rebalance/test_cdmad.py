@@ -108,9 +108,7 @@ def test_solid_picture_leaves_no_trace_in_batch_statistics_and_gets_no_gradient(
     np.testing.assert_array_equal(norm.moving_variance, [1.0])
 
 
-def test_export_can_subtract_what_is_subtracted_at_test_time(
-    fixmatch_step, make_facts, make_hyper
-):
+def test_export_can_subtract_what_is_subtracted_at_test_time(fixmatch_step, make_facts, make_hyper):
     one = make(make_facts, make_hyper)
     views = {name: [[1.0]] for name in ("labeled", "weak", "strong")}
     network = linear([[2.0, -1.0]], [0.5, 0.0])

@@ -1,0 +1,98 @@
+"""Every recipe trains: one step, all of its terms, nothing that is not finite."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf import config as configuration
+from drw_tf import flag_table, recipes
+from drw_tf.data import dataset as records
+from drw_tf.rebalance import base as rebalance
+from drw_tf.training import assembly
+
+ROWS, CLASSES = 8, 4
+# At once what else waits or ramps, and no threshold that a new network does not reach.
+EAGER = {
+    "threshold": 0.0,
+    "ramp_fraction": 0.0,
+    "darp_start": 0.0,
+    "cdmad_start": 0.0,
+    "reweight_start": 0.0,
+}
+
+
+def images(generator, rows):
+    return generator.integers(0, 256, [rows, 8, 8, 1]).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """(Dataset, Split): 20 labeled pictures, 10, 5, 3 and 2 of a class, and 60 unlabeled ones."""
+    generator = np.random.default_rng(0)
+    labels = np.concatenate([np.repeat(np.arange(4), [10, 5, 3, 2]), generator.integers(0, 4, 60)])
+    pictures = records.ArrayImages(images(generator, 80), labels)
+    dataset = records.Dataset(
+        "digits", ("a", "b", "c", "d"), (8, 8, 1), pictures, None, False, (0.5,), (0.3,)
+    )
+    return dataset, records.Split(np.arange(20), np.arange(20, 80), np.arange(0))
+
+
+def resolve(name):
+    flags = recipes.RECIPES[name].flags
+    given = {flag: value for flag, value in EAGER.items() if flag in flags}
+    return configuration.resolve({"method": name, "batch_size": ROWS, **given})
+
+
+def batch_for(method, unlabeled_rows):
+    generator = np.random.default_rng(1)
+
+    def stream(views, rows, pool):
+        made = {view: tf.constant(images(generator, rows)) for view in views}
+        return made | {"index": tf.constant(generator.choice(pool, rows, replace=False))}
+
+    labels = tf.constant([0, 0, 0, 1, 1, 2, 3, 3])
+    batch = {"labeled": stream(method.labeled_views, ROWS, 20) | {"label": labels}}
+    if method.unlabeled_views:
+        pool = method.facts.pool_size
+        batch["unlabeled"] = stream(method.unlabeled_views, unlabeled_rows, pool)
+    return batch
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
+    config = resolve(name)
+    method = assembly.build_method(config, *noise)
+    assembly.compile_method(config, method, method.stages(config.steps)[0])
+    before = [variable.numpy() for variable in method.network.trainable_variables]
+    rows = ROWS * (config.unlabeled_ratio or 0)
+    shown = method.train_step(batch_for(method, rows))
+    assert np.isfinite(shown["loss"])
+    means = method.means.result()
+    extra = [term for one in method.rebalancers for term in one.terms]
+    for term in (*method.terms, *extra):
+        assert np.isfinite(means[term])
+        assert means[term] != 0, term
+    assert means["loss"] == pytest.approx(sum(means[t] for t in (*method.terms, *extra)), rel=1e-5)
+    after = [variable.numpy() for variable in method.network.trainable_variables]
+    assert all(np.isfinite(value).all() for value in after)
+    moved = [not np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
+    assert all(moved), [
+        v.name for v, m in zip(method.network.weights, moved, strict=False) if not m
+    ]
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_defaults_of_a_recipe_are_flags_that_it_reads(name):
+    recipe = recipes.RECIPES[name]
+    for flag, value in recipe.defaults.items():
+        assert flag_table.BY_NAME[flag].check(value)
+        assert flag in recipe.flags or flag in configuration.data_flags()
+
+
+def test_every_component_is_in_some_recipe_and_can_be_loaded():
+    used = {recipe.method for recipe in recipes.RECIPES.values()}
+    assert used == set(recipes.METHODS)
+    used = {key for recipe in recipes.RECIPES.values() for key in recipe.rebalancers}
+    assert used == set(recipes.REBALANCERS)
+    for component in recipes.REBALANCERS.values():
+        assert issubclass(component.load(), rebalance.Rebalancer)
