@@ -29,10 +29,10 @@ _TABLE = (
 _PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
 _CLASSES = 12
 _SAMPLES = 5
-_BLOCKS = (
-    ("labeled pictures", ()),
-    ("weak views of the first", ("weak", "weak_2")),
-    ("strong views of the first", ("strong", "strong_2", "strong_3", "strong_4")),
+# Title, view, and how many of it are shown of the first picture of each class.
+_VIEWS = (
+    ("weak views of the first", "weak", 2),
+    ("strong views of the first", "strong", 4),
 )
 
 
@@ -115,7 +115,8 @@ def _facts(config, dataset, split, unreadable, find_copies: bool):
 
     from drw_tf.report import split_report
 
-    found = split_report.facts(dataset, split, include_labeled=config.pool != "unlabeled")
+    include_labeled = None if config.pool is None else config.pool == "all"
+    found = split_report.facts(dataset, split, include_labeled=include_labeled)
     groups = _copies(dataset, split) if find_copies else None
     return dataclasses.replace(found, unreadable=unreadable, copies=groups)
 
@@ -167,19 +168,21 @@ def _samples(config, dataset, split, found):
     plain = np.split(
         _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
     )
-    blocks = [block for block in _BLOCKS if config.randaugment or "strong" not in block[1]]
-    views = _views(config, dataset, np.array([rows[0] for rows in chosen]), blocks)
-    rows = [
+    shown_views = [view for view in _VIEWS if config.randaugment or view[1] != "strong"]
+    views = _views(
+        config,
+        dataset,
+        np.array([rows[0] for rows in chosen]),
+        [name for _, name, _ in shown_views],
+    )
+    sheet = [
         split_figures.SheetRow(
-            title,
-            [
-                plain[row],
-                *(np.stack([views[name][row] for name in names]) for _, names in blocks[1:]),
-            ],
+            title, [plain[row], *(views[name][row][:number] for _, name, number in shown_views)]
         )
         for row, title in enumerate(shown)
     ]
-    return split_figures.contact_sheet(rows, [title for title, _ in blocks])
+    titles = ["labeled pictures", *(title for title, _, _ in shown_views)]
+    return split_figures.contact_sheet(sheet, titles)
 
 
 def _plain(dataset, rows):
@@ -195,22 +198,26 @@ def _plain(dataset, rows):
     return np.concatenate(list(batches.as_numpy_iterator()))
 
 
-def _views(config, dataset, rows, blocks) -> dict:
-    """View -> uint8 [N, H, W, Ch], as training makes them."""
+def _views(config, dataset, rows, names) -> dict:
+    """View -> uint8 [N, 4, H, W, Ch], some of each row as training makes them."""
     import numpy as np
 
     from drw_tf.data import dataset as records
     from drw_tf.data import pipeline
     from drw_tf.training import assembly
 
-    names = tuple(name for _, views in blocks for name in views)
-    stream = pipeline.Stream("labeled", np.arange(len(rows)), len(rows), names)
+    times = max(number for _, _, number in _VIEWS)
+    again = np.repeat(np.arange(len(rows)), times)
+    stream = pipeline.Stream("labeled", again, len(again), tuple(names))
     batches = pipeline.training_batches(
         records.take(dataset.train, rows), [stream], assembly.views(config, dataset), config.seed
     )
     batch = next(iter(batches))["labeled"]
     place = np.argsort(batch["index"].numpy())
-    return {name: batch[name].numpy()[place] for name in names}
+    return {
+        name: batch[name].numpy()[place].reshape(len(rows), times, *dataset.image_shape)
+        for name in names
+    }
 
 
 def _write(out: pathlib.Path, config: configuration.Config, found, notes) -> None:

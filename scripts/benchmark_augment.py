@@ -4,7 +4,8 @@
 
 The usual way is one image at a time in `Dataset.map`: a `tf.switch_case` over functions of
 TensorFlow Addons for each slot. Both get the same images and the same policy, through
-`tf.data`. Rounds are interleaved and the fastest of each counts; the CPU
+`tf.data`; the usual way runs on all processors, a batch at a time leaves that to TensorFlow's
+operations. Rounds are interleaved and the fastest of each counts; the CPU
 column, processor seconds of all threads, holds on a machine that does other things, too.
 """
 
@@ -123,9 +124,7 @@ def _one_slot(policy, image):
     magnitude = (low + spread * level) * (1 - 2 * signed * tf.round(tf.random.uniform([])))
 
     def changed():
-        return tf.reshape(
-            tf.switch_case(which, _branches(policy, image, magnitude)), image.shape
-        )
+        return tf.reshape(tf.switch_case(which, _branches(policy, image, magnitude)), image.shape)
 
     if policy.probability == 1:
         return changed()
@@ -160,18 +159,18 @@ def _ways(name, size):
     each = functools.partial(one_at_a_time, presets.preset(name), size)
     single = images.unbatch()
     ways = {
-        "one image at a time": single.map(each, tf.data.AUTOTUNE).batch(FLAGS.batch_size, True),
+        "one image at a time": single.map(each, os.cpu_count()).batch(FLAGS.batch_size, True),
         "no augmentation": single.batch(FLAGS.batch_size, True),
     }
     steps = tf.data.Dataset.zip((tf.data.Dataset.range(2**62), images))
     for order in (randaugment.DRAWN, randaugment.COMPOSED):
-        # No parallel calls: they would make batches while something else is measured. The
-        # operations themselves run on all processors.
         ways[f"batched, {order}"] = steps.map(
             functools.partial(batched, presets.preset(name, order), size)
         )
     options = tf.data.Options()
-    options.experimental_optimization.inject_prefetch = False
+    # Else batches are made ahead, while something else is measured.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return {way: dataset.with_options(options) for way, dataset in ways.items()}
 
 

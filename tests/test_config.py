@@ -7,7 +7,6 @@ import pytest
 
 from drw_tf import config, flag_table, protocols, recipes
 
-
 NEEDED = {"folder": ["--labeled_dir=a"], "csv": ["--labels_csv=a.csv"]}
 
 

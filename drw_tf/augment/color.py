@@ -37,14 +37,14 @@ def _blend(base: tf.Tensor, values: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 def _luma(images: tf.Tensor) -> tf.Tensor:
     """float32 [B, H * W * Ch], luma of each pixel, whole numbers in [0, 255], Ch times."""
-    channels = images.shape[-1]
-    pixels = tf.cast(tf.reshape(images, [-1, channels]), tf.float32)
+    height, width, channels = images.shape[1:]
     if channels == 1:
-        return tf.reshape(pixels, tf.shape(_flat(images)))
+        return tf.cast(_flat(images), tf.float32)
+    pixels = tf.cast(tf.reshape(images, [-1, channels]), tf.float32)
     # To all channels at once: the product with one column takes twice as long.
     weights = tf.tile(tf.constant(_LUMA)[:, None], [1, channels])
     luma = tf.floor((tf.matmul(pixels, weights) + 32768.0) / 65536.0)
-    return tf.reshape(luma, tf.shape(_flat(images)))
+    return tf.reshape(luma, [-1, height * width * channels])
 
 
 def _mean_luma(images: tf.Tensor) -> tf.Tensor:

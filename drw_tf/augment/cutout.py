@@ -24,6 +24,23 @@ def square_boxes(center: tf.Tensor, side: int, size: tuple[int, int]) -> tf.Tens
     return tf.concat([start, tf.minimum(center + side // 2, limits)], axis=1)
 
 
+def inclusive_centers(uniforms: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Random centres for `inclusive_boxes`, uniform between 1 and the side of the picture.
+
+    Not between 0 and the side: the published code calls np.random.uniform(width), of
+    which the second bound is 1, so it never cuts quite as far at the top and at the left.
+
+    Args:
+        uniforms: float32 [B, 2], in [0, 1).
+        size: (H, W), pixels.
+
+    Returns:
+        float32 [B, 2], (y, x), pixels.
+    """
+    sides = tf.constant(size, tf.float32)
+    return sides + (1.0 - sides) * uniforms
+
+
 def inclusive_boxes(center: tf.Tensor, side: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Boxes whose far edge is in them, as Pillow draws a rectangle: a pixel larger.
 

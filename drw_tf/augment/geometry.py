@@ -16,6 +16,8 @@ from drw_tf.augment import addons
 OUTSIDE = 0
 # What a picture is padded with before it is cropped: its mirror image, or one colour.
 REFLECT, CONSTANT = "reflect", "constant"
+# Positions between two pixels that are told apart.
+_STEPS = 65536.0
 
 
 def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:
@@ -201,6 +203,11 @@ def crop_matrices(
     return tf.stack([first, second, third], axis=1)
 
 
+def _fixed_point(values: tf.Tensor) -> tf.Tensor:
+    """Rounded to 1/65536, as in Pillow: many positions lie half way between two pixels."""
+    return tf.floor(values * _STEPS + 0.5) / _STEPS
+
+
 def warp(images: tf.Tensor, matrices: tf.Tensor, fill: int) -> tf.Tensor:
     """The images (or maps) moved by one matrix each, nearest neighbour.
 
@@ -214,8 +221,11 @@ def warp(images: tf.Tensor, matrices: tf.Tensor, fill: int) -> tf.Tensor:
         The type and shape of `images`.
     """
     linear, offset = matrices[:, :2, :2], matrices[:, :2, 2:]
-    # The kernel counts pixel centres from 0, 1, ...
-    offset += 0.5 * tf.reduce_sum(linear, axis=-1, keepdims=True) - 0.5
+    offset = _fixed_point(offset + 0.5 * tf.reduce_sum(linear, axis=-1, keepdims=True))
+    linear = _fixed_point(linear)
+    # The kernel counts pixel centres from 0, 1, ... and rounds half away from zero; half of
+    # the smallest step more, and it rounds down whatever the sign, as Pillow does.
+    offset += 0.5 / _STEPS - 0.5
     flat = tf.reshape(tf.concat([linear, offset], axis=-1), [-1, 6])
     return addons.transform(images, tf.pad(flat, [[0, 0], [0, 2]]), fill)
 

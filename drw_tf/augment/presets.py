@@ -1,4 +1,41 @@
-"""The policies of the published code, and one for handwritten digits, by name."""
+"""The policies of the published code, and one for small digits, by name.
+
+    name            slots  operations  level                Cutout
+    darp_cifar10    3      16          4 / 30               half the side
+    darp_cifar100   2      16          14 / 30              half the side
+    fixmatch        2      14, p = .5  .1, .2, ... or .9    half the side, grey
+    usb             3      14          any                  up to half the side
+    digits          2      8, gentle   any                  a quarter of the side, black
+
+darp_*: bbuing9/DARP, dataset/fix_cifar10.py and all_cifar100.py, which call the package
+ildoonet/pytorch-randaugment (RandAugment/augmentations.py). Followed as it is:
+
+* The operations come before crop and flip, and the crop pads with black.
+* There is no identity; Invert, SolarizeAdd and a small Cutout are among the operations.
+* Posterize keeps max(1, int(4 m / 30)) bits: always 1.
+* SolarizeAdd adds to all pixels and then inverts those from 128 on.
+* Translations are 100 m / 30 pixels whatever the size of the picture. With m = 14 that is
+  46.7, more than a CIFAR-100 picture is wide, and leaves nothing of 23 % of the pictures.
+* Brightness, Color, Contrast and Sharpness are .1 + 1.8 m / 30, so with m < 15 below 1.
+* CIFAR-100 is normalised with the mean of CIFAR-10, so that is what Cutout paints.
+
+Not followed: Cutout paints zeros after the normalisation, here the mean before it, rounded
+to whole grey levels. The operations of the package are meant for 32 x 32.
+
+fixmatch: google-research/fixmatch, libml/augment.py (AugmentPoolRAMC) and
+third_party/auto_augment/augmentations.py. Not followed: what a geometric operation moves in
+is transparent there and becomes grey in the end, here it is grey at once and takes part in
+the operations after it; the translation of at most 10 pixels is a fraction of the side, so
+that it also suits pictures that are not 32 x 32; grey is 128, not 127.5. google-research/
+crest differs from it in its 16 operations and in levels anywhere in [0, 1].
+
+usb: microsoft/Semi-supervised-learning, semilearn/datasets/augmentation/randaugment.py,
+called as RandAugment(3, 5) there, where the 5 is never used: levels are random. Cutout is drawn
+as Pillow does, see `cutout.inclusive_boxes`.
+
+digits: for scikit-learn's 8 x 8 digits on black. Not published anywhere. Rotations, shears
+and shifts of at most a pixel or two, no inversion, nothing that needs many grey levels.
+"""
 
 import dataclasses
 
@@ -83,9 +120,7 @@ _PRESETS = {
         fill=128,
         cutout_color=(128, 128, 128),
     ),
-    "usb": randaugment.RandAugment(
-        _USB, count=3, cutout_color=_IMAGE_MEAN, random_cutout=True
-    ),
+    "usb": randaugment.RandAugment(_USB, count=3, cutout_color=_IMAGE_MEAN, random_cutout=True),
     "digits": randaugment.RandAugment(_DIGITS, count=2, cutout_fraction=0.25),
 }
 NAMES = tuple(_PRESETS)

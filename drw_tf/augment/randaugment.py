@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from drw_tf.augment import color, cutout, geometry
 
-Images = tf.Tensor
-_COLOR: dict[str, Callable[[Images, tf.Tensor], Images]] = {
+# uint8 [B, H, W, Ch] and float32 [B], the magnitudes -> uint8 [B, H, W, Ch].
+_COLOR: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "AutoContrast": color.autocontrast,
     "Brightness": color.brightness,
     "Color": color.saturation,
@@ -22,6 +22,8 @@ _COLOR: dict[str, Callable[[Images, tf.Tensor], Images]] = {
 }
 _NO_MOVE = (0, 0, 0, 0, 0)
 _CUTOUT = "Cutout"
+_NOTHING = "Identity"
+# Stands for all geometric operations: what differs among them is a matrix.
 _MOVES = "moves"
 
 
@@ -38,7 +40,7 @@ def _moves(size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
     }
 
 
-NAMES = ("Identity", *_COLOR, *_moves((1, 1)), _CUTOUT)
+NAMES = (_NOTHING, *_COLOR, *_moves((1, 1)), _CUTOUT)
 
 COMPOSED = "composed"
 DRAWN = "drawn"
@@ -99,6 +101,13 @@ class RandAugment:
         unknown = [o.name for o in self.operations if o.name not in NAMES]
         if unknown:
             raise ValueError(f"operations must be among {', '.join(NAMES)}, got {unknown}.")
+        if not self.operations or self.count < 1:
+            raise ValueError(
+                "operations and count must be at least 1, "
+                f"got {len(self.operations)} and {self.count}."
+            )
+        if not all(0 <= level <= 1 for level in self.levels):
+            raise ValueError(f"levels must be in [0, 1], got {self.levels}.")
         if self.order not in (COMPOSED, DRAWN):
             raise ValueError(f"order must be {COMPOSED} or {DRAWN}, got {self.order}.")
         if not 0 <= self.probability <= 1:
@@ -123,12 +132,12 @@ class RandAugment:
         Returns:
             "operation": int32 [B, count], index into `operations`, or their number where
             the slot does nothing. "magnitude": float32 [B, count]. With a Cutout among
-            the operations also "box_center": float32 [B, count, 2], (y, x) in (0, 1].
+            the operations also "place": float32 [B, count, 2], in [0, 1).
         """
         uniforms = tf.reshape(uniforms, [tf.shape(uniforms)[0], self.count, -1])
         which, level, sign, skip = tf.unstack(uniforms[..., :4], axis=-1)
         total = len(self.operations)
-        index = tf.minimum(tf.cast(which * total, tf.int32), total - 1)
+        index = tf.cast(which * total, tf.int32)
         if self.levels:
             picked = tf.cast(level * len(self.levels), tf.int32)
             level = tf.gather(tf.constant(self.levels, tf.float32), picked)
@@ -139,17 +148,16 @@ class RandAugment:
             index = tf.where(skip < self.probability, index, total)
         draws = {"operation": index, "magnitude": magnitude}
         if self._paints():
-            draws["box_center"] = 1.0 - uniforms[..., 4:]
+            draws["place"] = uniforms[..., 4:]
         return draws
 
     def moves_pixels(self) -> bool:
         """Whether any of the operations does."""
-        return any(row != _NO_MOVE for row in self._move_table((1, 1)))
+        return any(self._moving_operations())
 
     def moving(self, operation: tf.Tensor) -> tf.Tensor:
-        """bool [B], which images a slot moves the pixels of; int32 [B, count]."""
-        table = [row != _NO_MOVE for row in self._move_table((1, 1))]
-        return tf.reduce_any(tf.gather(tf.constant(table), operation), axis=1)
+        """bool [B], which images a slot moves the pixels of; int32 [B, count], of `draw`."""
+        return tf.reduce_any(tf.gather(tf.constant(self._moving_operations()), operation), axis=1)
 
     def matrices(
         self, operation: tf.Tensor, magnitude: tf.Tensor, size: tuple[int, int]
@@ -164,11 +172,6 @@ class RandAugment:
         table = tf.constant(self._move_table(size), tf.float32)
         arguments = tf.gather(table, operation) * magnitude[..., None]
         return geometry.affine(size, *tf.unstack(arguments, axis=-1))
-
-    def _move_table(self, size: tuple[int, int]) -> list[tuple[float, ...]]:
-        """What a magnitude of 1 means for each argument of `affine`, by operation."""
-        # One row more: a slot that does nothing.
-        return [_moves(size).get(name, _NO_MOVE) for name in (*self._names(), "Identity")]
 
     def change(
         self,
@@ -188,13 +191,9 @@ class RandAugment:
         Returns:
             uint8 [B, H, W, Ch].
         """
-        names = self._names()
-        moves = _moves((1, 1)) if matrices is not None else {}
-        # Part 0: nothing to do. Last: all geometric operations, their matrices differ.
-        kinds = ["", *dict.fromkeys(n for n in names if n in _COLOR or n == _CUTOUT), _MOVES]
-        kind_of = {n: kinds.index(_MOVES if n in moves else n) for n in names if n in (*kinds, *moves)}
-        part_of = tf.constant([kind_of.get(name, 0) for name in (*names, "Identity")])
-        part = tf.gather(part_of, draws["operation"][:, slot])
+        kinds, part_of = self._parts(with_moves=matrices is not None)
+        part = tf.gather(tf.constant(part_of), draws["operation"][:, slot])
+        # Every operation gets only its own images; they are independent of one another.
         rows, pixels, magnitudes = (
             tf.dynamic_partition(value, part, len(kinds))
             for value in (tf.range(tf.shape(images)[0]), images, draws["magnitude"][:, slot])
@@ -203,12 +202,11 @@ class RandAugment:
             if kind in _COLOR:
                 pixels[number] = _COLOR[kind](pixels[number], magnitudes[number])
             elif kind == _CUTOUT:
-                center = tf.gather(draws["box_center"][:, slot], rows[number])
-                pixels[number] = self._cut(pixels[number], magnitudes[number], center)
-        if moves:
-            pixels[-1] = geometry.warp_pixels(
-                pixels[-1], tf.gather(matrices, rows[-1]), self.fill
-            )
+                place = tf.gather(draws["place"][:, slot], rows[number])
+                pixels[number] = self._cut(pixels[number], magnitudes[number], place)
+            elif kind == _MOVES:
+                matrix = tf.gather(matrices, rows[number])
+                pixels[number] = geometry.warp_pixels(pixels[number], matrix, self.fill)
         return tf.reshape(tf.dynamic_stitch(rows, pixels), tf.shape(images))
 
     def apply(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -219,22 +217,38 @@ class RandAugment:
             images = self.change(images, draws, slot, matrices[:, slot])
         return images
 
+    def paint_color(self, channels: int) -> tuple[int, ...]:
+        """`cutout_color` for pictures of that many channels: its mean where not of three."""
+        if channels == 3:
+            return self.cutout_color
+        return (round(sum(self.cutout_color) / 3),) * channels
+
+    def _parts(self, with_moves: bool) -> tuple[list[str], list[int]]:
+        """Kinds of operations that are applied together, and the part of each operation."""
+        moves = [with_moves and moving for moving in self._moving_operations()]
+        names = (*self._names(), _NOTHING)
+        own = [
+            _MOVES if move else name if name in _COLOR or name == _CUTOUT else _NOTHING
+            for name, move in zip(names, moves, strict=True)
+        ]
+        kinds = list(dict.fromkeys((_NOTHING, *own)))
+        return kinds, [kinds.index(kind) for kind in own]
+
+    def _move_table(self, size: tuple[int, int]) -> list[tuple[float, ...]]:
+        """What a magnitude of 1 means for each argument of `affine`, by operation."""
+        # The last row is for slots that do nothing.
+        return [_moves(size).get(name, _NO_MOVE) for name in (*self._names(), _NOTHING)]
+
+    def _moving_operations(self) -> list[bool]:
+        return [row != _NO_MOVE for row in self._move_table((1, 1))]
+
     def _names(self) -> list[str]:
         return [operation.name for operation in self.operations]
 
     def _paints(self) -> bool:
         return _CUTOUT in self._names()
 
-    def _cut(self, images: tf.Tensor, side: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
+    def _cut(self, images: tf.Tensor, side: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         size = (images.shape[1], images.shape[2])
-        # Differs from uniform over the picture: the source calls np.random.uniform(width),
-        # which is uniform between 1 and the width.
-        center = 1.0 + center * (tf.constant(size, tf.float32) - 1.0)
-        boxes = cutout.inclusive_boxes(center, side, size)
+        boxes = cutout.inclusive_boxes(cutout.inclusive_centers(place, size), side, size)
         return cutout.paint(images, boxes, self.paint_color(images.shape[-1]))
-
-    def paint_color(self, channels: int) -> tuple[int, ...]:
-        """`cutout_color` for pictures of that many channels: its mean where not of three."""
-        if channels == 3:
-            return self.cutout_color
-        return (round(sum(self.cutout_color) / 3),) * channels

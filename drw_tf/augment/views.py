@@ -48,6 +48,8 @@ class Views:
                 f"crop_padding must be in [0, {min(self.image_shape[:2])}), "
                 f"got {self.crop_padding}."
             )
+        if self.side < 0:
+            raise ValueError(f"cutout_size must be >= 0, got {self.side}.")
         if self.geometry not in (CROP, RESIZED_CROP):
             raise ValueError(f"geometry must be {CROP} or {RESIZED_CROP}, got {self.geometry}.")
 
@@ -85,7 +87,7 @@ class Views:
             draws["flip"] = uniforms[:, 0] < 0.5
         if self._padding():
             places = 2 * self._padding() + 1
-            draws["shift"] = tf.minimum(tf.cast(uniforms[:, 1:3] * places, tf.int32), places - 1)
+            draws["shift"] = tf.cast(uniforms[:, 1:3] * places, tf.int32)
         if kind == STRONG:
             draws |= self.strong.draw(uniforms[:, 6:])
             draws |= self._draw_box(uniforms[:, 3:6])
@@ -128,10 +130,11 @@ class Views:
         if not self.side:
             return {}
         size = self.image_shape[:2]
-        center = uniforms[:, :2] * tf.constant(size, tf.float32)
         if self.strong.random_cutout:
+            center = cutout.inclusive_centers(uniforms[:, :2], size)
             return {"box": cutout.inclusive_boxes(center, uniforms[:, 2] * self.side, size)}
-        return {"box": cutout.square_boxes(tf.cast(center, tf.int32), self.side, size)}
+        center = tf.cast(uniforms[:, :2] * tf.constant(size, tf.float32), tf.int32)
+        return {"box": cutout.square_boxes(center, self.side, size)}
 
     def _crop(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         """Flip and crop."""
@@ -169,25 +172,38 @@ class Views:
     def _positions(self, images: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
         """int32 [B, H, W], where each pixel comes from after flip, crop and all slots."""
         flip, shift = self._moves(images, draws)
-        size = self.image_shape[:2]
-        cropped = geometry.crop_map(flip, shift, size, self._padding(), self.strong.padding)
+        size, padding = self.image_shape[:2], self._padding()
+        cropped = geometry.crop_map(flip, shift, size, padding, self.strong.padding)
         moving = tf.cast(self.strong.moving(draws["operation"]), tf.int32)
         still_rows, rows = tf.dynamic_partition(tf.range(tf.shape(images)[0]), moving, 2)
-        still, start = tf.dynamic_partition(cropped, moving, 2)
-        slots = self.strong.matrices(
-            tf.gather(draws["operation"], rows), tf.gather(draws["magnitude"], rows), size
-        )
-        matrix = slots[:, 0]
-        for slot in range(1, self.strong.count):
-            matrix = tf.matmul(matrix, slots[:, slot])
+        still, moved = tf.dynamic_partition(cropped, moving, 2)
+        mine = [tf.gather(draws[name], rows) for name in ("operation", "magnitude")]
+        matrix, *others = tf.unstack(self.strong.matrices(*mine, size), axis=1)
+        for other in others:
+            matrix = tf.matmul(matrix, other)
         if self.strong.before_crop:
             crop = geometry.crop_matrices(
-                tf.gather(flip, rows), tf.gather(shift, rows), size, self._padding()
+                tf.gather(flip, rows), tf.gather(shift, rows), size, padding
             )
-            inside = tf.cast(start > geometry.OUTSIDE, tf.int32)
-            start, matrix = geometry.identity_map(rows, size), tf.matmul(matrix, crop)
-        moved = geometry.warp(start[..., None], matrix, geometry.OUTSIDE)[..., 0]
-        if self.strong.before_crop:
-            # What the crop shows of its padding, the operations could not have moved there.
-            moved *= inside
+            moved = _warp_before_crop(moved, rows, tf.matmul(matrix, crop))
+        else:
+            moved = _warp(moved, matrix)
         return tf.reshape(tf.dynamic_stitch([still_rows, rows], [still, moved]), tf.shape(cropped))
+
+
+def _warp(positions: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """int32 [B, H, W], a map of positions moved by one matrix each."""
+    return geometry.warp(positions[..., None], matrices, geometry.OUTSIDE)[..., 0]
+
+
+def _warp_before_crop(cropped: tf.Tensor, rows: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """int32 [B, H, W], positions after a move and then a crop, both of them in `matrices`.
+
+    Args:
+        cropped: int32 [B, H, W], positions after the crop alone.
+        rows: int32 [B], numbers of the images.
+        matrices: float32 [B, 3, 3].
+    """
+    moved = _warp(geometry.identity_map(rows, tuple(cropped.shape[1:])), matrices)
+    # Nothing was moved to where the crop shows its padding.
+    return moved * tf.cast(cropped > geometry.OUTSIDE, tf.int32)

@@ -86,6 +86,7 @@ def read(
         FileNotFoundError: the table or a picture does not exist.
         ValueError: the table is not of the form that this module describes.
     """
+    labels_csv = os.path.expanduser(labels_csv)
     if not os.path.isfile(labels_csv):
         raise FileNotFoundError(f"--labels_csv={labels_csv} is not a file.")
     try:

@@ -139,6 +139,7 @@ def _in_classes(
 
 
 def _listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:
+    folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{flag}={folder} is not a folder.")
     listing = list_pictures(folder)

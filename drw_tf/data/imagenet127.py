@@ -53,11 +53,14 @@ def load(
 
     Raises:
         FileNotFoundError: neither form is there.
-        ValueError: as in `load_tree` and `load_tfds`.
+        ValueError: as in `load_tree` and `load_tfds`, or `val_labels` is not needed.
     """
+    data_dir = os.path.expanduser(data_dir)
     if _root(data_dir) is not None:
         return load_tree(data_dir, val_labels=val_labels, image_size=image_size, note=note)
     if imagenet_extraction.prepared_folder(data_dir, "imagenet2012") is not None:
+        if val_labels is not None:
+            raise ValueError("--val_labels is for a flat folder, imagenet2012 has its own labels.")
         return load_tfds(data_dir, cache_dir, image_size=image_size, note=note)
     raise FileNotFoundError(
         f"--data_dir={data_dir} must hold train/<wnid>/*.JPEG and val/, as unpacked from "
@@ -88,7 +91,7 @@ def load_tree(
         ValueError: a folder is no class of ImageNet-1k, a class has no pictures, the classes
             of `val` cannot be told, or the tree is an unfinished extraction.
     """
-    root = _root(data_dir)
+    root = _root(os.path.expanduser(data_dir))
     if root is None:
         raise FileNotFoundError(f"--data_dir={data_dir} has no folder train with wnid folders.")
     imagenet_extraction.check_complete(root)
@@ -137,6 +140,7 @@ def load_tfds(
         FileNotFoundError: imagenet2012 is not prepared there.
         ValueError: `cache_dir` is missing, inside `data_dir` or in use, or the disk is full.
     """
+    data_dir = os.path.expanduser(data_dir)
     folder = imagenet_extraction.prepared_folder(data_dir, "imagenet2012")
     if folder is None:
         raise FileNotFoundError(
@@ -150,6 +154,7 @@ def load_tfds(
             "--cache_dir must name a folder for imagenet2012's pictures (about 155 GB), because "
             "the records that TensorFlow Datasets prepared cannot be read by row."
         )
+    cache_dir = os.path.expanduser(cache_dir)
     imagenet_extraction.extract(folder, cache_dir, protected=data_dir)
     return load_tree(cache_dir, image_size=image_size, note=note)
 
@@ -186,7 +191,9 @@ def _validation(
 ) -> list[tuple[str, str]]:
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder} is missing: it must hold the validation pictures.")
-    if _folders(folder) and val_labels is None:
+    if _folders(folder):
+        if val_labels is not None:
+            raise ValueError(f"--val_labels is for a flat folder; {folder} has folders of classes.")
         return _listed(folder)
     names = _pictures(folder)
     if not names:

@@ -48,6 +48,7 @@ def load(
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}, got {size}.")
     name = f"small_imagenet127_{size}"
+    data_dir = os.path.expanduser(data_dir)
     prepared = imagenet_extraction.prepared_folder(data_dir, "imagenet_resized", f"{size}x{size}")
     if prepared is not None:
         train = small_imagenet_files.from_tfds(prepared, "train", size)
@@ -58,6 +59,7 @@ def load(
         pixel_cache.check_memory([train, val])
         images = [pixel_cache.in_memory(source, progress) for source in (train, val)]
     else:
+        cache_dir = os.path.expanduser(cache_dir)
         pixel_cache.check_folder(cache_dir, data_dir)
         images = [
             pixel_cache.in_file(source, os.path.join(cache_dir, f"{name}_{part}"), progress)

@@ -25,6 +25,8 @@ class MixMatch(base.Method):
     Source: Berthelot et al., Algorithm 1 and Eqs. 2 to 5.
     """
 
+    # Differs from Berthelot et al., Sec. 3.5: lambda_u rises for the whole run, as in the code
+    # of DARP, and not for 16,000 steps.
     unlabeled_views = ("weak", "weak_2")
     terms = ("loss_labeled", "loss_unlabeled")
     scalars = ("confidence",)

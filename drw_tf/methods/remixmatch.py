@@ -34,8 +34,8 @@ class ReMixMatch(base.Method):
     Source: Berthelot et al. (arXiv:1911.09785), Sec. 3.
     """
 
-    # Differs from Berthelot et al., Sec. 3.2: labeled pictures are augmented strongly, too,
-    # RandAugment stands for CTAugment, and both ramps last for the whole run.
+    # Differs from Berthelot et al., Sec. 3.2 and 3.3: RandAugment stands for CTAugment, and the
+    # weights of the two unlabeled terms rise for the whole run.
     labeled_views = ("strong",)
     terms = ("loss_labeled", "loss_unlabeled", "loss_strong", "loss_rotation")
     scalars = ("confidence",)
@@ -43,6 +43,12 @@ class ReMixMatch(base.Method):
 
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)
+        height, width = self.network.input_shape[1:3]
+        if height != width:
+            raise ValueError(
+                f"ReMixMatch turns pictures by quarters, so they must be square, "
+                f"got {height} x {width}; choose another --method."
+            )
         self.unlabeled_views = ("weak", "strong", "strong_2")[: 1 + hyper.strong_views]
         self.predicted = running_mean.RunningMean(facts.num_classes, uniform_start=False)
         self.histogram = tally.PseudoLabelHistogram(

@@ -45,7 +45,7 @@ class Facts:
         checksum: of the split.
         counts: part -> int64 [C], pictures of each class; "test" only where there is a test set.
         unknown: unlabeled pictures whose class nobody knows.
-        pool: pictures in the unlabeled stream.
+        pool: pictures in the unlabeled stream; None for a method without one.
         overlaps: (part, part) -> rows or files in both, for every two parts.
         unreadable: path and reason of each file that was left out.
         copies: groups of pictures that are equal byte for byte; None: not looked for.
@@ -57,7 +57,7 @@ class Facts:
     checksum: str
     counts: Mapping[str, np.ndarray]
     unknown: int
-    pool: int
+    pool: int | None
     overlaps: Mapping[tuple[str, str], int]
     unreadable: tuple[tuple[str, str], ...] = ()
     copies: tuple[tuple[Copy, ...], ...] | None = None
@@ -68,13 +68,14 @@ class Facts:
         return np.argsort(-self.counts[LABELED], kind="stable")
 
 
-def facts(dataset: records.Dataset, split: records.Split, *, include_labeled: bool) -> Facts:
+def facts(dataset: records.Dataset, split: records.Split, *, include_labeled: bool | None) -> Facts:
     """What this split holds; files and pixels are not looked at.
 
     Args:
         dataset: pictures and labels.
         split: which of its training rows are what.
-        include_labeled: whether the unlabeled stream draws labeled pictures, too.
+        include_labeled: whether the unlabeled stream draws labeled pictures, too; None where
+            there is no such stream.
     """
     rows = {LABELED: split.labeled, UNLABELED: split.unlabeled, VALIDATION: split.validation}
     labels = {part: dataset.train.labels[those] for part, those in rows.items()}
@@ -93,7 +94,7 @@ def facts(dataset: records.Dataset, split: records.Split, *, include_labeled: bo
             part: records.class_counts(those, dataset.num_classes) for part, those in labels.items()
         },
         unknown=int(np.sum(labels[UNLABELED] == records.UNKNOWN_LABEL)),
-        pool=len(split.pool(include_labeled)),
+        pool=None if include_labeled is None else len(split.pool(include_labeled)),
         overlaps={
             (first, second): len(members[first] & members[second])
             for first, second in itertools.combinations(members, 2)
@@ -182,9 +183,10 @@ def _totals(found: Facts) -> str:
         lines.append(f"- {part}: {total:,} pictures{_spread(found, part)}")
     if TEST not in found.counts:
         lines.append("- test: none, so no score will be measured")
-    unlabeled = int(found.counts[UNLABELED].sum()) + found.unknown
-    included = ", the labeled ones included" if found.pool > unlabeled else ""
-    lines.append(f"- pool of the unlabeled stream: {found.pool:,} pictures{included}")
+    if found.pool is not None:
+        unlabeled = int(found.counts[UNLABELED].sum()) + found.unknown
+        included = ", the labeled ones included" if found.pool > unlabeled else ""
+        lines.append(f"- pool of the unlabeled stream: {found.pool:,} pictures{included}")
     return "\n".join(lines)
 
 

@@ -69,6 +69,13 @@ def test_sixteen_bit_png_is_scaled_not_clipped():
     assert_decodes_to(encoded(Image.fromarray(values), "PNG"), expected)
 
 
+def test_sixteen_bit_png_with_a_transparent_value():
+    values = (np.arange(48, dtype=np.uint16) * 1300).reshape(6, 8)
+    expected = np.repeat((values >> 8)[..., None], 3, axis=2)
+    expected[0, 1] = 255
+    assert_decodes_to(encoded(Image.fromarray(values), "PNG", transparency=1300), expected)
+
+
 def test_black_and_white_png_is_opaque():
     image = smooth_picture().convert("1")
     assert_decodes_to(encoded(image, "PNG"), image.convert("RGB"))

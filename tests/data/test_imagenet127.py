@@ -189,6 +189,16 @@ def test_official_numbers_end_at_50000(tree):
         imagenet127.load(str(tree))
 
 
+def test_a_table_that_nobody_needs_is_refused(tree):
+    with pytest.raises(ValueError, match=r"--val_labels is for a flat folder; .*has folders"):
+        imagenet127.load(str(tree), val_labels="labels.txt")
+
+
+def test_home_folder_may_be_written_as_a_tilde(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree.parent))
+    assert len(imagenet127.load("~/tree").train) == 127
+
+
 def test_missing_table_of_validation_classes(tree):
     with pytest.raises(FileNotFoundError, match=r"--val_labels=.*none\.txt is not a file"):
         ilsvrc_labels.read(["x"], str(tree / "none.txt"), WNIDS, "val", print)

@@ -27,6 +27,8 @@ HYPER = {
 class Stored(keras.Model):
     """Gives stored outputs, one after the other, whatever it is asked."""
 
+    input_shape = (None, 4, 4, 1)
+
     def __init__(self):
         super().__init__()
         self.unused = self.add_weight(shape=[1], name="unused")
@@ -150,9 +152,9 @@ def check_step(method, bench, monkeypatch, inputs, expected):
         np.testing.assert_allclose(by_outputs[name], gradient, **close, err_msg=name)
 
 
-def square_network(classes=2):
+def square_network(classes=2, width=2):
     """A linear head on 2 x 2 pictures, and the rotation head."""
-    images = keras.Input([2, 2, 1])
+    images = keras.Input([2, width, 1])
     features = keras.layers.Flatten()(images)
     heads = {
         name: keras.layers.Dense(units, name=name)(features)
@@ -178,6 +180,11 @@ def test_turned_pictures_are_the_first_strong_views_turned_by_their_label(bench)
         prepared["turned"], batch["unlabeled"]["strong"], turns, strict=True
     ):
         np.testing.assert_array_equal(turned, np.rot90(strong, k))
+
+
+def test_oblong_pictures_are_refused(bench):
+    with pytest.raises(ValueError, match="must be square, got 2 x 3"):
+        bench.make(remixmatch.ReMixMatch, lambda: square_network(width=3), HYPER)
 
 
 def test_draws_change_with_the_step_and_with_nothing_else(bench):

@@ -229,6 +229,21 @@ def test_run_that_was_cut_goes_on_bit_for_bit(
         np.testing.assert_array_equal(got[key], value, err_msg=key)
 
 
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_stages_have_their_lengths_and_optimizers_of_their_own(whole, name):
+    folder, record = whole(name)
+    assert [entry["step"] for entry in record["history"]] == [10, 20]
+    for step in (10, 20):
+        assert (
+            variables_of(folder, step)["model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"]
+            == 10
+        )
+    if name == "crt":
+        # Adam's constant rate; then a cosine from .1, whose tenth step is at 9 / 10.
+        rates = [entry["learning_rate"] for entry in record["history"]]
+        assert rates == pytest.approx([2e-3, 0.05 * (1 + np.cos(0.9 * np.pi))], rel=1e-5)
+
+
 def test_second_stage_of_crt_moves_the_head_alone(whole):
     folder, _ = whole("crt")
     before, after = variables_of(folder, 10), variables_of(folder, 20)

@@ -1,0 +1,115 @@
+"""`drw_tf.data_report`: from a command line to a report and two pictures."""
+
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drw_tf import data_report
+
+
+def save(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Own pictures: 4 cats, 2 dogs, 3 unlabeled, 2 to test."""
+    places = ["labeled/cat/1", "labeled/cat/2", "labeled/cat/3", "labeled/cat/4"]
+    places += ["labeled/dog/1", "labeled/dog/2", "unlabeled/1", "unlabeled/x/2", "unlabeled/3"]
+    places += ["test/cat/1", "test/dog/1"]
+    for seed, place in enumerate(places):
+        save(tmp_path / "photos" / f"{place}.png", seed)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(photos, tmp_path, capsys):
+    """run(*flags): what is printed and what is written about the photos."""
+
+    def call(*flags):
+        own = [f"--{part}_dir={photos}/{part}" for part in ("labeled", "unlabeled", "test")]
+        out = tmp_path / "report"
+        data_report.main(
+            ["data_report", "--dataset=folder", "--image_size=16", *own, f"--out={out}", *flags]
+        )
+        return capsys.readouterr().out, (out / "data_report.md").read_text(encoding="utf-8")
+
+    return call
+
+
+def test_digits_are_reported(tmp_path, capsys):
+    data_report.main(["data_report", "--dataset=digits", "--seed=1", f"--out={tmp_path}/report"])
+    text = capsys.readouterr().out
+    # floor(40 * 20 ** (-c / 9)) and floor(80 * 20 ** (-c / 9)).
+    assert "- labeled: 131 pictures, R = 20 (40 to 2)" in text
+    assert "- unlabeled: 269 pictures, R = 20 (80 to 4)" in text
+    assert "| 3     |      14 |        29 |   50 |" in text
+    assert "No picture is in two parts." in text
+    assert "--seed=1" in text
+    files = {path.name for path in (tmp_path / "report").iterdir()}
+    assert files == {"data_report.md", "counts.png", "counts.svg", "samples.png", "samples.svg"}
+    with Image.open(tmp_path / "report" / "samples.png") as picture:
+        # More than white paper: ten rows of cells.
+        assert np.asarray(picture.convert("L")).std() > 30
+
+
+def test_doubtful_files_are_named(run, photos):
+    shutil.copy(photos / "labeled/cat/1.png", photos / "test/cat/copy.png")
+    shutil.copy(photos / "labeled/cat/2.png", photos / "unlabeled/again.png")
+    (photos / "unlabeled/empty.png").write_bytes(b"")
+    (photos / "unlabeled/notes.txt").write_text("no picture")
+    logger = logging.getLogger("drw_tf")
+    before = logger.handlers[:]
+    printed, written = run()
+    assert (logger.handlers, logger.propagate) == (before, True)
+    for text in (printed, written):
+        assert "- labeled: 6 pictures, R = 2 (4 to 2)" in text
+        assert "- unlabeled: 4 pictures, classes unknown" in text
+        assert f"- {photos}/unlabeled/empty.png: the file is empty" in text
+        assert "2 pictures are there more than once; 1 of them in training and test, 0 as" in text
+        assert f"{photos}/labeled/cat/1.png (labeled, cat) = {photos}/test/cat/copy.png" in text
+        assert "ignored 0 hidden; other files: 1 .txt" in text
+    assert "![samples](samples.png)" in written
+
+
+def test_other_views_are_drawn_too_and_copies_need_not_be_looked_for(run, photos):
+    shutil.copy(photos / "labeled/cat/1.png", photos / "test/cat/copy.png")
+    printed, _ = run("--crop=resized", "--find_copies=false")
+    assert "Not looked for (--find_copies=false)." in printed
+    assert "pool of the unlabeled stream: 9 pictures, the labeled ones included" in printed
+
+
+def test_a_method_without_an_unlabeled_stream_has_no_pool(run):
+    assert "pool" not in run("--method=supervised")[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--out={photos}/unlabeled/report"], "--out must lie outside --unlabeled_dir="),
+        (["--out={photos}/labeled"], "--out must lie outside --labeled_dir="),
+        (["--out={photos}/test/cat/1.png"], "--out must be a folder"),
+        (["--labeled_dir={photos}/nowhere"], "nowhere is not a folder"),
+        (["--nonsense"], "nonsense"),
+        (["--dataset=cifar10", "--labeled_dir=x"], "--labeled_dir is not read by"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(run, photos, capsys, flags, message):
+    with pytest.raises(SystemExit) as caught:
+        run(*(flag.format(photos=photos) for flag in flags))
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("data_report: ")
+    assert message in text
+    assert text.count("\n") == 1
+
+
+def test_help_names_its_own_flags_and_the_trainers(capsys):
+    data_report.main(["data_report", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"--{name}: " in text for name in ("out", "find_copies", "dataset", "labeled_max"))
