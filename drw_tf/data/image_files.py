@@ -172,11 +172,8 @@ def _crops(
     )
     starts = tf.cast(tf.pad(starts, [[0, 0], [0, 1]]), tf.int32)
     sides = tf.cast(tf.pad(sides, [[0, 0], [0, 1]], constant_values=3), tf.int32)
-    starts, sides = tf.unstack(starts, num=number), tf.unstack(sides, num=number)
-    cuts = [
-        _resize(tf.slice(image, start, side)[None], side, size)
-        for start, side in zip(starts, sides, strict=True)
-    ]
+    windows = zip(tf.unstack(starts, num=number), tf.unstack(sides, num=number), strict=True)
+    cuts = [_resize(tf.slice(image, start, side)[None], side, size) for start, side in windows]
     pixels = tf.cast(tf.round(tf.concat(cuts, 0)), tf.uint8)
     return tf.ensure_shape(exif.upright(pixels, orientation), [number, size, size, 3])
 
@@ -203,8 +200,8 @@ def _decode_jpeg_region(
     level = tf.reduce_sum(tf.cast(shortest >= [2.0 * size, 4.0 * size, 8.0 * size], tf.int32))
     starts, sides = _windows(boxes, tf.math.ceil(stored / tf.gather([1.0, 2.0, 4.0, 8.0], level)))
     start = tf.reduce_min(starts, 0)
-    region = tf.concat([start, tf.reduce_max(starts + sides, 0) - start], 0)
-    region = tf.cast(region, tf.int32)
+    end = tf.reduce_max(starts + sides, 0)
+    region = tf.cast(tf.concat([start, end - start], 0), tf.int32)
 
     def at(ratio):
         return lambda: tf.io.decode_and_crop_jpeg(

@@ -112,7 +112,7 @@ def test_killed_process_goes_on_with_the_same_command(tmp_path):
     [
         (["--dataset=cifar10", "--data_dir={tmp}"], "cifar10 is not prepared in"),
         (["--dataset=folder", "--labeled_dir={tmp}/none"], "none"),
-        (["--dataset=imagenet127", "--data_dir={tmp}"], "imagenet127"),
+        (["--dataset=imagenet127", "--data_dir={tmp}"], "must hold train/<wnid>"),
         (["--workdir=/proc/nowhere"], "/proc/nowhere cannot be written"),
         (["--imbalance_ratio=50"], "class"),  # 40 / 50: the last class would be empty
         (["--labeled_max=4000", "--unlabeled_max=1"], "class"),

@@ -1,0 +1,28 @@
+"""What the README says of names and files is true."""
+
+import pathlib
+import re
+
+from drw_tf import flag_table, protocols, recipes
+
+ROOT = pathlib.Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_table_of_methods_is_that_of_the_recipes():
+    for name, recipe in recipes.RECIPES.items():
+        assert f"| `{name}` | {recipe.help} |" in TEXT
+
+
+def test_every_data_set_is_named():
+    for name in protocols.DATASETS:
+        assert f"`{name}`" in TEXT, name
+
+
+def test_every_flag_and_file_in_it_exists():
+    own = {"slow", "fresh", "helpmethods", "help", "out", "methods", "seeds", "results", "images"}
+    own |= {"flagfile", "logdir", "dir", "all", "python"}
+    known = {flag.name for flag in flag_table.FLAGS} | own
+    assert set(re.findall(r"--([a-z][a-z_]*)", TEXT)) <= known
+    for path in re.findall(r"(?:drw_tf|scripts|flags)/[\w/]+\.\w+", TEXT):
+        assert (ROOT / path).exists(), path
