@@ -59,12 +59,7 @@ def build(
     labeled, unlabeled, test = _distinct(labeled, unlabeled, test, note)
     class_names = _class_names(row.label for row in labeled)
     number = {label: row for row, label in enumerate(class_names)}
-    unknown = sorted({row.label for row in test} - set(class_names))
-    if unknown:
-        raise ValueError(
-            f"the test set has classes without a labeled training picture: {_some(unknown)}; "
-            f"training knows: {_some(class_names)}."
-        )
+    _check_test(test, class_names, note)
     labels = [number[row.label] for row in labeled]
     train = _file_images(
         [row.path for row in labeled] + list(unlabeled),
@@ -72,9 +67,6 @@ def build(
     )
     rows = np.arange(len(train), dtype=np.int64)
     tests = _file_images([row.path for row in test], [number[row.label] for row in test])
-    missing = sorted(set(class_names) - {row.label for row in test})
-    if test and missing:
-        note(f"the test set has no picture of {len(missing)} classes: {_some(missing)}.")
     return records.Dataset(
         name=name,
         class_names=class_names,
@@ -112,6 +104,21 @@ def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
             )
         seen[key] = label
     return tuple(names)
+
+
+def _check_test(
+    test: Sequence[LabeledPath], class_names: Sequence[str], note: Callable[[str], None]
+) -> None:
+    names = {row.label for row in test}
+    unknown = sorted(names - set(class_names))
+    if unknown:
+        raise ValueError(
+            f"the test set has classes without a labeled training picture: {_some(unknown)}; "
+            f"training knows: {_some(class_names)}."
+        )
+    missing = sorted(set(class_names) - names)
+    if test and missing:
+        note(f"the test set has no picture of {len(missing)} classes: {_some(missing)}.")
 
 
 def _distinct(
