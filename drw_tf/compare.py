@@ -20,8 +20,10 @@ _OUTPUT = "comparison"
 _TABLE = (
     flag_table.Flag("methods", "list", "recipes, comma-separated", _OUTPUT, ["fixmatch", "drw"]),
     flag_table.Flag("seeds", "list", "seeds, comma-separated", _OUTPUT, ["0", "1", "2"]),
-    flag_table.Flag("runs", "string", "folder of the runs", _OUTPUT, "runs/compare"),
-    flag_table.Flag("results", "string", "folder of the records that are kept", _OUTPUT, "results"),
+    flag_table.Flag("runs", "string", "folder of the runs [runs/compare/<dataset>]", _OUTPUT),
+    flag_table.Flag(
+        "results", "string", "folder of the records that are kept [results/<dataset>]", _OUTPUT
+    ),
     flag_table.Flag(
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
     ),
@@ -56,6 +58,9 @@ def main(argv: list[str] | None = None) -> None:
         ]
     except configuration.ConfigError as error:
         configuration.refuse("compare", error)
+    name = rows[0].dataset.replace(":", "_")
+    settings["runs"] = settings["runs"] or f"runs/compare/{name}"
+    settings["results"] = settings["results"] or f"results/{name}"
     results = pathlib.Path(settings["results"])
     if not settings["dry_run"]:
         for number, row in enumerate(rows):

@@ -45,17 +45,22 @@ def draw_crop_boxes(
     if not 0 < aspect_range[0] <= aspect_range[1]:
         raise ValueError(f"aspect_range must be 0 < low <= high, got {aspect_range}.")
     uniforms = tf.random.stateless_uniform([rows, _TRIES + 1, 2], seed)
-    tries, place = uniforms[:, :_TRIES], uniforms[:, _TRIES]
+    sides = _sides(uniforms[:, :_TRIES], area_range, aspect_range)
+    start = uniforms[:, _TRIES] * (1.0 - sides)
+    return tf.concat([start, tf.minimum(start + sides, 1.0)], axis=1)
+
+
+def _sides(
+    tries: tf.Tensor, area_range: tuple[float, float], aspect_range: tuple[float, float]
+) -> tf.Tensor:
+    """float32 [B, 2], (height, width) of the first try that fits; tries float32 [B, T, 2]."""
     area = area_range[0] + tries[..., 0] * (area_range[1] - area_range[0])
-    low, high = map(math.log, aspect_range)
+    low, high = tf.math.log(tf.constant(aspect_range, tf.float32))
     root = tf.exp((low + tries[..., 1] * (high - low)) / 2)
     sides = tf.sqrt(area)[..., None] * tf.stack([1 / root, root], axis=-1)
-    fits = tf.reduce_all(sides <= 1.0, axis=-1)
-    # Where nothing fits this is the first try, which is then cut off at the border.
-    first = tf.argmax(tf.cast(fits, tf.int32), axis=1)
-    sides = tf.minimum(tf.gather(sides, first, batch_dims=1), 1.0)
-    start = place * (1.0 - sides)
-    return tf.concat([start, tf.minimum(start + sides, 1.0)], axis=1)
+    # Where nothing fits argmax gives the first try, which is then cut off at the border.
+    first = tf.argmax(tf.cast(tf.reduce_all(sides <= 1.0, axis=-1), tf.int32), axis=1)
+    return tf.minimum(tf.gather(sides, first, batch_dims=1), 1.0)
 
 
 def fit_boxes(boxes: tf.Tensor, image_aspect: tf.Tensor) -> tf.Tensor:

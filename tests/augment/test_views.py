@@ -196,6 +196,16 @@ def test_cutout_paints_half_of_the_side_at_most(name, color, pictures):
     assert changed.sum((1, 2)).max() <= 256
 
 
+def test_the_choices_for_an_image_are_independent_of_one_another():
+    slots = (randaugment.Operation("Rotate", 0, 1), randaugment.Operation("ShearX", 0, 1))
+    draws = maker(strong=only(*slots)).draw("strong", SEED, 20000)
+    names = ("flip", "shift", "operation", "magnitude", "box")
+    columns = [draws[name].numpy().reshape(20000, -1)[:, :2].astype(float) for name in names]
+    correlations = np.corrcoef(np.concatenate(columns, axis=1), rowvar=False)
+    assert correlations.shape == (9, 9)
+    assert np.abs(correlations - np.eye(9)).max() < 5 / np.sqrt(20000)
+
+
 def test_random_cutout_draws_its_side():
     boxes = maker("usb").draw("strong", SEED, 4000)["box"].numpy()
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -205,6 +215,10 @@ def test_random_cutout_draws_its_side():
     # with the side uniform in [0, 16), so half of them have more than 8.
     heights = sides[(boxes[:, 0] >= 1) & (boxes[:, 0] < 16), 0]
     assert abs(np.mean(heights > 8) - 0.5) < 5 * 0.5 / np.sqrt(len(heights))
+    # Their side tells nothing of their place.
+    both = boxes[((boxes[:, :2] >= 1) & (boxes[:, :2] < 16)).all(1)]
+    places = np.corrcoef([both[:, 2] - both[:, 0], both[:, 0], both[:, 1]])[0, 1:]
+    assert np.abs(places).max() < 5 / np.sqrt(len(both))
 
 
 def test_cutout_can_be_turned_off_and_resized(pictures):

@@ -196,6 +196,18 @@ def test_solved_whatever_the_rows(rows, targets):
     assert_solved(found, np.array(targets))
 
 
+@pytest.mark.parametrize("ratio", [100, 1 / 20])
+def test_many_classes_of_certain_rows_are_solved_though_newton_alone_is_thrown_about(ratio):
+    rows, targets = random_rows(200, 20, 200.0), long_tail(200, 20, ratio)
+    assert_solved(refinement.refine(rows, targets, 2.0), targets)
+
+
+def test_entropy_that_rounds_below_zero_does_not_turn_the_problem_over():
+    # -sum p log(p + 1e-6) is -1e-6 here. All rows are alike, so each gets the targets.
+    found = refinement.project(np.array([[1 - 1e-9, 1e-9]] * 4), [3.0, 1.0])
+    np.testing.assert_allclose(found.probabilities, [[0.75, 0.25]] * 4, rtol=1e-9)
+
+
 def test_class_without_a_target_is_left_empty():
     found = refinement.refine(random_rows(30, 4, 1.0), [10.0, 0.0, 5.0, 15.0], 2.0)
     np.testing.assert_array_equal(found.probabilities[:, 1], np.zeros(30))

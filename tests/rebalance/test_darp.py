@@ -45,8 +45,9 @@ def refined_in_numpy(bank, alpha=2.0):
 def test_before_its_start_labels_pass_and_are_remembered(make):
     one = make()
     given = rows(4)
-    got = one.refine(given, weak([3, 1, 19, 0], 39))
+    got = one.refine(given, weak([3, 1, 19, 0], 30))
     np.testing.assert_array_equal(got, given)
+    np.testing.assert_array_equal(one.refined, tf.fill([POOL, 3], 1 / 3))  # nothing was solved
     expected = np.full([POOL, 3], 1 / 3, np.float32)
     expected[[3, 1, 19, 0]] = given
     np.testing.assert_array_equal(one.latest.read_value(), expected)
@@ -63,6 +64,7 @@ def test_from_its_start_labels_are_those_of_the_whole_bank_refined(make):
     np.testing.assert_allclose(one.refined.read_value(), expected, atol=1e-6)
     np.testing.assert_allclose(np.sum(one.refined, axis=0), [12, 6, 2], atol=1e-4)
     assert one.describe() == {"darp_count_error": 0.0}
+    assert np.all(one.dual)  # where the next refresh starts
 
 
 def test_between_refreshes_the_stored_rows_are_used_and_the_bank_is_written(make):

@@ -1,0 +1,75 @@
+"""The table of a comparison, and which runs it runs."""
+
+import json
+import subprocess
+
+import pytest
+
+from drw_tf import compare, config
+
+
+def record(method, seed, accuracy, seconds=60.0, **flags):
+    resolved = config.resolve({"method": method, "seed": seed} | flags)
+    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in compare._COLUMNS}
+    return {"configuration": dict(resolved), "final": {"ema": final}, "seconds": seconds}
+
+
+def test_table_has_mean_and_deviation_over_seeds_best_first():
+    rows = [record("fixmatch", 0, 0.8), record("fixmatch", 1, 0.9), record("drw", 0, 0.95, 120.0)]
+    lines = compare.table(rows).splitlines()
+    # Mean of 80 and 90 is 85, sample deviation sqrt(50) = 7.07.
+    assert lines[2].startswith("| drw | 95.0 ± - |")
+    assert lines[2].endswith("| 1 | 2.0 |")
+    assert lines[3].startswith("| fixmatch | 85.0 ± 7.1 |")
+    assert lines[3].endswith("| 2 | 1.0 |")
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Command lines that were started; each leaves a record as the trainer would."""
+    commands = []
+
+    def run(words, check):
+        commands.append(words)
+        given = config.parse(words[2:])
+        workdir = tmp_path / given["workdir"]
+        workdir.mkdir(parents=True)
+        found = record(given["method"], given["seed"], 1 / 3, steps=given["steps"])
+        (workdir / "record.json").write_text(json.dumps(found))
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
+
+
+def test_runs_what_has_no_record_and_nothing_twice(started, tmp_path, capsys):
+    words = ["compare", "--methods=fixmatch,drw", "--seeds=0,1", "--steps=100"]
+    compare.main(words)
+    assert len(started) == 4
+    assert "| drw | 33.3 ± 0.0 |" in capsys.readouterr().out
+    (tmp_path / "results" / "digits" / "drw_seed1.json").unlink()
+    (tmp_path / "runs" / "compare" / "digits" / "drw" / "seed1").rename(tmp_path / "aside")
+    compare.main(words)
+    assert len(started) == 5
+    assert "--method=drw" in started[-1]
+    assert "--seed=1" in started[-1]
+
+
+def test_kept_record_of_another_setting_is_refused(started, capsys):
+    compare.main(["compare", "--methods=drw", "--seeds=0", "--steps=100"])
+    with pytest.raises(SystemExit) as caught:
+        compare.main(["compare", "--methods=drw", "--seeds=0", "--steps=200"])
+    assert caught.value.code == 2
+    assert "--steps: was 100, now 200" in capsys.readouterr().err
+
+
+def test_bad_flag_of_the_trainer_is_refused_before_anything_runs(started, capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["compare", "--methods=fixmatch", "--beta=0.9"])
+    assert "--beta is not read by --method=fixmatch" in capsys.readouterr().err
+    assert not started
+
+
+def test_kept_floats_have_six_digits():
+    assert compare.shorten({"a": [1 / 3, 2, "x"]}) == {"a": [0.333333, 2, "x"]}
