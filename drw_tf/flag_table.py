@@ -287,7 +287,7 @@ FLAGS = (
     _number("learning_rate", "float", "peak learning rate, > 0", OPTIMIZATION, 1e-12, 1e3),
     _choice(
         "schedule",
-        ("constant", "cosine_7_16", "cosine", "step"),
+        ("constant", "cosine_7_16", "cosine_1_16", "cosine", "step", "step_sixths", "step_ldam"),
         "learning rate over steps",
         OPTIMIZATION,
     ),

@@ -50,7 +50,7 @@ MODERN = {
 IMAGENET = {
     **MODERN,
     "learning_rate": None,
-    "schedule": "step",
+    "schedule": "step_sixths",
     "weight_decay": 3e-4,
     "unlabeled_ratio": 5,
     "threshold": 0.7,

@@ -55,7 +55,7 @@ def _sides(
 ) -> tf.Tensor:
     """float32 [B, 2], (height, width) of the first try that fits; tries float32 [B, T, 2]."""
     area = area_range[0] + tries[..., 0] * (area_range[1] - area_range[0])
-    low, high = tf.math.log(tf.constant(aspect_range, tf.float32))
+    low, high = math.log(aspect_range[0]), math.log(aspect_range[1])
     root = tf.exp((low + tries[..., 1] * (high - low)) / 2)
     sides = tf.sqrt(area)[..., None] * tf.stack([1 / root, root], axis=-1)
     # Where nothing fits argmax gives the first try, which is then cut off at the border.

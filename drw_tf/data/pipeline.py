@@ -27,6 +27,8 @@ from drw_tf.data import image_files, in_memory, seeds
 # pay the overhead of a call for each step.
 _BLOCK_VALUES = 1 << 20
 _MAX_BLOCK_STEPS = 16
+# Bytes of pixels that are copied into the graph.
+_LARGEST_COPY = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,9 +272,20 @@ def class_balanced_indices(labels: np.ndarray, seed: int, start: int, size: int)
 
 
 def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A graph function: int64 [b] rows -> uint8 [b, H, W, Ch] pixels."""
-    pixels = tf.constant(images.pixels)
-    return lambda rows: tf.gather(pixels, rows)
+    """A graph function: int64 [b] rows -> uint8 [b, H, W, Ch] pixels.
+
+    A constant is a copy, so large arrays and mapped files are read in place, row by row.
+    """
+    pixels = images.pixels
+    if isinstance(pixels, np.memmap) or pixels.nbytes > _LARGEST_COPY:
+
+        def read(rows):
+            found = tf.numpy_function(lambda index: pixels[index], [rows], tf.uint8)
+            return tf.ensure_shape(found, [rows.shape[0], *pixels.shape[1:]])
+
+        return read
+    copy = tf.constant(pixels)
+    return lambda rows: tf.gather(copy, rows)
 
 
 def evaluation_batches(

@@ -199,3 +199,11 @@ def test_files_are_evaluated_in_order(files):
     got = np.concatenate(list(batches))
     assert got.shape == (9, 8, 8, 1)
     np.testing.assert_allclose(got[:, 4, 4, 0], 20 * np.arange(9) + 10, atol=1)
+
+
+def test_a_mapped_file_gives_the_same_batches_as_memory(images, views, tmp_path):
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=images.pixels.shape)
+    mapped[:] = images.pixels
+    other = records.ArrayImages(mapped, images.labels)
+    whole = take(pipeline.training_batches(images, streams(), views, seed=0), 2)
+    assert_equal(take(pipeline.training_batches(other, streams(), views, seed=0), 2), whole)
