@@ -174,11 +174,16 @@ def _check_together(values: Mapping) -> None:
 
 
 def differences(old: Mapping, new: Mapping) -> list[str]:
-    """One line for each flag that differs and changes the result of a run."""
+    """One line for each flag that differs and changes the result of a run.
+
+    A flag that `old` does not know is younger than that run, which did what is now its default.
+    """
     lines = []
     for flag in flag_table.FLAGS:
-        if flag.changes_result and old.get(flag.name) != new.get(flag.name):
-            lines.append(f"--{flag.name}: was {old.get(flag.name)}, now {new.get(flag.name)}")
+        now = new.get(flag.name)
+        was = old.get(flag.name, None if now is None else flag.default)
+        if flag.changes_result and was != now:
+            lines.append(f"--{flag.name}: was {was}, now {now}")
     return lines
 
 

@@ -324,6 +324,13 @@ FLAGS = (
         "preset of the strong augmentation",
         METHOD,
     ),
+    _choice(
+        "randaugment_order",
+        ("composed", "drawn"),
+        "geometry of all operations at once and then colour, which is faster; or as drawn",
+        METHOD,
+        default="composed",
+    ),
     _number("threshold", "float", "tau, least confidence of a pseudo-label, [0, 1]", METHOD, 0, 1),
     _choice(
         "forward",

@@ -11,7 +11,8 @@ import importlib
 
 # Flags of every method that reads unlabeled pictures, and of those with strong views.
 _POOL = ("unlabeled_ratio", "pool", "lambda_u")
-_STREAM = (*_POOL, "randaugment")
+_STRONG = ("randaugment", "randaugment_order")
+_STREAM = (*_POOL, *_STRONG)
 # Of methods whose unlabeled loss gains its weight slowly, and of those with mixup.
 _RAMP = (*_POOL, "ramp", "ramp_fraction")
 _MIXUP = (*_RAMP, "mixup_alpha", "temperature", "forward", "pseudo_memory")
@@ -80,7 +81,7 @@ METHODS = {
         "drw_tf.methods.remixmatch.ReMixMatch",
         (
             *_MIXUP,
-            "randaugment",
+            *_STRONG,
             "strong_views",
             "align_distribution",
             "strong_weight",

@@ -95,6 +95,14 @@ def test_differences_name_only_flags_that_change_the_result():
     assert config.differences(old, new) == ["--seed: was 0, now 1"]
 
 
+def test_a_flag_younger_than_a_run_does_not_make_it_another_run():
+    old = {k: v for k, v in resolve().items() if k != "randaugment_order"}
+    assert config.differences(old, resolve()) == []
+    assert config.differences(old, resolve("--randaugment_order=drawn")) == [
+        "--randaugment_order: was composed, now drawn"
+    ]
+
+
 def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
     for table in (protocols.PROTOCOLS, protocols.DATASETS):
         for values in table.values():
