@@ -5,8 +5,10 @@ the data set, the protocol, the flag's own default. Nothing here imports TensorF
 wrong command line is refused at once; nothing below this module reads flags.
 """
 
+import contextlib
 import json
 import math
+import os
 import pathlib
 import sys
 import types
@@ -227,15 +229,22 @@ def from_argv(argv: Sequence[str]) -> Config:
         SystemExit: 0 after help was printed, 2 after a refusal was printed.
     """
     if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
-        print(help_text("drw_tf.train", flag_table.FLAGS))
-        raise SystemExit(0)
+        _show(help_text("drw_tf.train", flag_table.FLAGS))
     if "--helpmethods" in argv[1:]:
-        print(methods_text())
-        raise SystemExit(0)
+        _show(methods_text())
     try:
         return resolve(parse(argv))
     except ConfigError as error:
         refuse("train", error)
+
+
+def _show(text: str) -> None:
+    """Prints a long text and exits; a reader that has seen enough, as `head`, is no error."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
+        raise SystemExit(0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
 
 
 def refuse(program: str, error: Exception) -> None:

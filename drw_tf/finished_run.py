@@ -113,8 +113,9 @@ def _resolve(values: object, path: pathlib.Path) -> configuration.Config:
     except (TypeError, ValueError, AttributeError) as error:
         raise configuration.ConfigError(f"{path}: {error}") from None
     for name in sorted(set(flag_table.BY_NAME) - set(values)):
-        # A flag that is younger than the run may be missing where nothing depends on it.
-        if flag_table.BY_NAME[name].changes_result and config[name] is not None:
+        # A flag that is younger than the run: the run did what is now its default.
+        flag = flag_table.BY_NAME[name]
+        if flag.changes_result and config[name] not in (None, flag.default):
             raise _other_version(path, f"lacks --{name}")
     return config
 
