@@ -21,7 +21,7 @@ def keep_rates(counts: np.ndarray) -> np.ndarray:
         ValueError: a count is negative.
 
     Source:
-        Lee et al., NeurIPS 2021 (arXiv:2110.10368), Eq. 3.
+        Lee et al., NeurIPS 2021 (arXiv:2110.10368); LeeHyuck/ABC:ABCcode0920/ABCfix.py.
     """
     counts = np.asarray(counts, np.float64)
     if not (counts >= 0).all():
@@ -43,6 +43,6 @@ def annealed_keep_rates(rates: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         float32 [C], in (0, 1].
 
     Source:
-        Lee et al., NeurIPS 2021 (arXiv:2110.10368), Sec. 3.4.
+        Lee et al., NeurIPS 2021 (arXiv:2110.10368); LeeHyuck/ABC:ABCcode0920/ABCfix.py.
     """
     return 1.0 - tf.cast(progress, tf.float32) * (1.0 - tf.cast(rates, tf.float32))

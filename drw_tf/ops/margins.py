@@ -23,7 +23,7 @@ def class_margins(counts: tf.Tensor, largest: float) -> tf.Tensor:
         ValueError: a count or `largest` is negative.
 
     Source:
-        Cao et al., NeurIPS 2019 (arXiv:1906.07413), Eq. 13 and Sec. 4.
+        Cao et al., NeurIPS 2019 (arXiv:1906.07413); kaidic/LDAM-DRW:losses.py.
     """
     if not largest >= 0:
         raise ValueError(f"largest must be >= 0, got {largest}.")
@@ -45,7 +45,7 @@ def margin_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, margins: tf.Tenso
         float32 [B], nats.
 
     Source:
-        Cao et al., NeurIPS 2019 (arXiv:1906.07413), Eq. 12; there logits are 30 cosines.
+        Cao et al., NeurIPS 2019 (arXiv:1906.07413), where logits are 30 cosines.
     """
     logits = tf.cast(logits, tf.float32)
     own = tf.one_hot(labels, tf.shape(logits)[1])

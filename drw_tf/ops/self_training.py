@@ -25,7 +25,7 @@ def selection_rates(counts: np.ndarray, alpha: float) -> np.ndarray:
         ValueError: an argument is out of range.
 
     Source:
-        Wei et al., CVPR 2021 (arXiv:2102.09559), Sec. 3.2. Differs from
+        Wei et al., CVPR 2021 (arXiv:2102.09559). Differs from
         google-research/crest:util/semisup.py, where r is the class's index: that is its rank
         in the data sets it was written for alone.
     """
@@ -54,7 +54,7 @@ def most_confident(logits: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, n
         (int64 [K] rows, int64 [K] classes), by class and then by falling confidence.
 
     Source:
-        Wei et al., CVPR 2021 (arXiv:2102.09559), Sec. 3.2.
+        Wei et al., CVPR 2021 (arXiv:2102.09559); google-research/crest:util/semisup.py.
     """
     logits = np.asarray(logits, np.float64)
     predicted = logits.argmax(axis=1)
@@ -88,7 +88,7 @@ def alignment_power(generation: tf.Tensor, generations: int, smallest: float) ->
         ValueError: `generations` or `smallest` is out of range.
 
     Source:
-        Wei et al., CVPR 2021 (arXiv:2102.09559), Sec. 3.3.
+        Wei et al., CVPR 2021 (arXiv:2102.09559); google-research/crest:util/semisup.py.
     """
     if generations < 2:
         raise ValueError(f"generations must be >= 2, got {generations}.")
@@ -114,7 +114,7 @@ def tempered_prior(prior: tf.Tensor, power: tf.Tensor) -> tf.Tensor:
         ValueError: a known number in `prior` is not positive.
 
     Source:
-        Wei et al., CVPR 2021 (arXiv:2102.09559), Sec. 3.3.
+        Wei et al., CVPR 2021 (arXiv:2102.09559); google-research/crest:util/semisup.py.
     """
     prior = checks.as_float64(prior)
     checks.require("prior", prior, lambda known: known > 0, "> 0")

@@ -17,7 +17,7 @@ class ClassRebalancingSelfTraining(base.Rebalancer):
     (`self_training.selection_rates`), join the original labeled set with their predictions;
     those of the generation before leave it. The unlabeled stream stays as it is.
 
-    Differs from Wei et al., Sec. 3.2: the run's steps are divided among the generations,
+    Differs from Wei et al.: the run's steps are divided among the generations,
     in whole epochs, so that all methods train equally long; there each one has them all.
     """
 
