@@ -3,66 +3,63 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow import keras
 
-from drw_tf.methods import base, fixmatch
+from drw_tf.methods import fixmatch
 from drw_tf.rebalance import base as rebalance
 
 
-def linear_network(kernel, bias):
-    """f(x) = x W + b, as functional network with an extra 1 x 1 image layout."""
-    kernel = np.asarray(kernel, np.float32)
-    images = keras.Input([kernel.shape[0]])
-    dense = keras.layers.Dense(kernel.shape[1], name="head")
-    network = keras.Model(images, {"logits": dense(images), "features": images})
-    dense.set_weights([kernel, np.asarray(bias, np.float32)])
-    return network
+@pytest.fixture
+def make(bench):
+    """make(inputs, rebalancers, **hyper): FixMatch with the inputs' linear network."""
+
+    def made(inputs, rebalancers=(), **hyper):
+        values = {
+            "threshold": inputs["tau"],
+            "lambda_u": inputs.get("lambda_u", 1.0),
+            "forward": "joint",
+            "strong_views": 1,
+            "pseudo_count": "all",
+            "pseudo_memory": "epoch",
+        } | hyper
+        return bench.make(
+            fixmatch.FixMatch,
+            lambda: bench.linear_network(inputs["W"], inputs["b"]),
+            values,
+            rebalancers=rebalancers,
+            counts=np.ones(len(inputs["b"])),
+        )
+
+    return made
 
 
-def make(inputs, rebalancers=(), **hyper):
-    values = {
-        "threshold": inputs["tau"],
-        "lambda_u": inputs.get("lambda_u", 1.0),
-        "forward": "joint",
-        "strong_views": 1,
-        "pseudo_count": "all",
-        "pseudo_memory": "epoch",
-    } | hyper
-    facts = rebalance.Facts(len(inputs["b"]), np.ones(len(inputs["b"])), 100, 10, 5)
-    return fixmatch.FixMatch(
-        lambda heads: linear_network(inputs["W"], inputs["b"]),
-        rebalance.Hyperparameters(values, tuple(values)),
-        facts,
-        list(rebalancers),
-        base.Training(0.999, False, 0.0, "l2"),
-    )
+@pytest.fixture
+def make_batch(bench):
+    """make_batch(inputs): the batch with the inputs' views."""
+
+    def made(inputs):
+        unlabeled = {
+            "weak": inputs["u_weak"],
+            "strong": inputs.get("u_strong", inputs.get("u_strong1")),
+        }
+        if "u_strong2" in inputs:
+            unlabeled["strong_2"] = inputs["u_strong2"]
+        return bench.batch({"weak": inputs["x"]}, inputs["y"], unlabeled)
+
+    return made
 
 
-def make_batch(inputs):
-    strong = inputs.get("u_strong", inputs.get("u_strong1"))
-    unlabeled = {"weak": inputs["u_weak"], "strong": strong}
-    if "u_strong2" in inputs:
-        unlabeled["strong_2"] = inputs["u_strong2"]
-    unlabeled = {name: tf.constant(value, tf.float32) for name, value in unlabeled.items()}
-    rows = len(inputs["u_weak"])
-    return {
-        "labeled": {
-            "weak": tf.constant(inputs["x"], tf.float32),
-            "label": tf.constant(inputs["y"], tf.int32),
-            "index": tf.range(len(inputs["y"]), dtype=tf.int64),
-        },
-        "unlabeled": unlabeled | {"index": tf.range(rows, dtype=tf.int64)},
-    }
+@pytest.fixture
+def step(bench):
+    """step(method, batch): terms, scalars, gradients in the order of the variables."""
+
+    def made(method, batch):
+        terms, scalars, gradients = bench.step(method, batch)
+        return terms, scalars, list(gradients.values())
+
+    return made
 
 
-def step(method, batch):
-    with tf.GradientTape() as tape:
-        terms, scalars = method.loss_terms(batch, method.prepare(batch))
-        loss = tf.add_n(list(terms.values()))
-    return terms, scalars, tape.gradient(loss, method.network.trainable_variables)
-
-
-def test_one_view_step_equals_the_published_codes(golden):
+def test_one_view_step_equals_the_published_codes(golden, make, make_batch, step):
     (case,) = [case for case in golden("fixmatch")["cases"] if case["id"] == "usb_step_0"]
     terms, scalars, (kernel, bias) = step(make(case["inputs"]), make_batch(case["inputs"]))
     expected = case["outputs"]
@@ -74,7 +71,9 @@ def test_one_view_step_equals_the_published_codes(golden):
 
 
 @pytest.mark.parametrize("name", ["darp_step_0", "darp_step_1"])
-def test_two_view_step_with_separate_forward_equals_the_published_codes(golden, name):
+def test_two_view_step_with_separate_forward_equals_the_published_codes(
+    golden, name, make, make_batch, step
+):
     (case,) = [case for case in golden("fixmatch")["cases"] if case["id"] == name]
     method = make(case["inputs"], forward="separate", strong_views=2)
     terms, _, (kernel, bias) = step(method, make_batch(case["inputs"]))
@@ -98,7 +97,7 @@ class HalfWeights(rebalance.Rebalancer):
         return 1.0 / (1.0 + tf.cast(pseudo_label, tf.float32))
 
 
-def test_weights_multiply_each_picture_and_products_are_taken():
+def test_weights_multiply_each_picture_and_products_are_taken(make, make_batch, step):
     # Logits are the inputs: W = I, b = 0. Confident pictures: rows 0 (class 1) and 1 (class 0).
     inputs = {
         "W": np.eye(2),
@@ -124,7 +123,7 @@ def test_weights_multiply_each_picture_and_products_are_taken():
     np.testing.assert_allclose(method.histogram.loss_by_class(), [log2, log2 / 4], rtol=1e-6)
 
 
-def test_no_gradient_flows_through_the_pseudo_label():
+def test_no_gradient_flows_through_the_pseudo_label(make, make_batch):
     inputs = {
         "W": np.eye(2),
         "b": [0.0, 0.0],
@@ -143,7 +142,7 @@ def test_no_gradient_flows_through_the_pseudo_label():
     np.testing.assert_array_equal(gradient, [[0, 0]])
 
 
-def test_bank_counts_the_latest_label_of_each_picture_once():
+def test_bank_counts_the_latest_label_of_each_picture_once(make, make_batch, step):
     inputs = {
         "W": np.eye(2),
         "b": [0.0, 0.0],
