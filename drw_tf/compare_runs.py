@@ -28,6 +28,9 @@ def main(argv: list[str] | None = None) -> None:
 
     try:
         found = [record.read_record(run / "record.json") for run in runs]
+        for run, one in zip(runs, found, strict=True):
+            if not one["last_metrics"]:
+                raise ValueError(f"{run} was trained without test pictures: nothing to compare.")
     except (FileNotFoundError, ValueError) as error:
         configuration.refuse("compare_runs", error)
     print(recall_table(found))

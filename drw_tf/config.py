@@ -284,5 +284,12 @@ def methods_text() -> str:
 
 
 def read(path: pathlib.Path) -> Config:
-    """The configuration that an earlier run wrote."""
-    return Config(json.loads(path.read_text()))
+    """The configuration that an earlier run wrote.
+
+    Raises:
+        ConfigError: the file is not one.
+    """
+    try:
+        return Config(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is not the configuration of a run: {error}.") from None

@@ -109,7 +109,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
     if _is_finished(config, folder):
         return record.read_record(folder.record)
     run = Run(config)
-    judge = run.evaluator(run.dataset.test)
+    judge = None if run.dataset.test is None else run.evaluator(run.dataset.test)
     plan = loop.Plan(
         config.steps,
         config.steps_per_epoch,
@@ -124,7 +124,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         run.stages.prepare,
         run.stages.begin,
         run.batches,
-        lambda: run.evaluate(judge),
+        lambda: run.evaluate(judge) if judge else {},
         checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints),
         plan,
         [log.write] if log else [],
@@ -143,9 +143,9 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         saved_model.export_method(
             run.method, folder.export, dataset=run.dataset, configuration=config
         )
-    record.write_record(folder.record, result)
     if log:
         log.finish(result)
+    record.write_record(folder.record, result)
     return result
 
 
@@ -178,15 +178,21 @@ def _percent(value: float | None) -> str:
 
 def facts(run: Run) -> dict:
     """What the record says about the data."""
-    num_classes = run.dataset.num_classes
-    train = run.dataset.train.labels
+    train, test = run.dataset.train.labels, run.dataset.test
+
+    def counts(labels):
+        """[C], or None where nobody knows the classes."""
+        if (labels == records.UNKNOWN_LABEL).any():
+            return None
+        return records.class_counts(labels, run.dataset.num_classes).tolist()
+
     return {
         "name": run.dataset.name,
         "class_names": list(run.dataset.class_names),
         "split_checksum": run.split.checksum(),
-        "labeled_counts": records.class_counts(train[run.split.labeled], num_classes).tolist(),
-        "unlabeled_counts": records.class_counts(train[run.split.unlabeled], num_classes).tolist(),
-        "test_counts": records.class_counts(run.dataset.test.labels, num_classes).tolist(),
+        "labeled_counts": counts(train[run.split.labeled]),
+        "unlabeled_counts": counts(train[run.split.unlabeled]),
+        "test_counts": None if test is None else counts(test.labels),
     }
 
 
@@ -230,7 +236,7 @@ class _TensorBoard:
         config = self.run.config
         evaluations = config.steps // config.steps_per_epoch
         # Drawing takes longer than a small epoch does: ten pictures a run.
-        if "test" in entry and entry["epoch"] % max(1, evaluations // 10) == 0:
+        if entry["test"] and entry["epoch"] % max(1, evaluations // 10) == 0:
             self.log.log_confusion(entry["test"]["ema"]["confusion"], entry["step"])
 
     def finish(self, result: dict) -> None:

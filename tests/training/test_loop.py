@@ -1,5 +1,6 @@
 """A run that was stopped and resumed equals one that was not."""
 
+import dataclasses
 import os
 import signal
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from drw_tf import session
+from drw_tf import compare_runs, session
+from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.report import record
 from drw_tf.training import loop
@@ -106,3 +108,32 @@ def test_steps_per_execution_changes_nothing(resolve, tmp_path):
     for first, second in zip(one["history"], five["history"], strict=True):
         assert first["train"]["loss"] == pytest.approx(second["train"]["loss"], rel=1e-4)
         np.testing.assert_allclose(first["pseudo_numbers"], second["pseudo_numbers"])
+
+
+def test_without_test_pictures_it_trains_and_scores_nothing(
+    resolve, tmp_path, monkeypatch, quarters
+):
+    dataset, split = quarters
+    labels = dataset.train.labels.copy()
+    labels[split.unlabeled] = records.UNKNOWN_LABEL
+    train_images = dataclasses.replace(dataset.train, labels=labels)
+    own = dataclasses.replace(dataset, train=train_images, test=None)
+    monkeypatch.setattr(registry, "load", lambda config: (own, split))
+    config = resolve("--method=drw", "--tensorboard=true", "--export=true")
+    result = train(config)
+    assert result["final"] == {}
+    assert result["dataset"]["test_counts"] is None
+    assert result["dataset"]["unlabeled_counts"] is None
+    assert len(result["history"]) == 2
+    assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
+    assert "written:" in session.summary(config, result)
+    with pytest.raises(SystemExit) as caught:
+        compare_runs.main(["compare_runs", str(tmp_path / "run")])
+    assert caught.value.code == 2
+
+
+def test_a_damaged_configuration_is_named(resolve, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
+        train(resolve("--method=drw"))
