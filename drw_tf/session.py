@@ -221,7 +221,6 @@ class _TensorBoard:
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:
             self.log.log_text(self.run.config)
-            self._first_batch()
 
     def _first_batch(self) -> None:
         batches = iter(self.run.batches(0, 0))
@@ -234,6 +233,9 @@ class _TensorBoard:
     def write(self, entry: dict) -> None:
         self.log.log_evaluation(entry)
         config = self.run.config
+        if entry["epoch"] == 1:
+            # Not at the start: a second pipeline takes seconds to build.
+            self._first_batch()
         evaluations = config.steps // config.steps_per_epoch
         # Drawing takes longer than a small epoch does: ten pictures a run.
         if entry["test"] and entry["epoch"] % max(1, evaluations // 10) == 0:

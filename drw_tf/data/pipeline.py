@@ -27,6 +27,9 @@ from drw_tf.data import image_files, in_memory, seeds
 # pay the overhead of a call for each step.
 _BLOCK_VALUES = 1 << 20
 _MAX_BLOCK_STEPS = 16
+# No function here has control flow of Python that depends on a tensor, and converting what
+# they call would take seconds at every start.
+_as_is = tf.autograph.experimental.do_not_convert
 # Bytes of pixels that are copied into the graph.
 _LARGEST_COPY = 1 << 30
 
@@ -157,12 +160,14 @@ def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf
     if isinstance(images, records.ArrayImages):
         fetch = fetcher(images)
 
+        @_as_is
         def whole(number, index):
             pixels = fetch(tf.gather(rows, _mine(index, block, stream.batch, shard)))
             return make(number, index, dict.fromkeys(stream.views, pixels))
 
         return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
+    @_as_is
     def places(number, index):
         """Rows, and for each of them the box of each view, float32 [K, 4]."""
         boxes = []
@@ -179,6 +184,7 @@ def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf
     )
     decoded = decoded.batch(count, drop_remainder=True)
 
+    @_as_is
     def joined(block_of, pixels):
         views_of = {view: pixels[:, place] for place, view in enumerate(stream.views)}
         return make(*block_of, views_of)
@@ -205,6 +211,7 @@ def _decoder(images: records.FileImages, views: augment_views.Views):
     paths = tf.constant(images.paths)
     height, _, channels = views.image_shape
 
+    @_as_is
     def decode(row, boxes):
         contents = tf.io.read_file(tf.gather(paths, row))
         if views.geometry == augment_views.CROP:
@@ -236,6 +243,7 @@ def permuted_indices(size: int, seed: int, start: int) -> tf.data.Dataset:
         start: position at which to begin, counted from the first pass.
     """
 
+    @_as_is
     def one_pass(number):
         order = tf.random.experimental.stateless_shuffle(
             tf.range(size, dtype=tf.int64), seed=tf.stack([tf.constant(seed, tf.int64), number])
@@ -262,6 +270,7 @@ def class_balanced_indices(labels: np.ndarray, seed: int, start: int, size: int)
     starts = tf.constant(np.cumsum(counts) - counts, tf.int64)
     counts = tf.constant(counts, tf.int64)
 
+    @_as_is
     def draw(number):
         uniform = tf.random.stateless_uniform([2, size], tf.stack([seed, number]), dtype=tf.float64)
         chosen = tf.cast(uniform[0] * len(counts), tf.int64)

@@ -33,3 +33,23 @@ def test_the_benchmark_prints_a_row_for_each_way():
     ways = [line.split("|")[3].strip() for line in table.splitlines() if line.startswith("| dig")]
     assert ways[0] == "one image at a time"
     assert set(ways[2:]) == {"batched, drawn", "batched, composed"}
+
+
+@pytest.mark.slow
+def test_the_input_benchmark_prints_a_row_for_each_comparison():
+    step = ("--step_settings=digits", "--step_seconds=1", "--step_rounds=1")
+    small = ("--step_flags=batch_size=4,steps_per_execution=2", "--jpegs=3", "--jpeg_rounds=1")
+    files = ("--memory_files=20,40", "--memory_steps=1")
+    table = run("benchmark_input.py", "--parts=step,files", *step, *small, *files)
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| ")]
+    measured = [row[0].split(",")[0].strip() for row in rows[2:]]
+    assert measured == [
+        "DRw step",
+        "bare decode_jpeg",
+        "decode-and-crop",
+        "decode-and-crop",
+        "decode all",
+        "ImageNet pipeline",
+        "ImageNet pipeline",
+    ]
+    assert float(rows[3][3].split()[0]) == 1.0
