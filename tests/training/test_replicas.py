@@ -1,30 +1,45 @@
-"""Two replicas do what one does: weights, averages, histogram and class weights."""
+"""Two replicas do what one does, in every stage: weights, averages, histogram, class weights."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from drw_tf.data import pipeline
+from drw_tf.report import evaluation
 from drw_tf.training import assembly, stages
 
 
 def run_steps(strategy, replicas, config, quarters, steps):
-    """The method after some steps, each a call of the compiled step on the strategy."""
+    """The method after some steps of each stage, each a call of the compiled step."""
     dataset, split = quarters
     with strategy.scope():
         method = assembly.build_method(config, dataset, split)
-    parts_of_run = stages.Stages(config, dataset, split, method, strategy, None)
-    parts_of_run.prepare(0)
-    batches = iter(
-        pipeline.training_batches(
-            dataset.train,
-            parts_of_run.streams(0),
-            assembly.views(config, dataset),
-            config.seed,
-            shard=pipeline.Shard(replicas=replicas),
-        )
-    )
 
+    def logits(images):
+        judge = evaluation.Evaluator(
+            images, dataset.image_shape, method.facts.labeled_counts, config.eval_batch_size
+        )
+        return judge.logits(method.ema_network, method.evaluated_head)
+
+    parts_of_run = stages.Stages(config, dataset, split, method, strategy, logits)
+    parts_of_run.prepare(0)
+    for stage in range(len(parts_of_run.all)):
+        if stage:
+            parts_of_run.begin(stage)
+        batches = iter(
+            pipeline.training_batches(
+                dataset.train,
+                parts_of_run.streams(stage),
+                assembly.views(config, dataset),
+                config.seed,
+                shard=pipeline.Shard(replicas=replicas),
+            )
+        )
+        _train(strategy, replicas, method, batches, steps)
+    return method
+
+
+def _train(strategy, replicas, method, batches, steps):
     @tf.function
     def step(parts):
         strategy.run(method.train_step, args=(parts,))
@@ -36,7 +51,6 @@ def run_steps(strategy, replicas, config, quarters, steps):
             return parts[context.replica_id_in_sync_group]
 
         step(strategy.experimental_distribute_values_from_function(part_of))
-    return method
 
 
 @pytest.mark.parametrize(
@@ -57,6 +71,7 @@ def run_steps(strategy, replicas, config, quarters, steps):
         ["--method=drw_cdmad", "--cdmad_start=0"],
         ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
         ["--method=ldam_drw"],
+        ["--method=crt", "--crt_head_fraction=0.5"],
     ],
     ids=[
         "modern",
@@ -72,6 +87,7 @@ def run_steps(strategy, replicas, config, quarters, steps):
         "cdmad",
         "crest_plus",
         "ldam",
+        "crt",
     ],
 )
 def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
