@@ -83,7 +83,7 @@ def _config(name):
     return configuration.resolve(configuration.parse(words))
 
 
-def _trainer(name):
+def trainer(name):
     """A compiled method, its distributed pipeline, and one of its batches for ever."""
     config, dataset, split = _synthetic(name)
     strategy = devices.strategy(config.strategy)
@@ -105,7 +105,7 @@ def _trainer(name):
     return config, method, {way: devices.distribute(strategy, ways[way]) for way in ways}
 
 
-def _round(execute, iterator, executions, warm):
+def round_of(execute, iterator, executions, warm):
     for _ in range(warm):
         execute(iterator)
     start = time.perf_counter()
@@ -115,7 +115,7 @@ def _round(execute, iterator, executions, warm):
 
 
 def _step(name):
-    config, method, ways = _trainer(name)
+    config, method, ways = trainer(name)
     function = method.make_train_function()
 
     def execute(iterator):
@@ -123,8 +123,8 @@ def _step(name):
 
     iterators = {way: iter(dataset) for way, dataset in ways.items()}
     for iterator in iterators.values():
-        _round(execute, iterator, 1, 1)
-    once = _round(execute, iterators["resident"], 2, 0)
+        round_of(execute, iterator, 1, 1)
+    once = round_of(execute, iterators["resident"], 2, 0)
     executions = max(2, round(FLAGS.step_seconds / once))
     # What the pipeline made ahead while the other was measured does not count.
     ahead = math.ceil(64 / config.steps_per_execution) if once < 0.2 else 2
@@ -132,7 +132,7 @@ def _step(name):
     for _ in range(FLAGS.step_rounds):
         for way, iterator in iterators.items():
             warm = ahead if way == "pipeline" else 1
-            best[way] = min(best[way], _round(execute, iterator, executions, warm))
+            best[way] = min(best[way], round_of(execute, iterator, executions, warm))
             time.sleep(min(2.0, once))
     milliseconds = {way: 1e3 * best[way] / config.steps_per_execution for way in best}
     ratio = best["pipeline"] / best["resident"]

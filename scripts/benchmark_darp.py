@@ -1,0 +1,65 @@
+"""Measures what DARP's refinement of the whole pool adds to training on CIFAR-10-LT.
+
+    python scripts/benchmark_darp.py
+
+The pool's pseudo-labels drift a little between two refinements, as in training, and each solution
+starts from the one before. The share of training time is that at the default `--darp_refresh`.
+"""
+
+import math
+import time
+
+import benchmark_input
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from drw_tf.ops import refinement
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("darp_rounds", 20, "Refinements; their median counts.", 1)
+flags.DEFINE_integer("darp_steps", 5, "Steps of FixMatch; the fastest counts.", 1)
+
+
+def _refresh_seconds(pool, target_counts, alpha):
+    """Seconds of each refinement of a drifting pool."""
+    refine = tf.function(refinement.refine)
+    generator = np.random.default_rng(0)
+    scores = generator.normal(0, 3, (pool, len(target_counts))).astype(np.float32)
+    dual, spent = tf.zeros([len(target_counts)], tf.float64), []
+    for _ in range(FLAGS.darp_rounds + 1):
+        scores += generator.normal(0, 0.1, scores.shape).astype(np.float32)
+        probabilities = tf.nn.softmax(scores)
+        start = time.perf_counter()
+        found = refine(probabilities, target_counts, alpha, dual)
+        found.probabilities.numpy()
+        spent.append(time.perf_counter() - start)
+        dual = found.dual
+    return spent[1:]
+
+
+def main(_):
+    """Prints a refinement, a step, and the share of the first in all."""
+    FLAGS.step_flags = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
+    config, method, ways = benchmark_input.trainer("cifar10")
+    facts = method.facts
+    spent = _refresh_seconds(facts.pool_size, facts.labeled_counts, config.darp_alpha)
+    function, iterator = method.make_train_function(), iter(ways["resident"])
+
+    def execute(batches):
+        tf.nest.map_structure(lambda value: value.numpy(), function(batches))
+
+    step = math.inf
+    for turn in range(FLAGS.darp_steps):
+        step = min(step, benchmark_input.round_of(execute, iterator, 1, int(turn == 0)))
+    refresh = float(np.median(spent))
+    share = refresh / (refresh + config.darp_refresh * step)
+    print(benchmark_input.machine())
+    print(
+        f"refinement of {facts.pool_size} x {facts.num_classes}: {1e3 * refresh:.1f} ms, every "
+        f"{config.darp_refresh} steps of {1e3 * step:.0f} ms: {100 * share:.2f} % of the time"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
