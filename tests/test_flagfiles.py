@@ -156,7 +156,7 @@ def test_there_is_a_preset_for_each_setting():
 
 
 def test_protocols_say_what_they_are_called():
-    for name in ("darp", "modern", "imagenet"):
+    for name in ("darp", "modern", "imagenet", "small_budget"):
         assert resolve(f"--flagfile={FLAGS}/protocol/{name}.flags").protocol == name
     short = resolve(f"--flagfile={FLAGS}/protocol/darp_300_epochs_drw.flags", "--dataset=cifar10")
     assert (short.steps, short.steps_per_epoch) == (300 * 500, 500)
@@ -169,6 +169,16 @@ def test_protocols_say_what_they_are_called():
     # 128,117 labeled pictures; passes over them in all and to warm up.
     assert large.steps * 1024 / 128117 == pytest.approx(3000, rel=2e-3)
     assert large.warmup_steps * 1024 / 128117 == pytest.approx(5, rel=2e-3)
+
+
+def test_the_small_budget_reads_as_many_pictures_an_epoch_as_the_paper():
+    words = (f"--flagfile={FLAGS}/protocol/small_budget.flags", "--dataset=cifar10")
+    small = resolve(*words, "--method=fixmatch")
+    assert (small.model, small.steps, small.threshold) == ("wide_resnet_10_1", 10_000, 0.8)
+    pictures = small.steps_per_epoch * small.batch_size * small.unlabeled_ratio
+    assert pictures == 500 * 64
+    for method in ("supervised", "drw", "crt", "mixmatch", "fixmatch_crest_plus"):
+        assert resolve(*words, f"--method={method}").steps == 10_000
 
 
 def test_a_run_of_300_epochs_needs_no_method_that_weights():
