@@ -5,7 +5,7 @@ TensorFlow is imported when a run is opened, not before: a wrong command line is
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table
@@ -97,6 +97,36 @@ def open_run(workdir: str | pathlib.Path):
     run.stages.prepare(state["stage"])
     checkpoints.load(state["step"])
     return run, state
+
+
+def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
+    """The record of a run at this state: as it was written, or made where it is not yet.
+
+    Args:
+        workdir: folder of the run.
+        run: and
+        state: of `open_run`.
+
+    Raises:
+        ValueError: the file is not a record.
+    """
+    from drw_tf import session
+    from drw_tf.report import record
+
+    path = pathlib.Path(workdir, "record.json")
+    if path.is_file():
+        found = record.read_record(path)
+        if found["steps"] == state["step"]:
+            return found
+    return record.build_record(
+        command_line=[],
+        configuration=run.config,
+        dataset=session.facts(run),
+        history=state["history"],
+        steps=state["step"],
+        seconds=state["seconds"],
+        images_per_second=None,
+    )
 
 
 def _resolve(values: object, path: pathlib.Path) -> configuration.Config:
