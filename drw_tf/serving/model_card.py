@@ -184,7 +184,9 @@ def _limits(record: Mapping, served: Served) -> list[str]:
         lines.append(f"- Lowest recall: {_percent(recall)} %, class {_escaped(name)}.")
         tested = data["test_counts"]
         if tested:
-            lines.append(f"- Test pictures a class: {min(tested)} to {max(tested)}.")
+            fewest, most = min(tested), max(tested)
+            shown = str(most) if fewest == most else f"{fewest} to {most}"
+            lines.append(f"- Test pictures a class: {shown}.")
     else:
         lines.append("- Nothing is known of its errors: it was not tested.")
     lines.append("- One run of one seed.")

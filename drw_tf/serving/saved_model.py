@@ -142,8 +142,12 @@ def _signatures(
     def answer(images):
         rows = tf.shape(images)[0]
         # TensorFlow's fused convolutions give a wrong shape for no rows at all.
-        images = tf.pad(images, [[0, tf.maximum(1 - rows, 0)], [0, 0], [0, 0], [0, 0]])
-        logits = network(tf.cast(images, tf.float32) / 255.0, training=False)[head]
+        missing = tf.maximum(1 - rows, 0)
+        inputs = tf.cast(images, tf.float32) / 255.0
+        inputs = tf.pad(inputs, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        # The padding has lost the sizes, which TensorFlow Lite's convolutions need to know.
+        inputs = tf.reshape(inputs, [-1, *preparation.image_shape])
+        logits = network(inputs, training=False)[head]
         logits = calibration.scale_logits(logits[:rows] - offset, temperature)
         return {
             "label": tf.argmax(logits, 1),

@@ -400,3 +400,16 @@ def test_wrong_logits_stop_the_export_and_leave_the_earlier_one(network_of, tmp_
         refused(network_of((8, 8, 1), 2), folder)
     assert (folder / "saved_model.pb").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+@pytest.mark.slow
+def test_tensorflow_lite_converts_it_unedited_with_its_own_operations_alone(grey_export):
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(grey_export.folder), signature_keys=["serving_default"]
+    )
+    assert converter.target_spec.supported_ops == {tf.lite.OpsSet.TFLITE_BUILTINS}
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    images = random_images((8, 8, 1), rows=3)
+    answer = interpreter.get_signature_runner("serving_default")(images=images)
+    expected = grey_export.network(images / np.float32(255), training=False)["logits"]
+    np.testing.assert_allclose(answer["logits"], expected, atol=1e-5)
