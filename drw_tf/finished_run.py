@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table
+from drw_tf import flag_table, help_text
 
 WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
 
@@ -24,11 +24,10 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
     Raises:
         SystemExit: 0 after help was printed, 2 after a refusal was printed.
     """
-    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        lines = [f"python -m drw_tf.{program} --workdir=RUN [--name=value ...]", ""]
-        lines += [f"  --{flag.name}: {flag.help}" for flag in table]
-        print("\n".join(lines))
-        raise SystemExit(0)
+    if help_text.ASKS_FOR_HELP & set(argv[1:]):
+        # All of it: that a flag is the trainer's as well does not make it known here.
+        words = [*argv[1:], "--helpfull"]
+        configuration.show(help_text.of_program(f"drw_tf.{program}", table, words, "--workdir=RUN"))
     try:
         given = configuration.parse(argv, table)
         for flag in table:
