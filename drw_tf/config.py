@@ -239,12 +239,20 @@ def from_argv(argv: Sequence[str]) -> Config:
 
 
 def show(text: str) -> None:
-    """Prints a long text and exits; a reader that has seen enough, as `head`, is no error."""
-    with contextlib.suppress(BrokenPipeError):
-        print(text, flush=True)
-        raise SystemExit(0)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Prints a long text and exits."""
+    with reader_may_leave():
+        print(text)
     raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def reader_may_leave():
+    """Context for what is printed last: a reader that has seen enough, as `head`, is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def refuse(program: str, error: Exception) -> None:
