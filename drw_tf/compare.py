@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table
+from drw_tf import flag_table, help_text
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -43,9 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     own_names = {f"--{flag.name}" for flag in _TABLE} | {f"--no{flag.name}" for flag in _TABLE}
     own = [word for word in arguments if word.split("=")[0] in own_names]
     rest = [word for word in arguments if word not in own]
-    if any(word in ("--help", "-h") for word in rest):
-        print(configuration.help_text("drw_tf.compare", _TABLE))
-        return
+    if help_text.ASKS_FOR_HELP & set(rest):
+        text = help_text.of_program("drw_tf.compare", _TABLE, rest)
+        configuration.show(f"{text}\n\nFlags of drw_tf.train are handed on to every run.")
     try:
         given = configuration.parse(["compare", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}

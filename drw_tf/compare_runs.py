@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, quiet
+from drw_tf import flag_table, help_text, quiet
 
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the two pictures", "output", default="comparison"),
@@ -14,6 +14,9 @@ _TABLE = (
 def main(argv: list[str] | None = None) -> None:
     """Prints the recall of each class for every run and draws two pictures."""
     arguments = (sys.argv if argv is None else argv)[1:]
+    if help_text.ASKS_FOR_HELP & set(arguments):
+        usage = "RUN [RUN ...]"
+        configuration.show(help_text.of_program("drw_tf.compare_runs", _TABLE, arguments, usage))
     runs = [pathlib.Path(word) for word in arguments if not word.startswith("-")]
     try:
         given = configuration.parse(

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags as absl_flags
 
-from drw_tf import flag_table, flagfiles, protocols, recipes
+from drw_tf import flag_table, flagfiles, help_text, protocols, recipes
 
 EXIT_BAD_INPUT = 2
 
@@ -228,59 +228,37 @@ def from_argv(argv: Sequence[str]) -> Config:
     Raises:
         SystemExit: 0 after help was printed, 2 after a refusal was printed.
     """
-    if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
-        _show(help_text("drw_tf.train", flag_table.FLAGS))
+    if help_text.ASKS_FOR_HELP & set(argv[1:]):
+        show(help_text.of_program("drw_tf.train", flag_table.FLAGS, argv[1:]))
     if "--helpmethods" in argv[1:]:
-        _show(methods_text())
+        show(help_text.of_methods())
     try:
         return resolve(parse(argv))
     except ConfigError as error:
         refuse("train", error)
 
 
-def _show(text: str) -> None:
-    """Prints a long text and exits; a reader that has seen enough, as `head`, is no error."""
-    with contextlib.suppress(BrokenPipeError):
-        print(text, flush=True)
-        raise SystemExit(0)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def show(text: str) -> None:
+    """Prints a long text and exits."""
+    with reader_may_leave():
+        print(text)
     raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def reader_may_leave():
+    """Context for what is printed last: a reader that has seen enough, as `head`, is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def refuse(program: str, error: Exception) -> None:
     """Prints one line on standard error and exits with code 2."""
     print(f"{program}: {error}", file=sys.stderr)
     raise SystemExit(EXIT_BAD_INPUT)
-
-
-def help_text(program: str, table: Sequence[flag_table.Flag]) -> str:
-    """Flags by group, one line each, with the default where there is one for all runs."""
-    lines = [f"python -m {program} [--flagfile=FILE] [--name=value ...]", ""]
-    for group in dict.fromkeys(flag.group for flag in table):
-        lines.append(f"{group}:")
-        for flag in table:
-            if flag.group == group:
-                default = "" if flag.default is None else f" [{flag.default}]"
-                lines.append(f"  --{flag.name}: {flag.help}{default}")
-        lines.append("")
-    lines += [
-        "A flag without a default in brackets takes it from the data set and its protocol:",
-        *(
-            f"  {name}: --protocol={values['protocol']}"
-            for name, values in protocols.DATASETS.items()
-        ),
-        "--helpmethods lists the methods and the flags that each one reads.",
-    ]
-    return "\n".join(lines)
-
-
-def methods_text() -> str:
-    """One line a recipe: name, what it is, the flags that it reads."""
-    lines = []
-    for name, recipe in recipes.RECIPES.items():
-        lines.append(f"{name}: {recipe.help}")
-        lines.append(f"    reads: {', '.join(recipe.flags) or '-'}")
-    return "\n".join(lines)
 
 
 def read(path: pathlib.Path) -> Config:

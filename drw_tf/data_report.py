@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, quiet
+from drw_tf import flag_table, help_text, quiet
 
 _OUTPUT = "output"
 _TABLE = (
@@ -39,9 +39,8 @@ _VIEWS = (
 def main(argv: list[str] | None = None) -> None:
     """Prints and writes the report; exits with 2 after bad input."""
     argv = sys.argv if argv is None else argv
-    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        print(configuration.help_text("drw_tf.data_report", _TABLE))
-        return
+    if help_text.ASKS_FOR_HELP & set(argv[1:]):
+        configuration.show(help_text.of_program("drw_tf.data_report", _TABLE, argv[1:]))
     try:
         given = configuration.parse(argv, _TABLE)
         out = pathlib.Path(given.pop("out", "data_report"))

@@ -35,9 +35,10 @@ def main(argv: list[str] | None = None) -> None:
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     config = run.config
-    print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
-    print(f"{len(test)} test pictures; in percent; averaged: weights averaged over the steps")
-    print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
+    with configuration.reader_may_leave():
+        print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
+        print(f"{len(test)} test pictures; in percent; averaged: weights averaged over the steps")
+        print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
 
 
 def metrics_table(found: dict, class_names, labeled_counts) -> str:

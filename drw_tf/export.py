@@ -1,5 +1,6 @@
 """`python -m drw_tf.export --workdir=RUN`: the averaged network of a run as a SavedModel."""
 
+import dataclasses
 import logging
 import pathlib
 import sys
@@ -7,16 +8,18 @@ import sys
 from drw_tf import config as configuration
 from drw_tf import finished_run, flag_table, quiet
 
+
+def _again(name: str) -> flag_table.Flag:
+    """A flag of the trainer that can be changed for this export."""
+    flag = flag_table.BY_NAME[name]
+    return dataclasses.replace(flag, default=None, help=f"{flag.help} [as the run was told]")
+
+
 _TABLE = (
     finished_run.WORKDIR,
     flag_table.Flag("out", "string", "folder of the export [RUN/export]", "output"),
-    flag_table.Flag(
-        "export_logit_adjustment",
-        "bool",
-        "subtract in the exported model what the method subtracts from logits at test time",
-        "output",
-        default=False,
-    ),
+    _again("export_logit_adjustment"),
+    _again("export_temperature"),
 )
 
 
@@ -26,25 +29,22 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
         from drw_tf import session
-        from drw_tf.serving import folders, saved_model
+        from drw_tf.serving import folders, run_export
 
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
         run, state = finished_run.open_run(flags["workdir"])
-        method, adjusted = run.method, flags["export_logit_adjustment"]
-        if adjusted and not method.adjusts:
-            raise configuration.ConfigError(
-                f"--export_logit_adjustment needs a method that adjusts logits at test time, "
-                f"the run's is {run.config.method}."
-            )
-        saved_model.export_method(
-            method, out, dataset=run.dataset, configuration=run.config, adjusted=adjusted
-        )
+        changed = {name: flags[name] for name in run_export.FLAGS if flags[name] is not None}
+        run.config = configuration.Config({**run.config, **changed})
+        found = finished_run.record_of(flags["workdir"], run, state)
+        temperature = run_export.export_run(run, out, found)
     except (*session.USER_ERRORS, folders.ExportError) as error:
         configuration.refuse("export", error)
     print(f"exported {run.config.method} on {run.dataset.name}, step {state['step']}, to {out}")
-    if method.adjusts:
-        print(f"logit adjustment: {'in' if adjusted else 'not in'} the exported model")
+    if run.method.adjusts:
+        is_in = "in" if run.config.export_logit_adjustment else "not in"
+        print(f"logit adjustment: {is_in} the exported model")
+    print(f"temperature: {temperature.value:.4g} ({temperature.source})")
 
 
 if __name__ == "__main__":

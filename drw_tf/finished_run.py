@@ -5,10 +5,10 @@ TensorFlow is imported when a run is opened, not before: a wrong command line is
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table
+from drw_tf import flag_table, help_text
 
 WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
 
@@ -24,11 +24,10 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
     Raises:
         SystemExit: 0 after help was printed, 2 after a refusal was printed.
     """
-    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        lines = [f"python -m drw_tf.{program} --workdir=RUN [--name=value ...]", ""]
-        lines += [f"  --{flag.name}: {flag.help}" for flag in table]
-        print("\n".join(lines))
-        raise SystemExit(0)
+    if help_text.ASKS_FOR_HELP & set(argv[1:]):
+        # All of it: that a flag is the trainer's as well does not make it known here.
+        words = [*argv[1:], "--helpfull"]
+        configuration.show(help_text.of_program(f"drw_tf.{program}", table, words, "--workdir=RUN"))
     try:
         given = configuration.parse(argv, table)
         for flag in table:
@@ -97,6 +96,36 @@ def open_run(workdir: str | pathlib.Path):
     run.stages.prepare(state["stage"])
     checkpoints.load(state["step"])
     return run, state
+
+
+def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
+    """The record of a run at this state: as it was written, or made where it is not yet.
+
+    Args:
+        workdir: folder of the run.
+        run: and
+        state: of `open_run`.
+
+    Raises:
+        ValueError: the file is not a record.
+    """
+    from drw_tf import session
+    from drw_tf.report import record
+
+    path = pathlib.Path(workdir, "record.json")
+    if path.is_file():
+        found = record.read_record(path)
+        if found["steps"] == state["step"]:
+            return found
+    return record.build_record(
+        command_line=[],
+        configuration=run.config,
+        dataset=session.facts(run),
+        history=state["history"],
+        steps=state["step"],
+        seconds=state["seconds"],
+        images_per_second=None,
+    )
 
 
 def _resolve(values: object, path: pathlib.Path) -> configuration.Config:

@@ -75,6 +75,15 @@ def _is_beta(value: str) -> bool:
         return False
 
 
+def _is_temperature(value: str) -> bool:
+    if value in ("none", "fit"):
+        return True
+    try:
+        return 0.05 <= float(value) <= 20.0
+    except ValueError:
+        return False
+
+
 RUN = "run"
 DATA = "data"
 NETWORK = "network"
@@ -680,6 +689,25 @@ FLAGS = (
         "write the SavedModel when training ends",
         RUNTIME,
         default=True,
+        changes_result=False,
+    ),
+    Flag(
+        "export_logit_adjustment",
+        "bool",
+        "subtract in the exported model what the method subtracts from logits at test time",
+        RUNTIME,
+        default=False,
+        changes_result=False,
+    ),
+    Flag(
+        "export_temperature",
+        "string",
+        "divide the exported logits by this number, [0.05, 20], or by one fitted on the "
+        "validation pictures (none | fit | number)",
+        RUNTIME,
+        default="none",
+        allowed="none, fit or a number in [0.05, 20]",
+        check=_is_temperature,
         changes_result=False,
     ),
 )

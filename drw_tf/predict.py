@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, quiet
+from drw_tf import flag_table, help_text, quiet
 
 COLUMNS = ("path", "label", "confidence")
 PREFIX = "probability_"
@@ -55,9 +55,10 @@ _TABLE = (
 def main(argv: list[str] | None = None) -> None:
     """Writes the table; exits with 2 after bad input, 130 after Ctrl-C."""
     argv = sys.argv if argv is None else argv
-    if {"--help", "-h", "-help", "--helpfull"} & set(argv[1:]):
-        print(help_text())
-        return
+    if help_text.ASKS_FOR_HELP & set(argv[1:]):
+        words = [*argv[1:], "--helpfull"]
+        usage = "--model=EXPORT --images=FOLDER"
+        configuration.show(help_text.of_program("drw_tf.predict", _TABLE, words, usage))
     logging.basicConfig(format="%(message)s")
     try:
         flags = _checked(configuration.parse(argv, _TABLE))
@@ -74,15 +75,6 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("predict: interrupted, no table was written.", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-def help_text() -> str:
-    """Every flag in a line."""
-    lines = ["python -m drw_tf.predict --model=EXPORT --images=FOLDER [--name=value ...]", ""]
-    for flag in _TABLE:
-        default = "" if flag.default is None else f" [{flag.default}]"
-        lines.append(f"  --{flag.name}: {flag.help}{default}")
-    return "\n".join(lines)
 
 
 def read_serving(model: str) -> dict:

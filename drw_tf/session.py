@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import recipes
+from drw_tf import flag_table, recipes
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import evaluation, event_files, record, tensorboard
-from drw_tf.serving import folders, saved_model
+from drw_tf.serving import folders, run_export
 from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
 
 Stopped = loop.Stopped
@@ -108,7 +108,10 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
     _agree_with_earlier(config, folder)
     if _is_finished(config, folder):
         return record.read_record(folder.record)
+    run_export.refuse_unread(config)
     run = Run(config)
+    if config.export:
+        run_export.refuse(run)
     judge = None if run.dataset.test is None else run.evaluator(run.dataset.test)
     plan = loop.Plan(
         config.steps,
@@ -140,9 +143,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
     )
     if config.export:
-        saved_model.export_method(
-            run.method, folder.export, dataset=run.dataset, configuration=config
-        )
+        run_export.export_run(run, folder.export, result)
     if log:
         log.finish(result)
     record.write_record(folder.record, result)
@@ -151,7 +152,14 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
 
 def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
     """Whether nothing is left to do; the record is the last thing that a run writes."""
-    return folder.record.exists() and (folder.export.exists() or not config.export)
+    if not folder.record.exists():
+        return False
+    earlier = record.read_record(folder.record)["configuration"]
+    same = all(
+        earlier.get(name, flag_table.BY_NAME[name].default) == config[name]
+        for name in run_export.FLAGS
+    )
+    return not config.export or (folder.export.exists() and same)
 
 
 def summary(config: configuration.Config, result: dict) -> str:

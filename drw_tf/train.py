@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
         with contextlib.suppress(BrokenPipeError):
             sys.stderr.flush()
         raise SystemExit(session.EXIT_STOPPED) from None
-    print(session.summary(config, result))
+    with configuration.reader_may_leave():
+        print(session.summary(config, result))
 
 
 if __name__ == "__main__":

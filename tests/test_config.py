@@ -146,7 +146,7 @@ def test_refusal_is_one_line_code_2_and_comes_before_tensorflow():
 
 def test_help_names_every_flag_and_method(capsys):
     with pytest.raises(SystemExit):
-        config.from_argv(["train", "--help"])
+        config.from_argv(["train", "--helpfull"])
     text = capsys.readouterr().out
     assert all(f"--{flag.name}:" in text for flag in flag_table.FLAGS)
     with pytest.raises(SystemExit):

@@ -213,7 +213,8 @@ def test_a_wrong_model_is_refused_before_tensorflow_is_imported():
 
 
 def test_help_names_every_flag(capsys):
-    predict.main(["predict", "--help"])
+    with pytest.raises(SystemExit):
+        predict.main(["predict", "--help"])
     text = capsys.readouterr().out
     for name in ("model", "images", "out", "batch_size", "on_bad_image", "max_megapixels"):
         assert f"--{name}: " in text

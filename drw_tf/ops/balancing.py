@@ -11,6 +11,9 @@ def keep_rates(counts: np.ndarray) -> np.ndarray:
 
     A count below 1 is taken as 1.
 
+    >>> keep_rates([4, 1]).tolist()
+    [0.25, 1.0]
+
     Args:
         counts: [C], labeled examples per class, >= 0.
 

@@ -12,6 +12,11 @@ def adjust_logits(logits: tf.Tensor, prior: tf.Tensor, tau: float = 1.0) -> tf.T
 
         f_c - tau log(prior_c)
 
+    >>> adjust_logits([[2.0, 1.0]], prior=[1.0, 1.0]).numpy().tolist()  # nothing to remove
+    [[2.0, 1.0]]
+    >>> int(tf.argmax(adjust_logits([[2.0, 1.0]], prior=[0.9, 0.1])[0]))
+    1
+
     Args:
         logits: [B, C].
         prior: [C], > 0; its scale adds the same to every class and so does not matter.
@@ -47,6 +52,9 @@ def adjustment_prior(
         "pseudo"     proportional to the pseudo numbers
 
     A count below 1 is taken as 1.
+
+    >>> adjustment_prior("labeled", [6, 2]).numpy().tolist()
+    [0.75, 0.25]
 
     Args:
         kind: one of `PRIORS`.

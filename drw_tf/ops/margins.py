@@ -12,6 +12,9 @@ def class_margins(counts: tf.Tensor, largest: float) -> tf.Tensor:
 
     A count below 1 is taken as 1.
 
+    >>> class_margins([1, 16], largest=0.5).numpy().tolist()
+    [0.5, 0.25]
+
     Args:
         counts: [C], labeled examples per class, >= 0.
         largest: m, the margin of the rarest class, >= 0, in units of the cosine.

@@ -15,6 +15,9 @@ def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """Rows of each true class that were taken for each class.
 
+    >>> confusion_matrix([0, 0, 1], [0, 1, 1], 2).tolist()
+    [[1, 1], [0, 1]]
+
     Args:
         labels: int [N], true classes in [0, C).
         predictions: int [N], predicted classes in [0, C).
@@ -46,6 +49,9 @@ def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
 def recalls(confusion: np.ndarray) -> np.ndarray:
     """Share of each class's rows that were found.
 
+    >>> recalls([[3, 1], [2, 2]]).tolist()
+    [0.75, 0.5]
+
     Args:
         confusion: int [C, C], `[true, predicted]`.
 
@@ -57,6 +63,9 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
 
 def precisions(confusion: np.ndarray) -> np.ndarray:
     """Share of each class's predictions that were right.
+
+    >>> precisions([[3, 1], [1, 1]]).tolist()
+    [0.75, 0.5]
 
     Args:
         confusion: int [C, C], `[true, predicted]`.
@@ -84,6 +93,9 @@ def _mean_of_present(values: np.ndarray) -> float:
 
 def balanced_accuracy(recall: np.ndarray) -> float:
     """Mean recall of the classes present in the test set, in [0, 1].
+
+    >>> balanced_accuracy([0.75, 0.25])
+    0.5
 
     Args:
         recall: float [C], nan for absent classes.
@@ -174,6 +186,9 @@ def expected_calibration_error(
         sum_b n_b / N |accuracy_b - confidence_b|
 
     over bins of equal width; an edge belongs to the bin below it.
+
+    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
+    0.25
 
     Args:
         probabilities: float [N, C], rows that sum to 1.

@@ -53,6 +53,9 @@ def mix(values: tf.Tensor, partners: tf.Tensor, coefficient: tf.Tensor) -> tf.Te
 
         lambda v_i + (1 - lambda) v'_i
 
+    >>> mix(tf.constant([[0.0]]), tf.constant([[4.0]]), tf.constant([0.75])).numpy().tolist()
+    [[1.0]]
+
     Args:
         values: float [N, ...].
         partners: v', the type and shape of `values`.

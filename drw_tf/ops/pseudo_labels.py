@@ -34,6 +34,10 @@ def hard_pseudo_labels(probabilities: tf.Tensor, threshold: float) -> HardPseudo
 
         y^_j = argmax_c p_jc,  mask_j = 1(max_c p_jc >= tau)
 
+    >>> label, confidence, mask = hard_pseudo_labels([[0.25, 0.75], [0.5, 0.5]], threshold=0.7)
+    >>> label.numpy().tolist(), mask.numpy().tolist()
+    ([1, 0], [1.0, 0.0])
+
     Args:
         probabilities: float [U, C], of the weak view, rows that sum to 1; in float64 the
             threshold is compared in float64, else in float32.

@@ -45,6 +45,9 @@ def pseudo_numbers(
     counts to the pool, which is what fixed unlabeled weights are made of (there
     `rows_counted` is the number of labeled rows).
 
+    >>> pseudo_numbers([6, 3, 0], rows_counted=9, pool_size=90).numpy().tolist()
+    [60.0, 30.0, 1.0]
+
     Args:
         histogram: [C], rows that carry each pseudo-label, >= 0.
         rows_counted: scalar, rows looked at, confident or not, >= 0.
@@ -74,6 +77,9 @@ def imbalance_ratio(numbers: tf.Tensor) -> tf.Tensor:
 
         R = max_c N_c / min_c N_c
 
+    >>> float(imbalance_ratio([60.0, 30.0, 1.0]))
+    60.0
+
     Args:
         numbers: [C], > 0.
 
@@ -97,6 +103,9 @@ def effective_number(counts: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
         E_c = (1 - beta ** n_c) / (1 - beta)
 
     `beta = 0` gives 1 for every seen class; `beta -> 1` gives `n_c` itself.
+
+    >>> effective_number([1, 2, 3], beta=0.5).numpy().tolist()
+    [1.0, 1.5, 1.75]
 
     Args:
         counts: [C], examples per class, >= 0. Need not be whole numbers: pseudo numbers
@@ -128,6 +137,9 @@ def resolve_beta(beta_setting: float | str, counts: tf.Tensor) -> tf.Tensor:
 
     "literal" is what Definitions 1 and 2 print. It makes `E_c` nearly proportional to
     `N_c` (0.63 to 1 of it) and leaves nothing to tune, whereas Sec. 6.3 tunes one number.
+
+    >>> resolve_beta("literal", [1, 2, 4]).numpy().tolist()
+    [0.0, 0.5, 0.75]
 
     Args:
         beta_setting: in [0, 1), "auto_mean" or "literal".
@@ -170,6 +182,11 @@ def class_weights(
 
     A count below 1 is taken as 1 (but not in the mean of "auto_mean").
 
+    >>> print(class_weights([1, 2], 0.5).numpy())  # E is 1 and 1.5
+    [1.2 0.8]
+    >>> class_weights([1, 4], 0.0).numpy().tolist()
+    [1.0, 1.0]
+
     Args:
         counts: [C], examples per class or pseudo numbers, >= 0.
         beta_setting: see `resolve_beta`.
@@ -209,6 +226,9 @@ def weighted_labeled_loss(cross_entropy: tf.Tensor, weights: tf.Tensor) -> tf.Te
     The divisor is the batch size, not the sum of the weights. The paper's factor
     1(y_i = c) in Eq. 9 picks the weight of the row's own class.
 
+    >>> float(weighted_labeled_loss([1.0, 3.0], [0.5, 1.5]))
+    2.5
+
     Args:
         cross_entropy: float32 [B], nats.
         weights: float32 [B], weight of each row's class, >= 0.
@@ -231,6 +251,9 @@ def weighted_unlabeled_loss(
 
     The divisor is the number of rows, confident or not.
 
+    >>> float(weighted_unlabeled_loss([1.0, 3.0], weights=[0.5, 1.5], mask=[1.0, 0.0]))
+    0.25
+
     Args:
         cross_entropy: float32 [U], nats, of the strong view against the pseudo-label.
         weights: float32 [U], weight of each row's pseudo-label, >= 0.
@@ -248,6 +271,9 @@ def weighted_unlabeled_loss(
 
 def loss_by_class(loss: tf.Tensor, pseudo_label: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Loss of the rows of each pseudo-label, summed.
+
+    >>> loss_by_class(tf.constant([1.0, 2.0, 4.0]), tf.constant([2, 0, 2]), 3).numpy().tolist()
+    [2.0, 0.0, 5.0]
 
     Args:
         loss: float32 [U], what each row contributes (masked, weighted or not), nats.

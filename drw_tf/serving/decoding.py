@@ -102,7 +102,9 @@ def check_batch(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     expected = f"images must be uint8 [B, {height}, {width}, {channels}], got [B, "
     fits = tf.reduce_all(got == preparation.image_shape)
     checked = headers.require(images, fits, expected, sizes, "].")
-    return tf.ensure_shape(checked, [None, *preparation.image_shape])
+    # Not `tf.ensure_shape`: TensorFlow Lite has no such operation, and it was just checked.
+    checked.set_shape([None, *preparation.image_shape])
+    return checked
 
 
 def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> tf.Tensor:

@@ -8,6 +8,7 @@ import tempfile
 import tensorflow as tf
 
 KERAS_FILE = "ema.keras"
+CARD = "MODEL_CARD.md"
 # What an export consists of; a folder with anything else in it is not overwritten.
 PARTS = frozenset(
     (
@@ -17,7 +18,7 @@ PARTS = frozenset(
         "saved_model.pb",
         "variables",
         KERAS_FILE,
-        "model_card.md",
+        CARD,
     )
 )
 

@@ -70,6 +70,12 @@ class Predictor:
         """What was subtracted from the network's logits, and from where; None for nothing."""
         return self._serving["logit_adjustment"]
 
+    @property
+    def temperature(self) -> float:
+        """What the logits were divided by after that; 1 for nothing."""
+        # An export that is older than the entry was not scaled.
+        return self._serving.get("temperature", {"value": 1.0})["value"]
+
     def predict(self, images: np.ndarray) -> Predictions:
         """Predictions for pictures as arrays.
 

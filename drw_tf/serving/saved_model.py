@@ -4,6 +4,9 @@
     <folder>/assets/                       class_names.txt, configuration.json, serving.json
     <folder>/assets.extra/                 what TensorFlow Serving warms up with
     <folder>/ema.keras                     keras.models.load_model
+    <folder>/MODEL_CARD.md                 what it was trained on, how good it is, its limits
+
+What is served is (logits - logit adjustment) / temperature; `ema.keras` has the bare network.
 
 Signatures: `serving_default` takes uint8 pictures, `serving_bytes` encoded ones, `metadata`
 nothing. A wrong input is an INVALID_ARGUMENT that names the cause.
@@ -20,12 +23,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.data import image_files
 from drw_tf.models import heads
+from drw_tf.ops import calibration
 from drw_tf.serving import decoding, folders, verification, warm_up
 
-# Flags that say what an adjustment was made of.
-_ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
 CLASS_NAMES, CONFIGURATION, SERVING = "class_names.txt", "configuration.json", "serving.json"
 
 
@@ -39,6 +40,9 @@ def export_saved_model(
     head: str = "logits",
     logit_adjustment: np.ndarray | None = None,
     adjustment_metadata: Mapping | None = None,
+    temperature: float = 1.0,
+    temperature_metadata: Mapping | None = None,
+    card: str | None = None,
     central_fraction: float | None = None,
     max_megapixels: float = 50.0,
     checks: bool = True,
@@ -55,6 +59,9 @@ def export_saved_model(
         head: the output that is served.
         logit_adjustment: float [C], subtracted from the logits; None for none.
         adjustment_metadata: where the adjustment comes from, JSON-serialisable.
+        temperature: what the adjusted logits are divided by, > 0.
+        temperature_metadata: where the temperature comes from, JSON-serialisable.
+        card: text of the model card; None for none.
         central_fraction: see `decoding.Preparation`.
         max_megapixels: see `decoding.Preparation`.
         checks: load what was written and compare its logits with the network's.
@@ -71,14 +78,21 @@ def export_saved_model(
     plain = heads.with_builtin_layers(network)
     verification.refuse_network(plain, head, preparation, len(class_names))
     verification.refuse_names(class_names)
+    calibration.scale_logits(np.zeros([1, 1]), temperature)  # refuses what cannot divide
     adjustment = None
     if logit_adjustment is not None:
         adjustment = {**(adjustment_metadata or {}), "subtracted": offset.tolist()}
+    divisor = {"value": float(temperature), **(temperature_metadata or {})}
     texts = {
         CLASS_NAMES: "".join(f"{name}\n" for name in class_names),
         CONFIGURATION: json.dumps(dict(configuration), indent=1, sort_keys=True),
         SERVING: json.dumps(
-            {**dataclasses.asdict(preparation), "logit_adjustment": adjustment}, indent=1
+            {
+                **dataclasses.asdict(preparation),
+                "logit_adjustment": adjustment,
+                "temperature": divisor,
+            },
+            indent=1,
         ),
     }
     # Variables of its own, on one device: under a strategy the network's are mirrored.
@@ -86,62 +100,14 @@ def export_saved_model(
     copy.set_weights(plain.get_weights())
     copy.trainable = False
     with folders.Replacement(folder) as unfinished:
-        _write(copy, head, unfinished, preparation, offset, texts)
+        _write(copy, head, unfinished, preparation, (offset, temperature), texts)
+        if card is not None:
+            (unfinished / folders.CARD).write_text(card, encoding="utf-8")
         if checks:
-            verification.compare_logits(network, head, unfinished, preparation, offset)
+            verification.compare_logits(
+                network, head, unfinished, preparation, (offset, temperature)
+            )
     return folder
-
-
-def export_method(
-    method, folder: str | os.PathLike, *, dataset, configuration: Mapping, adjusted: bool = False
-) -> pathlib.Path:
-    """The folder with the averaged network of a method.
-
-    Args:
-        method: a `drw_tf.methods.base.Method`.
-        folder: where.
-        dataset: the data set that it was trained on; says how pictures are prepared.
-        configuration: flags of the run.
-        adjusted: bake the method's test-time logit adjustment into the exported logits.
-
-    Raises:
-        ValueError: `adjusted`, and the method has no adjustment, or one that is not the
-            same for all pictures.
-        folders.ExportError: see `export_saved_model`.
-    """
-    from_files = hasattr(dataset.train, "paths")
-    return export_saved_model(
-        method.ema_network,
-        folder,
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        configuration=configuration,
-        head=method.evaluated_head,
-        logit_adjustment=adjustment_of(method, dataset.num_classes) if adjusted else None,
-        adjustment_metadata={
-            name: configuration[name]
-            for name in _ADJUSTMENT_FLAGS
-            if configuration.get(name) is not None
-        },
-        central_fraction=image_files.CENTRAL_FRACTION if from_files else None,
-    )
-
-
-def adjustment_of(method, num_classes: int) -> np.ndarray:
-    """float64 [C], what the method's `adjust` subtracts from logits.
-
-    Raises:
-        ValueError: it adjusts nothing, or not by the same vector everywhere.
-    """
-    if not method.adjusts:
-        raise ValueError("the method must adjust logits at test time, this one does not.")
-    zeros = np.zeros([1, num_classes])
-    subtracted = -np.asarray(method.adjust(zeros, method.ema_network), np.float64)[0]
-    probe = np.arange(2.0 * num_classes).reshape(2, num_classes)
-    adjusted = method.adjust(probe, method.ema_network)
-    if not np.allclose(adjusted, probe - subtracted, atol=1e-6):
-        raise ValueError("the adjustment must subtract the same vector from all logits.")
-    return subtracted
 
 
 # ---- what is written
@@ -152,7 +118,7 @@ def _write(
     head: str,
     folder: pathlib.Path,
     preparation: decoding.Preparation,
-    offset: np.ndarray,
+    change: tuple[np.ndarray, float],
     texts: Mapping[str, str],
 ) -> None:
     with tempfile.TemporaryDirectory() as aside:
@@ -162,21 +128,27 @@ def _write(
         # The variables alone: with the model itself Keras would trace every layer's call.
         module.network_variables = list(network.variables)
         module.files = [tf.saved_model.Asset(os.path.join(aside, name)) for name in texts]
-        signatures = _signatures(network, head, preparation, offset, texts)
+        signatures = _signatures(network, head, preparation, change, texts)
         tf.saved_model.save(module, str(folder), signatures=signatures)
     warm_up.write(folder, preparation.image_shape)
     network.save(folder / folders.KERAS_FILE)
 
 
 def _signatures(
-    network, head, preparation, offset, texts
+    network, head, preparation, change, texts
 ) -> dict[str, tf.types.experimental.GenericFunction]:
+    offset, temperature = change
+
     def answer(images):
         rows = tf.shape(images)[0]
         # TensorFlow's fused convolutions give a wrong shape for no rows at all.
-        images = tf.pad(images, [[0, tf.maximum(1 - rows, 0)], [0, 0], [0, 0], [0, 0]])
-        logits = network(tf.cast(images, tf.float32) / 255.0, training=False)[head]
-        logits = logits[:rows] - offset
+        missing = tf.maximum(1 - rows, 0)
+        inputs = tf.cast(images, tf.float32) / 255.0
+        inputs = tf.pad(inputs, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        # The padding has lost the sizes, which TensorFlow Lite's convolutions need to know.
+        inputs = tf.reshape(inputs, [-1, *preparation.image_shape])
+        logits = network(inputs, training=False)[head]
+        logits = calibration.scale_logits(logits[:rows] - offset, temperature)
         return {
             "label": tf.argmax(logits, 1),
             "probabilities": tf.nn.softmax(logits),
@@ -204,6 +176,8 @@ def _signatures(
             "class_names": tf.constant(texts[CLASS_NAMES].splitlines()),
             "configuration": tf.constant(texts[CONFIGURATION]),
             "serving": tf.constant(texts[SERVING]),
+            "subtracted_from_logits": tf.constant(offset),
+            "temperature": tf.constant(temperature, tf.float32),
         }
 
     return {one.__name__: one for one in (serving_default, serving_bytes, metadata)}

@@ -67,16 +67,21 @@ def compare_logits(
     head: str,
     folder: pathlib.Path,
     preparation: decoding.Preparation,
-    offset: np.ndarray,
+    change: tuple[np.ndarray, float],
 ) -> None:
-    """Raises ExportError if either form answers otherwise than the network."""
+    """Raises ExportError if either form answers otherwise than the network.
+
+    The SavedModel's logits are the network's less `change[0]`, over `change[1]`.
+    """
+    offset, temperature = change
     images = np.random.default_rng(0).integers(0, 256, [4, *preparation.image_shape], np.uint8)
     inputs = tf.cast(images, tf.float32) / 255.0
     expected = network(inputs, training=False)[head].numpy()
     loaded = tf.saved_model.load(str(folder)).signatures["serving_default"]
     by_keras = keras.models.load_model(folder / folders.KERAS_FILE, compile=False)
     found = {
-        "saved_model.pb": loaded(images=tf.constant(images))["logits"].numpy() + offset,
+        "saved_model.pb": loaded(images=tf.constant(images))["logits"].numpy() * temperature
+        + offset,
         folders.KERAS_FILE: by_keras(inputs, training=False)[head].numpy(),
     }
     is_full = all(layer.compute_dtype == "float32" for layer in network.layers)

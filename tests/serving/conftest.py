@@ -98,13 +98,15 @@ ADJUSTMENT = (-1.0, 0.5, 2.0)
 
 @pytest.fixture(scope="session")
 def color_export(tmp_path_factory):
-    """An export for pictures of 16 x 20 x 3, three classes, logits adjusted."""
+    """An export for pictures of 16 x 20 x 3, three classes, logits adjusted and divided."""
     made = _export(
         tmp_path_factory.mktemp("color") / "export",
         (16, 20, 3),
         ("cat", "große Ente", "dog, small"),
         logit_adjustment=np.array(ADJUSTMENT),
         adjustment_metadata={"la_prior": "labeled", "la_strength": 1.0},
+        temperature=2.5,
+        temperature_metadata={"source": "given"},
     )
     made.adjustment = np.array(ADJUSTMENT)
     return made

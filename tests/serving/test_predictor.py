@@ -18,9 +18,11 @@ def test_facts_of_the_model(grey, grey_export, color_export):
     assert grey.configuration == grey_export.configuration
     assert grey.image_shape == (8, 8, 1)
     assert grey.logit_adjustment is None
+    assert grey.temperature == 1.0
     adjusted = predictor.Predictor(color_export.folder)
     assert adjusted.class_names == ("cat", "große Ente", "dog, small")
     assert adjusted.logit_adjustment["subtracted"] == [-1.0, 0.5, 2.0]
+    assert adjusted.temperature == 2.5
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 7])

@@ -60,6 +60,7 @@ def test_folder_has_assets_and_both_forms(color_export):
             "la_strength": 1.0,
             "subtracted": [-1.0, 0.5, 2.0],
         },
+        "temperature": {"value": 2.5, "source": "given"},
     }
     assert (folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
 
@@ -89,16 +90,18 @@ def test_metadata_signature_says_what_the_assets_say(color_export):
     )
     assert json.loads(facts["configuration"].numpy()) == color_export.configuration
     assert json.loads(facts["serving"].numpy())["logit_adjustment"]["la_prior"] == "labeled"
+    np.testing.assert_array_equal(facts["subtracted_from_logits"], [-1.0, 0.5, 2.0])
+    assert facts["temperature"].numpy() == 2.5
 
 
 # Answers
 
 
-def test_answers_are_the_networks_less_the_adjustment(color_export):
+def test_answers_are_the_networks_less_the_adjustment_over_the_temperature(color_export):
     images = random_images((16, 20, 3))
     answer = signature(color_export, "serving_default")(images=tf.constant(images))
     network = color_export.network(images / np.float32(255), training=False)["logits"]
-    expected = network.numpy() - [-1.0, 0.5, 2.0]
+    expected = (network.numpy() - [-1.0, 0.5, 2.0]) / 2.5
     np.testing.assert_allclose(answer["logits"], expected, atol=1e-5)
     np.testing.assert_allclose(answer["probabilities"], softmax(expected), atol=1e-6)
     np.testing.assert_array_equal(answer["label"], expected.argmax(1))
@@ -296,7 +299,7 @@ def test_a_process_with_tensorflow_alone_gets_the_same_logits(color_export, tmp_
     raw = color_export.network(images / np.float32(255), training=False)["logits"].numpy()
     assert len(told["logits"]) == 5
     for name, logits in told["logits"].items():
-        expected = raw if name == "keras" else raw - color_export.adjustment
+        expected = raw if name == "keras" else (raw - color_export.adjustment) / 2.5
         np.testing.assert_allclose(logits, expected, atol=1e-5, err_msg=name)
 
 
@@ -367,6 +370,7 @@ def refused(network, folder, **changed):
         ({"head": "other"}, r"head must be one of \['features', 'logits'\], got 'other'"),
         ({"logit_adjustment": np.zeros(3)}, "logit_adjustment must be 2 finite numbers"),
         ({"logit_adjustment": np.array([1, np.nan])}, "logit_adjustment must be 2 finite"),
+        ({"temperature": 0.0}, "temperature must be > 0, got 0.0"),
     ],
 )
 def test_what_does_not_fit_the_network_is_refused(network_of, tmp_path, changed, message):
@@ -398,53 +402,14 @@ def test_wrong_logits_stop_the_export_and_leave_the_earlier_one(network_of, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
-# Methods
-
-
-class FakeMethod:
-    """What `export_method` asks of a method."""
-
-    def __init__(self, network, adjust=None):
-        self.ema_network = network
-        self.evaluated_head = "balanced"
-        self.adjusts = adjust is not None
-        self._adjust = adjust
-
-    def adjust(self, logits, network):
-        assert network is self.ema_network
-        return self._adjust(logits)
-
-
-class FakeDataset:
-    image_shape = (8, 8, 1)
-    class_names = ("a", "b")
-    num_classes = 2
-    train = None
-
-
-CONFIGURATION = {"la_prior": "labeled", "la_strength": 2.0}
-
-
-def test_a_methods_adjustment_and_head_are_exported(network_of, tmp_path):
-    network = network_of((8, 8, 1), 2, head="balanced")
-    prior = np.log([0.9, 0.1])
-    method = FakeMethod(network, lambda logits: logits - 2 * prior)
-    saved_model.export_method(
-        method, tmp_path / "e", dataset=FakeDataset, configuration=CONFIGURATION, adjusted=True
+@pytest.mark.slow
+def test_tensorflow_lite_converts_it_unedited_with_its_own_operations_alone(grey_export):
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(grey_export.folder), signature_keys=["serving_default"]
     )
-    answer = tf.saved_model.load(str(tmp_path / "e")).signatures["serving_default"]
-    images = random_images((8, 8, 1))
-    expected = network(images / np.float32(255))["balanced"] - 2 * prior
-    np.testing.assert_allclose(answer(images=tf.constant(images))["logits"], expected, atol=1e-5)
-    serving = json.loads((tmp_path / "e" / "assets" / "serving.json").read_text())
-    assert serving["logit_adjustment"]["la_strength"] == 2.0
-    np.testing.assert_allclose(serving["logit_adjustment"]["subtracted"], 2 * prior, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("adjust", "message"),
-    [(None, "this one does not"), (lambda logits: 2 * logits, "the same vector from all")],
-)
-def test_adjustments_that_cannot_be_exported_are_refused(adjust, message):
-    with pytest.raises(ValueError, match=message):
-        saved_model.adjustment_of(FakeMethod(None, adjust), 2)
+    assert converter.target_spec.supported_ops == {tf.lite.OpsSet.TFLITE_BUILTINS}
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    images = random_images((8, 8, 1), rows=3)
+    answer = interpreter.get_signature_runner("serving_default")(images=images)
+    expected = grey_export.network(images / np.float32(255), training=False)["logits"]
+    np.testing.assert_allclose(answer["logits"], expected, atol=1e-5)

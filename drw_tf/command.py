@@ -1,0 +1,91 @@
+"""The `drw-tf` command: `drw-tf train ...` is `python -m drw_tf.train ...`.
+
+A program is a module of this package whose docstring begins as "`python -m drw_tf.", with its
+flags in `_TABLE`; it needs no line here.
+"""
+
+import ast
+import functools
+import importlib
+import pathlib
+import re
+import sys
+
+import drw_tf
+from drw_tf import completion, flag_table
+from drw_tf import config as configuration
+
+# Programs that hand the trainer's flags on beside their own, or have those alone.
+_TRAINERS = ("train", "compare")
+_SUMMARY = re.compile(r"`python -m drw_tf\.(\w+)[^`]*`: (.*)")
+
+
+@functools.cache
+def programs() -> dict[str, str]:
+    """Name of each program -> what it does, in a line; reads the files, imports nothing."""
+    found = {}
+    for path in sorted(pathlib.Path(drw_tf.__file__).parent.glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        begins = _SUMMARY.match(text.partition("\n\n")[0].replace("\n", " "))
+        if begins and begins[1] == path.stem:
+            found[path.stem] = begins[2].rstrip(".")
+    return found
+
+
+def flags_of(program: str) -> list[flag_table.Flag]:
+    """The flags that may follow the name of a program."""
+    module = importlib.import_module(f"drw_tf.{program}")
+    table = {flag.name: flag for flag in getattr(module, "_TABLE", ())}
+    if program in _TRAINERS:
+        table |= {flag.name: flag for flag in flag_table.FLAGS if flag.name not in table}
+    return list(table.values())
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program that is named first; exits with 2 after bad input."""
+    words = (sys.argv if argv is None else argv)[1:]
+    if not words or words[0] in ("help", "-h", "-help", "--help", "--helpfull"):
+        print(usage())
+        return
+    if words[0] == "--version":
+        print(f"drw-tf {drw_tf.__version__}")
+        return
+    if words[0] == "completion":
+        _print_completion(words[1:])
+        return
+    if words[0] not in programs():
+        known = ", ".join((*programs(), "completion"))
+        _refuse(f"the first word must be one of {known}, got {words[0]!r}.")
+    module = importlib.import_module(f"drw_tf.{words[0]}")
+    module.main([f"drw-tf {words[0]}", *words[1:]])
+
+
+def usage() -> str:
+    """The programs, a line each."""
+    lines = {**programs(), "completion": "prints the completion of a shell: bash or zsh"}
+    width = max(map(len, lines)) + 2
+    return "\n".join(
+        [
+            "drw-tf PROGRAM [--name=value ...]",
+            "",
+            *(f"  {name:<{width}}{text}" for name, text in lines.items()),
+            "",
+            "drw-tf PROGRAM --help explains the common flags, --helpfull all; drw-tf --version",
+        ]
+    )
+
+
+def _print_completion(words: list[str]) -> None:
+    if len(words) != 1 or words[0] not in completion.SHELLS:
+        shells = " or ".join(completion.SHELLS)
+        _refuse(f"completion needs the name of a shell, {shells}.")
+    tables = {program: flags_of(program) for program in programs()}
+    print(completion.script(words[0], programs(), tables))
+
+
+def _refuse(text: str) -> None:
+    configuration.refuse("drw-tf", configuration.ConfigError(text))
+
+
+if __name__ == "__main__":
+    main()

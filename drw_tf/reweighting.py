@@ -1,0 +1,132 @@
+"""Dynamic re-weighting as one object, for a `train_step` of your own.
+
+    balance = reweighting.DynamicReweighting(labeled_counts, pool_size, epochs)   # once
+    loss = balance.labeled_loss(logits, labels) + balance.unlabeled_loss(weak, strong)   # each step
+    model.fit(..., epochs=epochs, callbacks=[balance.callback()])   # or balance.end_epoch()
+
+It is made of the parts that the trainer uses; the formulas are in `drw_tf.ops.reweighting`.
+`examples/own_train_step.py` is a whole program.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf.methods import tally
+from drw_tf.ops import losses, pseudo_labels, reweighting
+from drw_tf.rebalance import base, class_weights
+
+
+class DynamicReweighting(keras.layers.Layer):
+    """The two losses of DRw, and the weights that change between epochs.
+
+    As an attribute of a Keras model its state is in the model's checkpoints; under a
+    `tf.distribute` strategy it counts on all replicas. Make it inside the strategy's scope.
+
+    Attributes:
+        pseudo_numbers: float64 [C], of the last epoch that ended; None before.
+    """
+
+    def __init__(
+        self,
+        labeled_counts: Sequence[int],
+        pool_size: int,
+        epochs: int,
+        *,
+        beta: float | str = "auto",
+        reweight_start: float = 0.4,
+        threshold: float = 0.95,
+        weight_normalization: str = "class",
+    ):
+        """Fixes the labeled weights; the unlabeled ones start at 1.
+
+        Args:
+            labeled_counts: [C], labeled pictures of each class, >= 1.
+            pool_size: pictures that unlabeled batches are drawn from, >= 1.
+            epochs: how many there will be, >= 1.
+            beta: in [0, 1); "auto" is .999 up to an imbalance of 50 and .995 above;
+                "auto_mean" and "literal": `drw_tf.ops.reweighting.resolve_beta`.
+            reweight_start: share of the epochs before the unlabeled loss is weighted, [0, 1].
+            threshold: tau, least confidence of a pseudo-label, in [0, 1].
+            weight_normalization: `drw_tf.ops.reweighting.class_weights`.
+
+        Raises:
+            ValueError: a value is out of its range.
+        """
+        super().__init__(trainable=False, dtype="float32", name="dynamic_reweighting")
+        counts = np.asarray(labeled_counts, np.float64)
+        if counts.ndim != 1 or not (counts >= 1).all():
+            raise ValueError(f"labeled_counts must be [C], each >= 1, got {labeled_counts}.")
+        if min(pool_size, epochs) < 1:
+            raise ValueError(f"pool_size and epochs must be >= 1, got {pool_size}, {epochs}.")
+        if not 0 <= reweight_start <= 1:
+            raise ValueError(f"reweight_start must be in [0, 1], got {reweight_start}.")
+        self.threshold = threshold
+        # Lengths are told in epochs here, so a step is an epoch.
+        facts = base.Facts(len(counts), counts, pool_size, epochs, 1)
+        values = {
+            "beta": beta,
+            "weight_normalization": weight_normalization,
+            "reweight_start": reweight_start,
+        }
+        hyper = base.Hyperparameters(values, tuple(values))
+        self._labeled = class_weights.LabeledWeights(hyper, facts)
+        self._unlabeled = class_weights.DynamicWeights(hyper, facts)
+        self._histogram = tally.PseudoLabelHistogram(len(counts), pool_size, "epoch")
+        self._pool_size = pool_size
+        self._epochs_done = tf.Variable(0, trainable=False, dtype=tf.int64, name="epochs_done")
+        self.pseudo_numbers: np.ndarray | None = None
+
+    def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Scalar, nats: cross-entropy, each row weighted by its class (Eq. 9).
+
+        Args:
+            logits: float32 [B, C].
+            labels: int [B].
+        """
+        each = losses.cross_entropy(logits, tf.cast(labels, tf.int32))
+        return reweighting.weighted_labeled_loss(each, self._labeled.labeled_weights(labels))
+
+    def unlabeled_loss(self, logits_weak: tf.Tensor, logits_strong: tf.Tensor) -> tf.Tensor:
+        """Scalar, nats: confident pseudo-labels taught to the strong views, weighted (Eq. 10).
+
+        Counts the pseudo-labels, so call it once a batch. No gradient goes through the weak
+        views.
+
+        Args:
+            logits_weak: float32 [U, C].
+            logits_strong: float32 [U, C], of the same pictures.
+        """
+        label, _, mask = pseudo_labels.hard_pseudo_labels(
+            tf.nn.softmax(tf.stop_gradient(logits_weak)), self.threshold
+        )
+        each = losses.cross_entropy(logits_strong, label)
+        weights = self._unlabeled.unlabeled_weights(label)
+        self._histogram.add(label, mask, weights * mask * each, None)
+        return reweighting.weighted_unlabeled_loss(each, weights, mask)
+
+    def end_epoch(self) -> np.ndarray:
+        """float64 [C], the epoch's pseudo numbers; sets the next epoch's weights from them."""
+        counted, rows = self._histogram.numbers("all")
+        numbers = np.asarray(reweighting.pseudo_numbers(counted, rows, self._pool_size), np.float64)
+        self._epochs_done.assign_add(1)
+        self._unlabeled.end_epoch(base.Observation(int(self._epochs_done.numpy()), numbers))
+        self._histogram.reset()
+        self.pseudo_numbers = numbers
+        return numbers
+
+    def callback(self) -> keras.callbacks.Callback:
+        """What to give to `fit`: calls `end_epoch`."""
+        return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.end_epoch())
+
+    @property
+    def labeled_weights(self) -> np.ndarray:
+        """float32 [C], w^l."""
+        return self._labeled.class_weights.numpy()
+
+    @property
+    def unlabeled_weights(self) -> np.ndarray:
+        """float32 [C], w^u as it is now."""
+        return self._unlabeled.class_weights.numpy()

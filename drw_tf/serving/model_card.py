@@ -1,0 +1,222 @@
+"""MODEL_CARD.md: what a served model was trained on, how good it is, and its limits.
+
+Every number is taken from the run's record or from the export itself.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+
+# A class with fewer labeled pictures than this is named among the limits.
+_FEW_LABELED = 10
+# Classes named there at most.
+_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What the record does not know: how the network was exported.
+
+    Attributes:
+        image_shape: (H, W, Ch).
+        adjusts: whether the method adjusts logits at test time.
+        adjusted: whether that is in the exported logits.
+        temperature: "value", "source" and "facts" of `run_export.Temperature`.
+    """
+
+    image_shape: tuple[int, int, int]
+    adjusts: bool
+    adjusted: bool
+    temperature: Mapping
+
+
+def text(record: Mapping, served: Served) -> str:
+    """The card, in Markdown.
+
+    Args:
+        record: of `drw_tf.report.record.build_record`.
+        served: how the network was exported.
+    """
+    parts = (
+        _head(record, served),
+        _data(record),
+        _metrics(record, served),
+        _calibration(served),
+        _training(record),
+        _limits(record, served),
+    )
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _head(record: Mapping, served: Served) -> list[str]:
+    config, data = record["configuration"], record["dataset"]
+    height, width, channels = served.image_shape
+    kind = "grey" if channels == 1 else "RGB"
+    return [
+        f"# {config['method']} on {data['name']}, seed {config['seed']}",
+        "",
+        f"Classifies pictures into {len(data['class_names'])} classes. The network is "
+        f"`{config['model']}`, its weights averaged over the training steps; it sees "
+        f"{height} x {width} pixels, {kind}. Encoded pictures are brought to that size in the "
+        "graph. Class names and all flags of the run are in `assets/`.",
+    ]
+
+
+def _data(record: Mapping) -> list[str]:
+    data, config = record["dataset"], record["configuration"]
+    parts = {
+        "labeled": data["labeled_counts"],
+        "unlabeled": data["unlabeled_counts"],
+        "test": data["test_counts"],
+    }
+    known = {name: counts for name, counts in parts.items() if counts is not None}
+    lines = ["## Data", "", f"`{data['name']}`, split checksum `{data['split_checksum']}`."]
+    if config.get("validation_per_class"):
+        lines.append(f"Held out for validation: {config['validation_per_class']} a class.")
+    if data["unlabeled_counts"] is None:
+        lines.append("The classes of the unlabeled pictures are not known.")
+    if data["test_counts"] is None:
+        lines.append("There were no test pictures.")
+    rows = [
+        [name, *(str(counts[index]) for counts in known.values())]
+        for index, name in enumerate(data["class_names"])
+    ]
+    total = ["all", *(str(sum(counts)) for counts in known.values())]
+    return [*lines, "", *_table(["class", *known], [*rows, total])]
+
+
+def network_of(served: Served) -> str:
+    """Name in the record of the metrics that hold for what is served."""
+    return "ema_unadjusted" if served.adjusts and not served.adjusted else "ema"
+
+
+def _metrics(record: Mapping, served: Served) -> list[str]:
+    found = record["last_metrics"].get(network_of(served))
+    if not found:
+        return ["## Metrics", "", "None: nothing was evaluated."]
+    before = " before it was divided by the temperature" if _scales(served) else ""
+    rows = [
+        [name, _percent(recall), _percent(precision)]
+        for name, recall, precision in zip(
+            record["dataset"]["class_names"], found["recall"], found["precision"], strict=True
+        )
+    ]
+    return [
+        "## Metrics",
+        "",
+        f"On the test pictures after step {record['steps']}: balanced accuracy "
+        f"{_percent(found['balanced_accuracy'])} %, accuracy {_percent(found['accuracy'])} %, "
+        f"geometric mean of recalls {_percent(found['geometric_mean'])} %; Many / Medium / Few "
+        f"{_percent(found['many'])} / {_percent(found['medium'])} / {_percent(found['few'])} %. "
+        f"The network{before} has a loss of {_number(found['loss'])} nats and an expected "
+        f"calibration error of {_percent(found['ece'])} %.",
+        "",
+        *_table(["class", "recall %", "precision %"], rows),
+    ]
+
+
+def _calibration(served: Served) -> list[str]:
+    lines = ["## What the logits are", ""]
+    if served.adjusted:
+        lines.append(
+            "The method's test-time adjustment is subtracted (`logit_adjustment` in "
+            "`assets/serving.json`)."
+        )
+    elif served.adjusts:
+        lines.append(
+            "The method adjusts logits at test time; this export leaves that out, and the "
+            "metrics above are without it."
+        )
+    else:
+        lines.append("The network's own.")
+    value, facts = served.temperature["value"], served.temperature["facts"]
+    if served.temperature["source"] == "given":
+        lines.append(f"They are divided by the temperature {value:.4g}, which was given by hand.")
+    elif facts:
+        before, after = facts["before"], facts["after"]
+        lines.append(
+            f"They are divided by the temperature {value:.4g}, fitted on "
+            f"{facts['validation_pictures']} validation pictures: there the loss went from "
+            f"{_number(before['loss'])} to {_number(after['loss'])} nats and the expected "
+            f"calibration error from {_percent(before['ece'])} to {_percent(after['ece'])} %."
+        )
+    else:
+        lines.append("No temperature was fitted: probabilities are not calibrated.")
+    return lines
+
+
+def _training(record: Mapping) -> list[str]:
+    command, git, machine = record["command_line"], record["git"], record["machine"]
+    versions = ", ".join(f"{name} {one}" for name, one in record["versions"].items() if one)
+    commit = "not known"
+    if git:
+        commit = f"`{git['commit']}`" + (", with changes" if git["dirty"] else "")
+    return [
+        "## Training",
+        "",
+        "```",
+        shlex.join(command) if command else "# not known: exported before the run was finished",
+        "```",
+        "",
+        f"{record['steps']} of {record['configuration']['steps']} steps, "
+        f"{record['seconds'] / 60:.1f} minutes on {machine['cpu']} "
+        f"({machine['cores']} cores, {len(machine['gpus'])} GPUs). Commit: {commit}. {versions}.",
+    ]
+
+
+def _limits(record: Mapping, served: Served) -> list[str]:
+    data = record["dataset"]
+    names, counts = data["class_names"], data["labeled_counts"]
+    lines = [
+        "## Limits",
+        "",
+        f"- Every picture is given one of these {len(names)} classes, whatever it shows.",
+        f"- Labeled classes differ in size by a factor of {max(counts) / max(min(counts), 1):.4g}; "
+        "a deployment with other shares of classes will see other precisions.",
+    ]
+    few = [name for name, count in zip(names, counts, strict=True) if count < _FEW_LABELED]
+    if few:
+        lines.append(f"- Fewer than {_FEW_LABELED} labeled pictures: {_listed(few)}.")
+    found = record["last_metrics"].get(network_of(served))
+    if found:
+        pairs = [pair for pair in zip(found["recall"], names, strict=True) if pair[0] is not None]
+        recall, name = min(pairs)
+        lines.append(f"- Lowest recall: {_percent(recall)} %, class {_escaped(name)}.")
+        tested = data["test_counts"]
+        if tested:
+            fewest, most = min(tested), max(tested)
+            shown = str(most) if fewest == most else f"{fewest} to {most}"
+            lines.append(f"- Test pictures a class: {shown}.")
+    else:
+        lines.append("- Nothing is known of its errors: it was not tested.")
+    lines.append("- One run of one seed.")
+    return lines
+
+
+def _scales(served: Served) -> bool:
+    return served.temperature["value"] != 1.0
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(_escaped, names[:_NAMED])) + more
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
+    return lines + ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows]
+
+
+def _escaped(name: str) -> str:
+    """A class name, which may be anybody's, as plain text in Markdown."""
+    for letter in "\\`*_[]<>|#":
+        name = name.replace(letter, f"\\{letter}")
+    return name
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

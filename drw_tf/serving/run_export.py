@@ -1,0 +1,201 @@
+"""From a run to its export: which adjustment and temperature, and the model card."""
+
+import dataclasses
+import logging
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from drw_tf import config as configuration
+from drw_tf import flag_table
+from drw_tf.data import dataset as records
+from drw_tf.data import image_files
+from drw_tf.ops import calibration, metrics
+from drw_tf.serving import model_card, saved_model
+
+# Flags that say what an adjustment was made of.
+_ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
+# Flags of the trainer that only the export reads.
+FLAGS = ("export_logit_adjustment", "export_temperature")
+
+
+@dataclasses.dataclass(frozen=True)
+class Temperature:
+    """What exported logits are divided by.
+
+    Attributes:
+        value: > 0; 1 changes nothing.
+        source: "none", "given" or "fitted".
+        facts: of a fit, what it was made on and what it changed there, for the metadata.
+    """
+
+    value: float = 1.0
+    source: str = "none"
+    facts: Mapping = dataclasses.field(default_factory=dict)
+
+
+def refuse_unread(config: configuration.Config) -> None:
+    """Raises ConfigError where a flag of the export is given to a run that exports nothing."""
+    for name in FLAGS:
+        if not config.export and config[name] != flag_table.BY_NAME[name].default:
+            raise configuration.ConfigError(f"--{name} is not read with --export=false.")
+
+
+def refuse(run) -> None:
+    """Nothing; what a run can never export is refused, before it is trained.
+
+    Args:
+        run: a `drw_tf.session.Run`.
+
+    Raises:
+        ConfigError: an adjustment is asked for that the method has not, or a fit without
+            validation pictures.
+    """
+    config = run.config
+    if config.export_logit_adjustment and not run.method.adjusts:
+        raise configuration.ConfigError(
+            "--export_logit_adjustment needs a method that adjusts logits at test time, "
+            f"the run's is {config.method}."
+        )
+    if config.export_temperature == "fit" and not len(run.split.validation):
+        raise configuration.ConfigError(
+            "--export_temperature=fit needs pictures that were held out, the run has none: train "
+            "with --validation_per_class, where the data set has it, or give a number."
+        )
+
+
+def export_run(run, folder: str | os.PathLike, record: Mapping) -> Temperature:
+    """The temperature of the export that was written, as the run's flags ask.
+
+    Args:
+        run: a `drw_tf.session.Run`, its averaged network as it is to be exported.
+        folder: where.
+        record: of the run, for the model card.
+
+    Raises:
+        ConfigError: see `refuse`.
+        folders.ExportError: see `saved_model.export_saved_model`.
+    """
+    refuse(run)
+    adjusted = run.config.export_logit_adjustment
+    temperature = _temperature(run, adjusted)
+    export_method(
+        run.method,
+        folder,
+        dataset=run.dataset,
+        configuration=run.config,
+        adjusted=adjusted,
+        temperature=temperature,
+        record=record,
+    )
+    return temperature
+
+
+def export_method(
+    method,
+    folder: str | os.PathLike,
+    *,
+    dataset: records.Dataset,
+    configuration: Mapping,
+    adjusted: bool = False,
+    temperature: Temperature | None = None,
+    record: Mapping | None = None,
+) -> pathlib.Path:
+    """The folder with the averaged network of a method.
+
+    Args:
+        method: a `drw_tf.methods.base.Method`.
+        folder: where.
+        dataset: the data set that it was trained on; says how pictures are prepared.
+        configuration: flags of the run.
+        adjusted: bake the method's test-time logit adjustment into the exported logits.
+        temperature: divisor of the logits, after the adjustment.
+        record: of the run; None leaves the model card out.
+
+    Raises:
+        ValueError: `adjusted`, and the method has no adjustment, or one that is not the
+            same for all pictures.
+        folders.ExportError: see `saved_model.export_saved_model`.
+    """
+    temperature = temperature or Temperature()
+    from_files = hasattr(dataset.train, "paths")
+    card = None
+    if record is not None:
+        facts = model_card.Served(
+            dataset.image_shape, method.adjusts, adjusted, dataclasses.asdict(temperature)
+        )
+        card = model_card.text(record, facts)
+    return saved_model.export_saved_model(
+        method.ema_network,
+        folder,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        configuration=configuration,
+        head=method.evaluated_head,
+        logit_adjustment=adjustment_of(method, dataset.num_classes) if adjusted else None,
+        adjustment_metadata={
+            name: configuration[name]
+            for name in _ADJUSTMENT_FLAGS
+            if configuration.get(name) is not None
+        },
+        temperature=temperature.value,
+        temperature_metadata={"source": temperature.source, **temperature.facts},
+        card=card,
+        central_fraction=image_files.CENTRAL_FRACTION if from_files else None,
+    )
+
+
+def adjustment_of(method, num_classes: int) -> np.ndarray:
+    """float64 [C], what the method's `adjust` subtracts from logits.
+
+    Raises:
+        ValueError: it adjusts nothing, or not by the same vector everywhere.
+    """
+    if not method.adjusts:
+        raise ValueError("the method must adjust logits at test time, this one does not.")
+    zeros = np.zeros([1, num_classes])
+    subtracted = -np.asarray(method.adjust(zeros, method.ema_network), np.float64)[0]
+    probe = np.arange(2.0 * num_classes).reshape(2, num_classes)
+    adjusted = method.adjust(probe, method.ema_network)
+    if not np.allclose(adjusted, probe - subtracted, atol=1e-6):
+        raise ValueError("the adjustment must subtract the same vector from all logits.")
+    return subtracted
+
+
+def _temperature(run, adjusted: bool) -> Temperature:
+    """What `--export_temperature` asks for; a fit is on the logits that would be served."""
+    asked = run.config.export_temperature
+    if asked == "none":
+        return Temperature()
+    if asked != "fit":
+        return Temperature(float(asked), "given")
+    held_out = records.take(run.dataset.train, run.split.validation)
+    logits = run.logits(held_out).astype(np.float64)
+    if adjusted:
+        logits = logits - adjustment_of(run.method, run.dataset.num_classes)
+    value = calibration.fit_temperature(logits, held_out.labels)
+    if value in (calibration.MIN_TEMPERATURE, calibration.MAX_TEMPERATURE):
+        logging.getLogger("drw_tf").warning(
+            "%d validation pictures cannot tell the temperature, it is at the end of its range: "
+            "%g; --export_temperature=none leaves the logits as they are",
+            len(held_out),
+            value,
+        )
+    facts = {
+        "validation_pictures": len(held_out),
+        "before": _judged(logits, held_out.labels),
+        "after": _judged(logits / value, held_out.labels),
+    }
+    return Temperature(value, "fitted", facts)
+
+
+def _judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Loss in nats and expected calibration error of these logits."""
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return {
+        "loss": metrics.negative_log_likelihood(logits, labels),
+        "ece": metrics.expected_calibration_error(shares, labels),
+    }

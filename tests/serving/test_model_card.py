@@ -1,0 +1,131 @@
+import copy
+
+import pytest
+
+from drw_tf.serving import model_card
+
+NETWORK = {
+    "balanced_accuracy": 0.625,
+    "accuracy": 0.7,
+    "geometric_mean": 0.612,
+    "many": 0.75,
+    "medium": None,
+    "few": 0.5,
+    "loss": 0.81251,
+    "ece": 0.043,
+    "recall": [0.75, 0.5],
+    "precision": [0.9, None],
+}
+RECORD = {
+    "command_line": ["python", "-m", "drw_tf.train", "--workdir=my runs"],
+    "configuration": {
+        "method": "drw_la",
+        "model": "small_resnet",
+        "seed": 7,
+        "steps": 300,
+        "validation_per_class": 4,
+    },
+    "versions": {"tensorflow": "2.15.1", "numpy": None},
+    "git": {"commit": "abc123", "dirty": True},
+    "machine": {"cpu": "a chip", "cores": 2, "gpus": []},
+    "dataset": {
+        "name": "made up",
+        "split_checksum": "0123456789abcdef",
+        "class_names": ["dog | cat", "rare_*"],
+        "labeled_counts": [48, 3],
+        "unlabeled_counts": [96, 6],
+        "test_counts": [20, 10],
+    },
+    "steps": 200,
+    "seconds": 90.0,
+    "last_metrics": {"ema": {**NETWORK, "accuracy": 0.9}, "ema_unadjusted": NETWORK},
+}
+FIT = {
+    "value": 1.53,
+    "source": "fitted",
+    "facts": {
+        "validation_pictures": 8,
+        "before": {"loss": 0.7, "ece": 0.1},
+        "after": {"loss": 0.5, "ece": 0.02},
+    },
+}
+NO_FIT = {"value": 1.0, "source": "none", "facts": {}}
+
+
+def card(adjusts=True, adjusted=False, temperature=NO_FIT, record=RECORD):
+    return model_card.text(
+        record, model_card.Served((16, 20, 3), adjusts, adjusted, temperature)
+    ).splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# drw_la on made up, seed 7",
+        "`made up`, split checksum `0123456789abcdef`.",
+        "Held out for validation: 4 a class.",
+        "| class | labeled | unlabeled | test |",
+        r"| dog \| cat | 48 | 96 | 20 |",
+        r"| rare\_\* | 3 | 6 | 10 |",
+        "| all | 51 | 102 | 30 |",
+        r"| dog \| cat | 75.0 | 90.0 |",
+        r"| rare\_\* | 50.0 | - |",
+        "python -m drw_tf.train '--workdir=my runs'",
+        r"- Fewer than 10 labeled pictures: rare\_\*.",
+        r"- Lowest recall: 50.0 %, class rare\_\*.",
+        "- Test pictures a class: 10 to 20.",
+    ],
+)
+def test_a_line_says(line):
+    assert line in card()
+
+
+def test_numbers_of_the_run_are_named():
+    text = "\n".join(card())
+    assert "200 of 300 steps, 1.5 minutes on a chip (2 cores, 0 GPUs)" in text
+    assert "Commit: `abc123`, with changes. tensorflow 2.15.1." in text
+    assert "differ in size by a factor of 16;" in text  # 48 / 3
+    assert "16 x 20 pixels, RGB" in text
+    assert "a loss of 0.813 nats and an expected calibration error of 4.3 %" in text
+    assert "Many / Medium / Few 75.0 / - / 50.0 %" in text
+
+
+@pytest.mark.parametrize(
+    ("adjusts", "adjusted", "accuracy", "said"),
+    [
+        (True, False, "accuracy 70.0 %", "this export leaves that out"),
+        (True, True, "accuracy 90.0 %", "adjustment is subtracted"),
+        (False, False, "accuracy 90.0 %", "The network's own."),
+    ],
+)
+def test_metrics_are_those_of_the_logits_that_are_served(adjusts, adjusted, accuracy, said):
+    text = "\n".join(card(adjusts, adjusted))
+    assert f", {accuracy}" in text
+    assert said in text
+
+
+def test_a_temperature_is_told_with_its_source():
+    fitted = "\n".join(card(temperature=FIT))
+    assert "divided by the temperature 1.53, fitted on 8 validation pictures" in fitted
+    assert "from 0.700 to 0.500 nats" in fitted
+    assert "from 10.0 to 2.0 %" in fitted
+    assert "The network before it was divided by the temperature has a loss" in fitted
+    given = "\n".join(card(temperature={"value": 2.0, "source": "given", "facts": {}}))
+    assert "temperature 2, which was given by hand" in given
+    plain = "\n".join(card())
+    assert "not calibrated" in plain
+    assert "The network has a loss" in plain
+
+
+def test_what_is_not_known_is_said():
+    record = copy.deepcopy(RECORD)
+    record.update(last_metrics={}, command_line=[], git=None)
+    record["dataset"].update(unlabeled_counts=None, test_counts=None)
+    text = "\n".join(card(record=record))
+    assert "| class | labeled |\n" in text
+    assert "The classes of the unlabeled pictures are not known." in text
+    assert "There were no test pictures." in text
+    assert "None: nothing was evaluated." in text
+    assert "it was not tested" in text
+    assert "exported before the run was finished" in text
+    assert "Commit: not known" in text

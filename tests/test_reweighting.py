@@ -1,0 +1,129 @@
+"""The object for a `train_step` of one's own, and the program that shows it."""
+
+import importlib.util
+import math
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf import reweighting
+
+EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "own_train_step.py"
+
+
+def make(**changed):
+    values = {"beta": 0.5, "reweight_start": 0.5, "threshold": 0.8, "epochs": 4, "pool_size": 6}
+    values.update(changed)
+    return reweighting.DynamicReweighting([1, 2], **values)
+
+
+# Sure of class 0, sure of class 1, unsure (0.73 < 0.8) of class 1.
+WEAK = tf.constant([[5.0, 0.0], [0.0, 5.0], [0.0, 1.0]])
+
+
+def test_labeled_rows_weigh_by_the_effective_number_of_their_class():
+    # E = 1, 1 + 1/2: weights 1 and 2/3, times 2 / (5/3): 1.2 and 0.8.
+    balance = make()
+    np.testing.assert_allclose(balance.labeled_weights, [1.2, 0.8], rtol=1e-6)
+    loss = balance.labeled_loss(tf.zeros([4, 2]), tf.constant([0, 1, 1, 1], tf.int64))
+    assert float(loss) == pytest.approx(math.log(2) * (1.2 + 3 * 0.8) / 4)
+
+
+def test_only_confident_rows_teach_and_all_of_them_count():
+    balance = make()
+    loss = balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    assert float(loss) == pytest.approx(math.log(2) * 2 / 3)
+    # Labels 0, 1, 1 of three rows, scaled to a pool of six.
+    np.testing.assert_allclose(balance.end_epoch(), [2.0, 4.0])
+    np.testing.assert_allclose(balance.pseudo_numbers, [2.0, 4.0])
+
+
+def test_weights_begin_at_the_start_and_follow_each_epochs_own_labels():
+    balance = make()
+    balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    balance.end_epoch()  # the first of four epochs: the start is after two
+    np.testing.assert_array_equal(balance.unlabeled_weights, [1.0, 1.0])
+    balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    balance.end_epoch()
+    # E = 1.5 and 1 + 1/2 + 1/4 + 1/8 = 1.875: weights 10/9 and 8/9.
+    np.testing.assert_allclose(balance.unlabeled_weights, [10 / 9, 8 / 9], rtol=1e-6)
+    loss = balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    assert float(loss) == pytest.approx(math.log(2) * (10 / 9 + 8 / 9) / 3)
+    balance.unlabeled_loss(WEAK[:1], tf.zeros([1, 2]))
+    np.testing.assert_allclose(balance.end_epoch(), [3.0, 3.0])  # 2 and 2 of four rows
+
+
+def test_no_gradient_goes_through_the_weak_views():
+    balance, weak, strong = make(), tf.Variable(WEAK), tf.Variable(tf.zeros([3, 2]))
+    with tf.GradientTape() as tape:
+        loss = balance.unlabeled_loss(weak, strong)
+    of_weak, of_strong = tape.gradient(loss, [weak, strong])
+    assert of_weak is None
+    np.testing.assert_allclose(of_strong[2], [0.0, 0.0])
+    assert float(of_strong[0, 0]) == pytest.approx(-0.5 / 3)
+
+
+def test_its_state_is_in_the_checkpoint_of_a_model(tmp_path):
+    def model():
+        made = keras.Sequential([keras.layers.Dense(2)])
+        made.balance = make(reweight_start=0.0)
+        return made
+
+    first, second = model(), model()
+    first.balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    first.balance.end_epoch()
+    first.balance.unlabeled_loss(WEAK[:1], tf.zeros([1, 2]))
+    path = tf.train.Checkpoint(first).write(str(tmp_path / "state"))
+    tf.train.Checkpoint(second).read(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal(second.balance.unlabeled_weights, first.balance.unlabeled_weights)
+    np.testing.assert_array_equal(second.balance.end_epoch(), first.balance.end_epoch())
+
+
+def test_two_replicas_count_together(two_replicas):
+    with two_replicas.scope():
+        balance = make(reweight_start=0.0)
+
+    @tf.function
+    def step(weak):
+        return two_replicas.run(lambda one: balance.unlabeled_loss(one, tf.zeros_like(one)), [weak])
+
+    values = two_replicas.experimental_distribute_values_from_function(
+        lambda context: WEAK[:1] if context.replica_id_in_sync_group else WEAK[1:]
+    )
+    step(values)
+    np.testing.assert_allclose(balance.end_epoch(), [2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"beta": 1.0}, "beta must be in"),
+        ({"reweight_start": 1.5}, "reweight_start must be in"),
+        ({"pool_size": 0}, "pool_size and epochs must be >= 1"),
+        ({"epochs": 0}, "pool_size and epochs must be >= 1"),
+        ({"weight_normalization": "sum"}, "normalization must be one of"),
+    ],
+)
+def test_values_out_of_range_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changed)
+
+
+def test_counts_below_one_are_refused():
+    with pytest.raises(ValueError, match="labeled_counts must be"):
+        reweighting.DynamicReweighting([3, 0], 10, 5)
+
+
+def test_the_example_trains_and_its_weights_move():
+    spec = importlib.util.spec_from_file_location("own_train_step", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    model, recall = example.main(epochs=5)
+    assert recall > 0.4  # a guess has 0.1
+    weights = model.balance.unlabeled_weights
+    assert weights.sum() == pytest.approx(10, rel=1e-5)
+    assert weights.max() > 1.5 * weights.min()
+    assert model.balance.pseudo_numbers.sum() >= 269 - 1e-3
