@@ -1,6 +1,6 @@
 """Measures the strong view: this package's, and RandAugment as it is usually written.
 
-    PYTHONPATH=. python scripts/benchmark_augment.py --sizes=32 --policies=fixmatch,usb
+    python scripts/benchmark_augment.py --sizes=32 --policies=fixmatch,usb
 
 The usual way is one image at a time in `Dataset.map`: a `tf.switch_case` over functions of
 TensorFlow Addons for each slot. Both get the same images and the same policy, through
@@ -16,6 +16,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import repository  # noqa: F401
 import tensorflow as tf
 from absl import app, flags
 

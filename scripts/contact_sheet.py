@@ -1,7 +1,7 @@
 """Writes a picture that shows every operation and policy, to be looked at.
 
-    PYTHONPATH=. python scripts/contact_sheet.py --output=sheet.png
-    PYTHONPATH=. python scripts/contact_sheet.py --images=photographs --side=64
+    python scripts/contact_sheet.py --output=sheet.png
+    python scripts/contact_sheet.py --images=photographs --side=64
 
 One row for each operation: the picture and three magnitudes, for each picture. Below, one
 row for each policy: the weak view and three strong ones.
@@ -13,6 +13,7 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import repository  # noqa: F401
 import tensorflow as tf
 from absl import app, flags
 from PIL import Image, ImageDraw

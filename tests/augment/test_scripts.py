@@ -1,4 +1,3 @@
-import os
 import pathlib
 import subprocess
 import sys
@@ -11,8 +10,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def run(script, *arguments):
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
