@@ -32,12 +32,17 @@ USER_ERRORS = (
 class Run:
     """Everything of a run that is built from its configuration."""
 
-    def __init__(self, config: configuration.Config):
+    def __init__(
+        self,
+        config: configuration.Config,
+        data: tuple[records.Dataset, records.Split] | None = None,
+    ):
+        """Takes pictures and their split where they are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
         self.config = config
         self.recipe = recipes.RECIPES[config.method]
-        self.dataset, self.split = registry.load(config)
+        self.dataset, self.split = data or registry.load(config)
         self.strategy = devices.strategy(config.strategy)
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split)

@@ -224,6 +224,8 @@ class Method(keras.Model):
     def reset_metrics(self):
         """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""
 
+    # Converting what has no Python control flow takes longer than tracing it.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):
         batch = to_float(batch)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,10 +1,15 @@
 """Where training runs."""
 
+import functools
+
 import tensorflow as tf
 
 from drw_tf.data import pipeline
 
 
+# One a process: objects of two strategies cannot be mixed, and a second mirrored one on the
+# same devices broke sums over replicas.
+@functools.cache
 def strategy(name: str) -> tf.distribute.Strategy:
     """The distribution strategy of `--strategy`.
 
