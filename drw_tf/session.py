@@ -241,8 +241,9 @@ class _TensorBoard:
         config = self.run.config
         evaluations = config.steps // config.steps_per_epoch
         # Drawing takes longer than a small epoch does: ten pictures a run.
-        if entry["test"] and entry["epoch"] % max(1, evaluations // 10) == 0:
-            self.log.log_confusion(entry["test"]["ema"]["confusion"], entry["step"])
+        confusion = entry["test"].get("ema", {}).get("confusion")
+        if confusion is not None and entry["epoch"] % max(1, evaluations // 10) == 0:
+            self.log.log_confusion(confusion, entry["step"])
 
     def finish(self, result: dict) -> None:
         metrics = {name: one["last"] for name, one in result["final"].get("ema", {}).items()}

@@ -168,7 +168,7 @@ def main(_):
             (by_rows, FLAGS.rows),
             (by_ratio, FLAGS.ratios),
         ):
-            for line in table(folder) if wanted else ():
+            for line in (*table(folder), "") if wanted else ():
                 print(line, flush=True)
 
 

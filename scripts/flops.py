@@ -11,7 +11,16 @@ import tensorflow as tf
 
 def of_function(function: tf.types.experimental.ConcreteFunction) -> int:
     """Operations of one call of a traced function; its batch sizes must be static."""
-    return sum(of_operation(operation) for operation in function.graph.get_operations())
+    graph = function.graph
+    waiting = [output.op for output in graph.outputs] + list(graph.control_outputs)
+    # What nothing depends on, as the gradient of the pictures, is in the graph but never run.
+    needed = {}
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in needed:
+            needed[operation.name] = operation
+            waiting += [value.op for value in operation.inputs] + operation.control_inputs
+    return sum(of_operation(operation) for operation in needed.values())
 
 
 def of_operation(operation: tf.Operation) -> int:
