@@ -660,6 +660,21 @@ FLAGS = (
         RUNTIME,
         default="mirrored",
     ),
+    _choice(
+        "precision",
+        ("float32", "bfloat16", "float16"),
+        "numbers that the network computes in; weights, logits and losses are float32 always",
+        RUNTIME,
+        default="float32",
+    ),
+    _choice(
+        "jit_compile",
+        ("auto", "on", "off"),
+        "compile the step with XLA; auto: on one GPU, not on a CPU (slower) and on several GPUs",
+        RUNTIME,
+        default="auto",
+        changes_result=False,
+    ),
     _number(
         "steps_per_execution",
         "int",

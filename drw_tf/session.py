@@ -32,12 +32,17 @@ USER_ERRORS = (
 class Run:
     """Everything of a run that is built from its configuration."""
 
-    def __init__(self, config: configuration.Config):
+    def __init__(
+        self,
+        config: configuration.Config,
+        data: tuple[records.Dataset, records.Split] | None = None,
+    ):
+        """Takes pictures and their split where they are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
         self.config = config
         self.recipe = recipes.RECIPES[config.method]
-        self.dataset, self.split = registry.load(config)
+        self.dataset, self.split = data or registry.load(config)
         self.strategy = devices.strategy(config.strategy)
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split)
@@ -246,8 +251,9 @@ class _TensorBoard:
             self._first_batch()
         evaluations = config.steps // config.steps_per_epoch
         # Drawing takes longer than a small epoch does: ten pictures a run.
-        if entry["test"] and entry["epoch"] % max(1, evaluations // 10) == 0:
-            self.log.log_confusion(entry["test"]["ema"]["confusion"], entry["step"])
+        confusion = entry["test"].get("ema", {}).get("confusion")
+        if confusion is not None and entry["epoch"] % max(1, evaluations // 10) == 0:
+            self.log.log_confusion(confusion, entry["step"])
 
     def finish(self, result: dict) -> None:
         metrics = {name: one["last"] for name, one in result["final"].get("ema", {}).items()}

@@ -44,6 +44,7 @@ def _decode(images: records.FileImages, image_shape) -> records.ArrayImages:
 def squares(paths: np.ndarray, image_shape: tuple[int, int, int], batch: int) -> tf.data.Dataset:
     """Central squares of picture files in order: uint8 [<= batch, H, W, Ch]."""
 
+    @tf.autograph.experimental.do_not_convert
     def decode(path):
         pixels = image_files.decode_resized(tf.io.read_file(path), image_shape[0])
         return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)

@@ -29,14 +29,20 @@ class Alarm(keras.layers.Layer):
             name="state",
         )
 
-    def watch(self, terms, gradients, step, learning_rate) -> tf.Tensor:
-        """Bool scalar, the same on all replicas: whether this step must not be applied.
+    def watch(
+        self, terms, gradients, step, learning_rate, may_overflow=False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Two bools, the same on all replicas: must this step not be applied; was it dropped.
+
+        A step is dropped, and not counted here, where its gradient alone is not finite and
+        the loss scale is the likely reason: the optimizer leaves it out by itself.
 
         Args:
-            terms: name -> float32 scalar, in the order of `names`.
+            terms: float32 scalars, in the order of `names`.
             gradients: of the trained variables.
             step: int64 scalar, steps done before this one.
             learning_rate: float32 scalar.
+            may_overflow: bool scalar, whether a loss scale may be why gradients overflow.
         """
         # One sum of squares tells whether every entry is finite.
         squares = tf.add_n([tf.nn.l2_loss(tf.cast(g, tf.float32)) for g in gradients])
@@ -46,6 +52,8 @@ class Alarm(keras.layers.Layer):
         if context.num_replicas_in_sync > 1:
             wrong = context.all_reduce(tf.distribute.ReduceOp.SUM, wrong)
         wrong = tf.minimum(wrong, 1.0)
+        dropped = may_overflow & (wrong[-1] > 0) & (tf.reduce_max(wrong[:-1]) == 0)
+        wrong *= 1.0 - tf.cast(dropped, tf.float32)
         bad = tf.reduce_max(wrong)
         old = self.state
         first = old[-2] > 0
@@ -63,7 +71,7 @@ class Alarm(keras.layers.Layer):
                 axis=0,
             )
         )
-        return bad > 0
+        return bad > 0, dropped
 
     def read(self) -> tuple[int, int, float, list[str]]:
         """(bad steps so far, first bad step or 0, its learning rate, names that were bad)."""

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import alarm, ema, tally
+from drw_tf.methods import alarm, ema, loss_scale, tally
 from drw_tf.models import heads as model_heads
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
@@ -224,7 +224,7 @@ class Method(keras.Model):
     def reset_metrics(self):
         """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""
 
-    # Nothing in a step branches in Python on a tensor; converting it would take seconds.
+    # Converting what has no Python control flow takes longer than tracing it.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):
         batch = to_float(batch)
@@ -239,10 +239,11 @@ class Method(keras.Model):
             # Gradients are summed over replicas; each replica's loss is a mean over its rows.
             scaled = loss / replicas
         variables = self.network.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        gradients = loss_scale.gradients(tape, self.optimizer, scaled, variables)
         before = tf.identity(self.step)
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        bad = self.alarm.watch(list(terms.values()), gradients, before, rate)
+        forgiven = loss_scale.may_overflow(self.optimizer)
+        bad, dropped = self.alarm.watch(list(terms.values()), gradients, before, rate, forgiven)
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
         shrink = None
         if rules.weight_decay and rules.weight_decay_kind == "l2":
@@ -253,7 +254,7 @@ class Method(keras.Model):
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         elif rules.weight_decay:
-            shrink = rate * rules.weight_decay
+            shrink = tf.where(dropped, 0.0, rate * rules.weight_decay)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         for variable, value in zip(statistics, kept, strict=True):
             variable.assign(tf.where(bad, value, variable))

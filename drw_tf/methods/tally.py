@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf.rebalance import banks
+
 
 def _summed(shape, name) -> tf.Variable:
     return tf.Variable(
@@ -88,9 +90,10 @@ class PseudoLabelHistogram(keras.layers.Layer):
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
             context = tf.distribute.get_replica_context()
-            index = context.all_gather(index, axis=0)
-            code = context.all_gather(code, axis=0)
-            self.bank.assign(tf.tensor_scatter_nd_update(self.bank, index[:, None], code))
+            if context.num_replicas_in_sync > 1:
+                index = context.all_gather(index, axis=0)
+                code = context.all_gather(code, axis=0)
+            banks.write_rows(self.bank, index, code)
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
         """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""

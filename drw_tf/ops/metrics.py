@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from drw_tf.ops import rows
+
+# A confusion matrix of 10,000 classes is 800 MB, and several GB as Python's numbers.
+MAX_CONFUSION_CLASSES = 1000
+
 
 def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
     """`values` as int64 [N], refused outside [0, C)."""
@@ -10,6 +15,19 @@ def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
     if broken.size:
         raise ValueError(f"{name} must be in [0, {num_classes}), got {broken[0]}.")
     return values
+
+
+def _pairs(labels, predictions, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both as int64 [N], refused where they do not fit together."""
+    labels = _row_indices("labels", labels, num_classes)
+    predictions = _row_indices("predictions", predictions, num_classes)
+    if labels.shape != predictions.shape:
+        raise ValueError(
+            f"predictions must have the shape of labels, {labels.shape}, got {predictions.shape}."
+        )
+    if not labels.size:
+        raise ValueError("labels must hold at least one row, got none.")
+    return labels, predictions
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -29,14 +47,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     Raises:
         ValueError: no rows, different shapes, or a class outside [0, C).
     """
-    labels = _row_indices("labels", labels, num_classes)
-    predictions = _row_indices("predictions", predictions, num_classes)
-    if labels.shape != predictions.shape:
-        raise ValueError(
-            f"predictions must have the shape of labels, {labels.shape}, got {predictions.shape}."
-        )
-    if not labels.size:
-        raise ValueError("labels must hold at least one row, got none.")
+    labels, predictions = _pairs(labels, predictions, num_classes)
     pairs = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
     return pairs.reshape(num_classes, num_classes)
 
@@ -74,6 +85,27 @@ def precisions(confusion: np.ndarray) -> np.ndarray:
         float64 [C] in [0, 1], nan for a class that was never predicted.
     """
     return _shares(np.diagonal(confusion), np.sum(confusion, axis=0))
+
+
+def found_and_right(
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`recalls` and `precisions` without the C x C numbers of a confusion matrix.
+
+    Args:
+        labels: int [N], true classes in [0, C).
+        predictions: int [N], predicted classes in [0, C).
+        num_classes: C.
+
+    Raises:
+        ValueError: no rows, different shapes, or a class outside [0, C).
+    """
+    labels, predictions = _pairs(labels, predictions, num_classes)
+    hits, true, said = (
+        np.bincount(values, minlength=num_classes)
+        for values in (labels[labels == predictions], labels, predictions)
+    )
+    return _shares(hits, true), _shares(hits, said)
 
 
 def accuracy(confusion: np.ndarray) -> float:
@@ -157,12 +189,6 @@ def many_medium_few(recall: np.ndarray, train_counts: np.ndarray) -> tuple[float
     return many, medium, few
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """float64 [N, C], finite for finite logits."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean cross-entropy, nats.
 
@@ -171,11 +197,11 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: int [N] in [0, C).
 
     Raises:
-        ValueError: a label is outside [0, C).
+        ValueError: a label is outside [0, C), or logits are not finite.
     """
-    logits = np.asarray(logits, np.float64)
+    logits = np.asarray(logits)
     labels = _row_indices("labels", labels, logits.shape[1])
-    return float(-_log_softmax(logits)[np.arange(len(labels)), labels].mean())
+    return float(rows.judge(logits, labels)[1].mean())
 
 
 def expected_calibration_error(
@@ -208,12 +234,16 @@ def expected_calibration_error(
         raise ValueError(f"bins must be >= 1, got {bins}.")
     probabilities = np.asarray(probabilities, np.float64)
     labels = _row_indices("labels", labels, probabilities.shape[1])
-    confidence = probabilities.max(axis=1)
-    gaps = (probabilities.argmax(axis=1) == labels) - confidence
+    right = probabilities.argmax(axis=1) == labels
+    return _calibration_error(probabilities.max(axis=1), right, bins)
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    gaps = right - confidence
     # Clipped: a softmax may be 1 + 1e-16.
     bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     sums = np.bincount(bin_of_row, weights=gaps, minlength=bins)
-    return float(np.abs(sums).sum() / len(labels))
+    return float(np.abs(sums).sum() / len(gaps))
 
 
 def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) -> dict:
@@ -226,34 +256,36 @@ def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) 
 
     Returns:
         "balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece"
-        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); "confusion"
-        (C lists of C ints, `[true][predicted]`). nan is what the test set cannot tell.
+        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); up to
+        `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints, `[true][predicted]`). nan is
+        what the test set cannot tell.
 
     Raises:
         ValueError: logits that are not finite, or what the single functions refuse.
     """
-    logits = np.asarray(logits, np.float64)
-    broken = int((~np.isfinite(logits)).any(axis=1).sum())
-    if broken:
-        raise ValueError(
-            f"logits must be finite, got nan or inf in {broken} of {len(logits)} rows."
-        )
-    confusion = confusion_matrix(labels, logits.argmax(axis=1), logits.shape[1])
-    recall = recalls(confusion)
+    logits = np.asarray(logits)
+    num_classes = logits.shape[1]
+    labels = _row_indices("labels", labels, num_classes)
+    predictions, losses, confidence = rows.judge(logits, labels)
+    right = labels == predictions
+    recall, precision = found_and_right(labels, predictions, num_classes)
     many, medium, few = many_medium_few(recall, train_counts)
-    return {
+    found = {
         "balanced_accuracy": balanced_accuracy(recall),
-        "accuracy": accuracy(confusion),
+        "accuracy": float(right.mean()),
         "geometric_mean": geometric_mean(recall),
         "many": many,
         "medium": medium,
         "few": few,
         "recall": recall.tolist(),
-        "precision": precisions(confusion).tolist(),
-        "loss": negative_log_likelihood(logits, labels),
-        "ece": expected_calibration_error(np.exp(_log_softmax(logits)), labels),
-        "confusion": confusion.tolist(),
+        "precision": precision.tolist(),
+        "loss": float(losses.mean()),
+        "ece": _calibration_error(confidence, right),
     }
+    if num_classes <= MAX_CONFUSION_CLASSES:
+        pairs = confusion_matrix(labels, predictions, num_classes)
+        found["confusion"] = pairs.tolist()
+    return found
 
 
 def summarize_history(values: list[float]) -> dict[str, float]:

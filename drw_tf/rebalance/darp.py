@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from drw_tf.ops import refinement
-from drw_tf.rebalance import base
+from drw_tf.rebalance import banks, base
 
 
 class DistributionAligningRefinery(base.Rebalancer):
@@ -38,7 +38,7 @@ class DistributionAligningRefinery(base.Rebalancer):
         # Every replica keeps the whole bank, and so computes the same R.
         index = replica.all_gather(weak.index, axis=0)
         rows = replica.all_gather(probabilities, axis=0)
-        self.latest.assign(tf.tensor_scatter_nd_update(self.latest, index[:, None], rows))
+        banks.write_rows(self.latest, index, rows)
         since = weak.step - round(self.hyper.darp_start * self.facts.total_steps)
         is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
         tf.cond(is_due, self._refresh, lambda: tf.no_op())

@@ -54,8 +54,9 @@ class Evaluator:
     def _forward(self, network: keras.Model):
         # One graph a network for the whole run: tracing again each epoch would leak memory.
         if id(network) not in self._compiled:
+            signature = [tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8)]
 
-            @tf.function(reduce_retracing=True)
+            @tf.function(input_signature=signature, autograph=False)
             def forward(images):
                 return network(tf.cast(images, tf.float32) / 255.0, training=False)
 

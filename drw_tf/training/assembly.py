@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import recipes
@@ -11,8 +12,9 @@ from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
 from drw_tf.data import seeds
 from drw_tf.methods import base
-from drw_tf.models import network, registry
+from drw_tf.models import network, precision, registry
 from drw_tf.rebalance import base as rebalance
+from drw_tf.training import devices
 from drw_tf.training import optimizer as optimizers
 
 
@@ -62,6 +64,7 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
         settings["schedule"],
         stage.steps,
         settings["warmup_steps"],
+        config.precision,
     )
     optimizer.build(method.network.trainable_variables)
     method.training_rules = rules = base.Training(
@@ -69,7 +72,11 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
     )
     method.average.decay, method.average.warmup = rules.ema_decay, rules.ema_warmup
     method.stage = stage
-    method.compile(optimizer=optimizer, steps_per_execution=config.steps_per_execution)
+    method.compile(
+        optimizer=optimizer,
+        steps_per_execution=config.steps_per_execution,
+        jit_compile=devices.compiles(config.jit_compile, tf.distribute.get_strategy()),
+    )
 
 
 def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
@@ -87,15 +94,16 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
 
     def build(heads):
         keras.utils.set_random_seed(seeds.seed_for(config.seed, f"weights/{restarts}") % 2**31)
-        backbone = registry.build_backbone(
-            config.model,
-            dataset.image_shape,
-            batch_norm=network.BatchNorm(
-                config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
-            ),
-            normalization=(dataset.mean, dataset.std),
-            init_weights=config.init_weights,
-        )
+        with precision.computing_in(config.precision):
+            backbone = registry.build_backbone(
+                config.model,
+                dataset.image_shape,
+                batch_norm=network.BatchNorm(
+                    config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
+                ),
+                normalization=(dataset.mean, dataset.std),
+                init_weights=config.init_weights,
+            )
         layers = {name: make() for name, make in heads.items()}
         for name, layer in layers.items():
             if layer.name != name:

@@ -1,10 +1,15 @@
 """Where training runs."""
 
+import functools
+
 import tensorflow as tf
 
 from drw_tf.data import pipeline
 
 
+# One a process: objects of two strategies cannot be mixed, and a second mirrored one on the
+# same devices broke sums over replicas.
+@functools.cache
 def strategy(name: str) -> tf.distribute.Strategy:
     """The distribution strategy of `--strategy`.
 
@@ -12,9 +17,32 @@ def strategy(name: str) -> tf.distribute.Strategy:
     `one_device` the first GPU or the CPU.
     """
     gpus = tf.config.list_logical_devices("GPU")
-    if name == "one_device":
+    # Of one replica, too: mirrored variables cost a step a millisecond, and XLA cannot compile
+    # their updates.
+    if name == "one_device" or len(gpus) < 2:
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
-    return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus] or ["CPU:0"])
+    return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
+
+
+def compiles(choice: str, chosen: tf.distribute.Strategy) -> bool:
+    """Whether XLA compiles the step, after `--jit_compile`.
+
+    Args:
+        choice: "auto", "on" or "off".
+        chosen: where training runs.
+
+    Raises:
+        ValueError: "on" with several replicas.
+    """
+    replicas = chosen.num_replicas_in_sync
+    if choice == "on" and replicas > 1:
+        raise ValueError(
+            "--jit_compile=on must have one replica, as the sums over replicas are inside of "
+            f"the step; there are {replicas}. auto and off work."
+        )
+    if choice != "auto":
+        return choice == "on"
+    return replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
 
 
 def set_determinism() -> None:

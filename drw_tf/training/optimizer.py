@@ -10,7 +10,12 @@ MOMENTUM = 0.9
 
 
 def build(
-    name: str, learning_rate: float, schedule: str, total_steps: int, warmup_steps: int
+    name: str,
+    learning_rate: float,
+    schedule: str,
+    total_steps: int,
+    warmup_steps: int,
+    precision: str = "float32",
 ) -> keras.optimizers.Optimizer:
     """The optimizer; its learning rate is a function of its own step count.
 
@@ -20,7 +25,14 @@ def build(
         schedule: name of a schedule in `drw_tf.ops.schedules`.
         total_steps: steps until the schedule ends.
         warmup_steps: steps of linear warm-up.
+        precision: that the network computes in; float16 needs a loss scale, which starts at
+            2 ** 15.
     """
+    plain = _plain(name, learning_rate, schedule, total_steps, warmup_steps)
+    return keras.mixed_precision.LossScaleOptimizer(plain) if precision == "float16" else plain
+
+
+def _plain(name, learning_rate, schedule, total_steps, warmup_steps):
     rate = schedules.learning_rate(schedule, learning_rate, total_steps, warmup_steps)
     if name == "adam":
         return keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON)

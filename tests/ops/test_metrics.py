@@ -266,3 +266,32 @@ def test_summarize_history_of_a_short_run_uses_all_values():
 def test_summarize_history_refuses_an_empty_run():
     with pytest.raises(ValueError, match=r"values must hold at least one evaluation, got none\."):
         metrics.summarize_history([])
+
+
+def test_a_thousand_classes_have_no_confusion_matrix_and_the_same_numbers(monkeypatch):
+    generator = np.random.default_rng(5)
+    logits = generator.normal(size=[40, 6])
+    labels = generator.integers(0, 5, 40)  # one class is absent
+    whole = metrics.summarize(labels, logits, np.ones(6))
+    assert np.sum(whole["confusion"]) == 40
+    monkeypatch.setattr(metrics, "MAX_CONFUSION_CLASSES", 5)
+    monkeypatch.setattr(metrics.rows, "_BLOCK", 7 * 6)  # blocks of 7 rows, the last one of 5
+    without = metrics.summarize(labels, logits, np.ones(6))
+    assert "confusion" not in without
+    for name, value in without.items():
+        np.testing.assert_allclose(value, whole[name], rtol=1e-12, err_msg=name)
+    matrix = np.asarray(whole["confusion"])
+    np.testing.assert_allclose(without["recall"], metrics.recalls(matrix))
+    np.testing.assert_allclose(without["precision"], metrics.precisions(matrix))
+
+
+@pytest.mark.parametrize("block", [1, 12, 1000])
+def test_rows_are_judged_alike_in_blocks_of_any_size(monkeypatch, block):
+    monkeypatch.setattr(metrics.rows, "_BLOCK", block)
+    logits = np.log([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25], [0.1, 0.3, 0.6]])
+    predictions, losses, confidence = metrics.rows.judge(logits, np.array([0, 2, 1]))
+    assert predictions.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(losses, -np.log([0.7, 0.25, 0.3]))
+    np.testing.assert_allclose(confidence, [0.7, 0.5, 0.6])
+    with pytest.raises(ValueError, match="nan or inf in 2 of 3 rows"):
+        metrics.rows.judge(np.where(logits < -2, np.inf, logits)[:3], np.array([0, 2, 1]))

@@ -1,0 +1,15 @@
+"""Variables with a row for each picture of the pool, however many these are."""
+
+import tensorflow as tf
+
+
+def write_rows(bank: tf.Variable, index: tf.Tensor, rows: tf.Tensor) -> None:
+    """Writes rows of a variable in place, so that the cost does not grow with the variable.
+
+    Args:
+        bank: [P, ...], a copy of its own on every replica; called in replica context.
+        index: int64 [N].
+        rows: [N, ...].
+    """
+    # Variables that are summed or taken from one replica when read have no method for it.
+    tf.raw_ops.ResourceScatterNdUpdate(ref=bank.handle, indices=index[:, None], updates=rows)

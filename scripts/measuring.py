@@ -1,0 +1,116 @@
+"""What the benchmarks share: rounds in turn, random pictures, a run on them, the peak rate."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import repository  # noqa: F401
+import tensorflow as tf
+
+from drw_tf import config as configuration
+from drw_tf.data import dataset as records
+
+
+def in_turn(
+    ways: Mapping[str, Callable[[], object]], rounds: int, best: dict | None = None
+) -> dict[str, float]:
+    """Fewest seconds of each way; in a round each one is called once.
+
+    Args:
+        ways: functions that end when their work is done. Each is called once before.
+        rounds: that are measured; `rounds` of 1 with `best` goes on with an earlier measurement.
+        best: of an earlier call with the same ways; changed.
+    """
+    if best is None:
+        best = {}
+        for work in ways.values():
+            work()
+    for _ in range(rounds):
+        for name, work in ways.items():
+            start = time.perf_counter()
+            work()
+            best[name] = min(best.get(name, math.inf), time.perf_counter() - start)
+    return best
+
+
+def matrix_product(side: int) -> Callable[[], None]:
+    """Multiplies two float32 matrices of this side: 2 side^3 operations a call."""
+    left, right = (tf.random.stateless_normal([side, side], [1, n]) for n in range(2))
+    product = tf.function(lambda: tf.linalg.matmul(left, right)[0, 0], autograph=False)
+    return lambda: product().numpy()
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process held at most so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resolve(arguments: list[str], workdir: str) -> configuration.Config:
+    """The configuration that the trainer's flags ask for, but for data and the folder."""
+    given = configuration.parse(["benchmark", *arguments])
+    return configuration.resolve({**given, "workdir": workdir})
+
+
+def pictures(
+    image_shape: tuple[int, int, int], num_classes: int, rows: int, labeled: int, test: int = 0
+) -> tuple[records.Dataset, records.Split]:
+    """Random pictures with random labels, of each class at least one if there are enough.
+
+    Args:
+        image_shape: (H, W, Ch).
+        num_classes: C.
+        rows: training pictures.
+        labeled: how many of them are.
+        test: pictures to test on; 0 for no test set.
+    """
+    generator = np.random.default_rng(0)
+
+    def draw(count):
+        pixels = np.frombuffer(generator.bytes(count * math.prod(image_shape)), np.uint8)
+        labels = np.arange(count, dtype=np.int64) % num_classes
+        return records.ArrayImages(pixels.reshape([count, *image_shape]), labels)
+
+    channels = image_shape[2]
+    names = tuple(f"class {number}" for number in range(num_classes))
+    dataset = records.Dataset(
+        name="random",
+        class_names=names,
+        image_shape=tuple(image_shape),
+        train=draw(rows),
+        test=draw(test) if test else None,
+        flip=True,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+    )
+    return dataset, records.Split(np.arange(labeled), np.arange(labeled, rows), np.arange(0))
+
+
+class Step:
+    """The compiled training step of a run, and a batch that stays in memory."""
+
+    def __init__(self, run):
+        """Takes a `session.Run`; the batch is its first one."""
+        self.run = run
+        run.stages.prepare(0)
+        self.batch = next(iter(run.batches(0, 0)))
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def step(batch):
+            return run.strategy.run(run.method.train_step, args=(batch,))
+
+        self._step = step.get_concrete_function(self.batch)
+        self.function = step
+
+    def __call__(self, batch=None) -> float:
+        """Does a step and waits for its end."""
+        out = self.function(self.batch if batch is None else batch)
+        return float(self.run.strategy.experimental_local_results(out["loss"])[0])
+
+    @property
+    def concrete(self):
+        """The traced step, whose graph can be counted."""
+        return self._step

@@ -1,0 +1,87 @@
+"""Flags that make steps faster, and change nothing else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from drw_tf import finished_run, recipes, session
+from drw_tf.data import registry
+from drw_tf.training import devices
+
+
+@pytest.fixture(autouse=True)
+def _small_data(monkeypatch, quarters):
+    monkeypatch.setattr(registry, "load", lambda config: quarters)
+
+
+def after_training(config):
+    """History without the clock, and all variables."""
+    session.train(config, ["test"])
+    run, state = finished_run.open_run(config.workdir)
+    drop = ("seconds", "images_per_second")
+    history = [{k: v for k, v in e.items() if k not in drop} for e in state["history"]]
+    return history, [variable.numpy() for variable in run.method.variables]
+
+
+def test_steps_per_execution_changes_no_bit(resolve, tmp_path):
+    made = {}
+    for count in (1, 5):
+        config = resolve(
+            "--method=drw",
+            "--reweight_start=0.5",
+            "--deterministic",
+            "--checkpoint_steps=20",
+            f"--steps_per_execution={count}",
+            f"--workdir={tmp_path / str(count)}",
+        )
+        made[count] = after_training(config)
+    assert made[1][0] == made[5][0]
+    for one, five in zip(made[1][1], made[5][1], strict=True):
+        np.testing.assert_array_equal(five, one)
+
+
+def losses(config, steps):
+    """Mean losses, weights and batch statistics after some compiled steps."""
+    run = session.Run(config)
+    run.stages.prepare(0)
+    method = run.method
+    method.fit(run.batches(0, 0), steps_per_epoch=steps, epochs=1, verbose=0)
+    values = [variable.numpy() for variable in method.network.variables]
+    return method.end_epoch(steps), np.concatenate([value.ravel() for value in values])
+
+
+JIT_METHODS = [
+    "supervised",
+    *(pytest.param(one, marks=pytest.mark.slow) for one in recipes.RECIPES if one != "supervised"),
+]
+
+
+@pytest.mark.parametrize("method", JIT_METHODS)
+def test_xla_computes_the_same(resolve, method):
+    arguments = [f"--method={method}", "--steps_per_epoch=5", "--learning_rate=0.002"]
+    flags = recipes.RECIPES[method].flags
+    starts = {"darp_start": 0, "reweight_start": 0, "cdmad_start": 0, "darp_refresh": 2}
+    arguments += [f"--{name}={value}" for name, value in starts.items() if name in flags]
+    if "crest_generations" in flags:
+        arguments.append("--crest_generations=2")
+    plain, weights = losses(resolve(*arguments, "--jit_compile=off"), 2)
+    compiled, compiled_weights = losses(resolve(*arguments, "--jit_compile=on"), 2)
+    for name, value in plain["train"].items():
+        assert compiled["train"][name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+    np.testing.assert_allclose(compiled_weights, weights, rtol=1e-4, atol=1e-5)
+
+
+def test_several_replicas_are_not_compiled(two_replicas):
+    assert not devices.compiles("auto", two_replicas)
+    assert not devices.compiles("off", two_replicas)
+    with pytest.raises(ValueError, match="--jit_compile=on must have one replica"):
+        devices.compiles("on", two_replicas)
+
+
+def test_auto_compiles_on_one_gpu_alone(monkeypatch):
+    alone = tf.distribute.get_strategy()
+    assert not devices.compiles("auto", alone)
+    assert devices.compiles("on", alone)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
+    assert devices.compiles("auto", alone)
+    assert not devices.compiles("off", alone)
