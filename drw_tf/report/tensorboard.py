@@ -2,6 +2,7 @@
 
 Tags: `train/*`, `test_ema/*` and `test_raw/*` are scalars; `pseudo_number/<class>`,
 `unlabeled_weight/<class>`, `labeled_weight/<class>`, `unlabeled_loss/<class>`,
+`pseudo_precision/<class>`, `pseudo_recall/<class>`, the same of confident pseudo-labels,
 `recall/<class>` and `precision/<class>` (of the averaged network) one scalar a class.
 Each of them costs some 60 bytes an evaluation and a row in the browser's list: bearable up
 to `MAX_CLASS_SCALARS` classes. Above that, a histogram over the classes is written under the
@@ -246,6 +247,8 @@ def _layout() -> layout_pb2.Layout:
         chart("weight of each class, unlabeled", r"unlabeled_weight/.*"),
         chart("recall of each class", r"recall/.*"),
         chart("unlabeled loss of each class", r"unlabeled_loss/.*"),
+        chart("precision of the pseudo-labels of each class", r"pseudo_precision/.*"),
+        chart("recall of the pseudo-labels of each class", r"pseudo_recall/.*"),
     ]
     run = [
         chart("balanced accuracy", r"test_(ema|raw)/balanced_accuracy$"),

@@ -198,10 +198,11 @@ class _Runner(keras.callbacks.Callback):
             )
 
     def _append(self, entry):
-        # Confusion matrices are large; only the newest one stays.
+        # Confusion matrices are large, bins only of use at the end; the newest ones stay.
         for earlier in self.history[-1:]:
             for metrics in earlier["test"].values():
-                metrics.pop("confusion", None)
+                for name in ("confusion", "reliability"):
+                    metrics.pop(name, None)
         self.history.append(entry)
 
     def _save(self):

@@ -46,6 +46,7 @@ def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
     assert [entry["step"] for entry in result["history"]] == [10, 20]
     assert result["history"][0]["unlabeled_weights"] == [1, 1, 1, 1]
     assert len(result["history"][-1]["pseudo_numbers"]) == 4
+    assert len(result["history"][-1]["pseudo_recall"]) == 4
     assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
 
 
@@ -125,6 +126,9 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert result["dataset"]["test_counts"] is None
     assert result["dataset"]["unlabeled_counts"] is None
     assert len(result["history"]) == 2
+    # Nobody knows how right pseudo-labels are, but how many were confident is known.
+    assert "pseudo_recall" not in result["history"][0]
+    assert len(result["history"][0]["confident_rate"]) == 4
     assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
     assert "written:" in session.summary(config, result)
     with pytest.raises(SystemExit) as caught:
