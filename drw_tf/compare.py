@@ -8,13 +8,13 @@ import json
 import os
 import pathlib
 import shlex
-import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table
+from drw_tf.report import groups, paper_numbers, tables
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -27,13 +27,6 @@ _TABLE = (
     flag_table.Flag(
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
     ),
-)
-_COLUMNS = (
-    ("bACC", "balanced_accuracy"),
-    ("GM", "geometric_mean"),
-    ("Many", "many"),
-    ("Medium", "medium"),
-    ("Few", "few"),
 )
 
 
@@ -113,33 +106,17 @@ def shorten(value):
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def table(records: Sequence[Mapping], window: str = "last") -> str:
-    """Markdown: mean and standard deviation over seeds, best bACC first, percent.
+def table(records: Sequence[Mapping]) -> str:
+    """Markdown: methods by balanced accuracy, beside the paper's numbers in a setting of its own.
 
     Args:
         records: of runs that differ in method and seed only.
-        window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
     """
-    methods = list(dict.fromkeys(one["configuration"]["method"] for one in records))
-    lines = []
-    for method in methods:
-        mine = [one for one in records if one["configuration"]["method"] == method]
-        cells = []
-        for _, metric in _COLUMNS:
-            values = [100 * one["final"]["ema"][metric][window] for one in mine]
-            cells.append((statistics.fmean(values), _deviation(values)))
-        minutes = statistics.fmean(one["seconds"] for one in mine) / 60
-        lines.append((cells[0][0], method, cells, len(mine), minutes))
-    head = ["method", *(f"{title} %" for title, _ in _COLUMNS), "seeds", "minutes a run"]
-    out = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
-    for _, method, cells, seeds, minutes in sorted(lines, key=lambda line: -line[0]):
-        shown = [f"{mean:.1f} ± {deviation}" for mean, deviation in cells]
-        out.append("| " + " | ".join([method, *shown, str(seeds), f"{minutes:.1f}"]) + " |")
-    return "\n".join(out)
-
-
-def _deviation(values: Sequence[float]) -> str:
-    return f"{statistics.stdev(values):.1f}" if len(values) > 1 else "-"
+    if not records:
+        return "no record yet"
+    paper = paper_numbers.setting_of(records[0]["configuration"])
+    window = "mean_last_20" if paper else "last"
+    return tables.methods(groups.by_method(records), window, paper).markdown()
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import subprocess
 import pytest
 
 from drw_tf import compare, config
+from drw_tf.report import tables
 
 
 def record(method, seed, accuracy, seconds=60.0, **flags):
     resolved = config.resolve({"method": method, "seed": seed} | flags)
-    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in compare._COLUMNS}
+    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in tables.METRICS}
     return {"configuration": dict(resolved), "final": {"ema": final}, "seconds": seconds}
 
 
@@ -22,6 +23,17 @@ def test_table_has_mean_and_deviation_over_seeds_best_first():
     assert lines[2].endswith("| 1 | 2.0 |")
     assert lines[3].startswith("| fixmatch | 85.0 ± 7.1 |")
     assert lines[3].endswith("| 2 | 1.0 |")
+
+
+def test_in_a_setting_of_the_paper_its_numbers_stand_beside_the_mean_of_the_last_twenty():
+    cifar = {"dataset": "cifar10", "imbalance_ratio": 100.0}
+    rows = [record("drw", 0, 0.5, **cifar), record("frwl", 0, 0.5, **cifar)]
+    rows[0]["final"]["ema"]["balanced_accuracy"]["mean_last_20"] = 0.781
+    lines = compare.table(rows).splitlines()
+    assert lines[0].endswith("| the paper, bACC % | seeds | minutes a run |")
+    assert lines[2].startswith("| drw | 78.1 ± - |")
+    assert lines[2].endswith("| 79.3 ± 0.27 | 1 | 1.0 |")
+    assert "| 76.2 |" in lines[3]
 
 
 @pytest.fixture
