@@ -10,7 +10,6 @@ from matplotlib import colors, figure
 
 from drw_tf.report import history, palette, panels
 
-_MAX_COLUMNS = 3
 _MAX_NUMBERS_IN_CELLS = 12
 _SIDE = 3.8
 
@@ -64,7 +63,7 @@ def draw_confusions(
     # With many classes most cells are near 0; the square root keeps errors visible.
     norm = colors.Normalize(0, 1) if few else colors.PowerNorm(0.5, 0, 1)
     colormap = matplotlib.colormaps["Blues"].with_extremes(bad=palette.GRID)
-    columns = min(_MAX_COLUMNS, len(counts))
+    columns = panels.columns_for(len(counts))
     rows = math.ceil(len(counts) / columns)
     with palette.style():
         # Inches: the matrix, the names beside and below it, title and axis label, colour bar.

@@ -15,7 +15,6 @@ SETTING_FLAGS = (
     "unlabeled_order",
     "labeled_fraction",
     "validation_per_class",
-    "pool",
     "image_size",
     "protocol",
     "steps",

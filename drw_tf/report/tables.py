@@ -132,7 +132,7 @@ def agreement(settings: Sequence[groups.Setting]) -> Table:
 
 
 def calibration(setting: groups.Setting) -> Table:
-    """Expected calibration error of the last evaluation, mean and deviation over seeds."""
+    """Expected calibration error of the last evaluation, least first; over seeds."""
     rows = []
     for one in setting.variants:
         errors = {
@@ -141,9 +141,11 @@ def calibration(setting: groups.Setting) -> Table:
             if record["last_metrics"].get("ema", {}).get("ece") is not None
         }
         if errors:
-            rows.append((one.name, mean_cell(errors), str(len(errors))))
+            mean = statistics.mean_and_deviation([*errors.values()])[0]
+            rows.append((mean, (one.name, mean_cell(errors), str(len(errors)))))
+    rows = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
     note = "Averaged network, last evaluation, 15 bins; 0: as often right as it is confident."
-    return Table(("method", "expected calibration error %", "seeds"), tuple(rows), note)
+    return Table(("method", "expected calibration error %", "seeds"), rows, note)
 
 
 def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:
@@ -178,11 +180,11 @@ def percent(value: float | None) -> str:
 
 
 def mean_cell(found: Mapping[int, float]) -> str:
-    """Mean ± standard deviation over seeds, "-" for what cannot be told."""
+    """Mean ± standard deviation over seeds, one value alone as it is, "-" for none."""
     if not found:
         return "-"
     mean, deviation = statistics.mean_and_deviation([*found.values()])
-    return f"{mean:.1f} ± {'-' if math.isnan(deviation) else f'{deviation:.1f}'}"
+    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
 
 
 def gain_cell(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:
