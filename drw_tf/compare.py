@@ -8,12 +8,11 @@ import json
 import os
 import pathlib
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from drw_tf import child, flag_table
 from drw_tf import config as configuration
-from drw_tf import flag_table
 from drw_tf.report import groups, paper_numbers, tables
 
 _OUTPUT = "comparison"
@@ -87,9 +86,7 @@ def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -
     workdir = pathlib.Path(settings["runs"]) / row.method / f"seed{row.seed}"
     words = [*rest, f"--method={row.method}", f"--seed={row.seed}", f"--workdir={workdir}"]
     print(f"[{number + 1}/{total}] python -m drw_tf.train {shlex.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "drw_tf.train", *words], check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    child.train(words)
     results.mkdir(parents=True, exist_ok=True)
     record = shorten(json.loads((workdir / "record.json").read_text()))
     beside = path_of(results, row).with_suffix(".writing")

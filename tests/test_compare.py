@@ -1,11 +1,10 @@
 """The table of a comparison, and which runs it runs."""
 
 import json
-import subprocess
 
 import pytest
 
-from drw_tf import compare, config
+from drw_tf import child, compare, config
 from drw_tf.report import tables
 
 
@@ -41,17 +40,16 @@ def started(monkeypatch, tmp_path):
     """Command lines that were started; each leaves a record as the trainer would."""
     commands = []
 
-    def run(words, check):
+    def train(words):
         commands.append(words)
-        given = config.parse(words[2:])
+        given = config.parse(["train", *words])
         workdir = tmp_path / given["workdir"]
         workdir.mkdir(parents=True)
         found = record(given["method"], given["seed"], 1 / 3, steps=given["steps"])
         (workdir / "record.json").write_text(json.dumps(found))
-        return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(child, "train", train)
     return commands
 
 

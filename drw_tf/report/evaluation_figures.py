@@ -167,10 +167,12 @@ def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
     upper, lower = column
     upper.bar(centers[used], accuracy[used], width * 0.92, color=palette.RUN_COLORS[5])
     upper.plot([0, 1], [0, 1], "--", color=palette.MUTED_INK, label="perfectly calibrated")
-    upper.plot(confidence[used], accuracy[used], "o", color=palette.RUN_COLORS[0])
+    points = {"color": palette.RUN_COLORS[0], "clip_on": False, "zorder": 3}
+    upper.plot(confidence[used], accuracy[used], "o", label="mean of a bin", **points)
     upper.set_title(f"{label}: calibration error {100 * error:.1f}%")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    upper.legend(loc="upper left")
+    # Bars may reach below it.
+    upper.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none")
     lower.bar(centers, count / count.sum(), width * 0.92, color=palette.MUTED_INK)
     lower.set_xlabel("confidence")
     panels.percent_axis(lower.xaxis)

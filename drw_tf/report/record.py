@@ -2,7 +2,8 @@
 
 Every reported number comes from such a file. A run's history is a list of dictionaries,
 one for each evaluation, with "step", "epoch", "train" and "test"; "test" has the metrics of
-the averaged network ("ema") and of the trained one ("raw").
+the averaged network ("ema") and of the trained one ("raw"). Where pictures were held out,
+"validation" has the same of those.
 """
 
 import json

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from drw_tf import session
+from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
-from drw_tf.report import record
+from drw_tf.ops import metrics
+from drw_tf.report import event_files, record
 from drw_tf.training import loop
 
 
@@ -131,6 +132,30 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert len(result["history"][0]["confident_rate"]) == 4
     assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
     assert "written:" in session.summary(config, result)
+
+
+def test_held_out_pictures_are_evaluated_beside_the_test_set(
+    resolve, tmp_path, monkeypatch, quarters
+):
+    dataset, split = quarters
+    held_out = split.unlabeled[::6]
+    rest = np.setdiff1d(split.unlabeled, held_out)
+    cut = records.Split(split.labeled, rest, held_out)
+    monkeypatch.setattr(registry, "load", lambda config: (dataset, cut))
+    config = resolve("--method=fixmatch", "--steps=10", "--tensorboard=true")
+    result = train(config)
+    run, _ = finished_run.open_run(config.workdir)
+    logits = run.logits(records.take(dataset.train, held_out))
+    expected = metrics.summarize(dataset.train.labels[held_out], logits, [10, 5, 3, 2])
+    (entry,) = result["history"]
+    got = entry["validation"]["ema"]
+    assert got.keys() == {name for name, value in expected.items() if isinstance(value, float)}
+    for name, value in got.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)
+    assert len(entry["test"]["ema"]["recall"]) == 4
+    logged = event_files.read(tmp_path / "run" / "tensorboard")
+    tag = ("validation_ema/balanced_accuracy", 10)
+    assert logged[tag] == pytest.approx(expected["balanced_accuracy"])
 
 
 def test_a_damaged_configuration_is_named(resolve, tmp_path):
