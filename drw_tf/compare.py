@@ -8,13 +8,12 @@ import json
 import os
 import pathlib
 import shlex
-import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from drw_tf import child, flag_table, help_text
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text
+from drw_tf.report import groups, paper_numbers, tables
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -27,13 +26,6 @@ _TABLE = (
     flag_table.Flag(
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
     ),
-)
-_COLUMNS = (
-    ("bACC", "balanced_accuracy"),
-    ("GM", "geometric_mean"),
-    ("Many", "many"),
-    ("Medium", "medium"),
-    ("Few", "few"),
 )
 
 
@@ -94,9 +86,7 @@ def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -
     workdir = pathlib.Path(settings["runs"]) / row.method / f"seed{row.seed}"
     words = [*rest, f"--method={row.method}", f"--seed={row.seed}", f"--workdir={workdir}"]
     print(f"[{number + 1}/{total}] python -m drw_tf.train {shlex.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "drw_tf.train", *words], check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    child.train(words)
     results.mkdir(parents=True, exist_ok=True)
     record = shorten(json.loads((workdir / "record.json").read_text()))
     beside = path_of(results, row).with_suffix(".writing")
@@ -113,33 +103,17 @@ def shorten(value):
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def table(records: Sequence[Mapping], window: str = "last") -> str:
-    """Markdown: mean and standard deviation over seeds, best bACC first, percent.
+def table(records: Sequence[Mapping]) -> str:
+    """Markdown: methods by balanced accuracy, beside the paper's numbers in a setting of its own.
 
     Args:
         records: of runs that differ in method and seed only.
-        window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
     """
-    methods = list(dict.fromkeys(one["configuration"]["method"] for one in records))
-    lines = []
-    for method in methods:
-        mine = [one for one in records if one["configuration"]["method"] == method]
-        cells = []
-        for _, metric in _COLUMNS:
-            values = [100 * one["final"]["ema"][metric][window] for one in mine]
-            cells.append((statistics.fmean(values), _deviation(values)))
-        minutes = statistics.fmean(one["seconds"] for one in mine) / 60
-        lines.append((cells[0][0], method, cells, len(mine), minutes))
-    head = ["method", *(f"{title} %" for title, _ in _COLUMNS), "seeds", "minutes a run"]
-    out = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
-    for _, method, cells, seeds, minutes in sorted(lines, key=lambda line: -line[0]):
-        shown = [f"{mean:.1f} ± {deviation}" for mean, deviation in cells]
-        out.append("| " + " | ".join([method, *shown, str(seeds), f"{minutes:.1f}"]) + " |")
-    return "\n".join(out)
-
-
-def _deviation(values: Sequence[float]) -> str:
-    return f"{statistics.stdev(values):.1f}" if len(values) > 1 else "-"
+    if not records:
+        return "no record yet"
+    paper = paper_numbers.setting_of(records[0]["configuration"])
+    window = "mean_last_20" if paper else "last"
+    return tables.methods(groups.by_method(records), window, paper).markdown()
 
 
 if __name__ == "__main__":

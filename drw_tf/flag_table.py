@@ -94,7 +94,12 @@ RUNTIME = "checkpoints, logs and machine"
 FLAGS = (
     Flag("dataset", "string", "data set", RUN, default="digits"),
     Flag("method", "string", "recipe; --helpmethods lists them", RUN, default="drw"),
-    Flag("protocol", "string", "set of training defaults (darp | modern | imagenet | small_budget)", RUN),
+    Flag(
+        "protocol",
+        "string",
+        "set of training defaults (darp | modern | imagenet | small_budget)",
+        RUN,
+    ),
     _number(
         "seed", "int", "seed of split, weights and batches, whole number >= 0", RUN, 0, default=0
     ),

@@ -90,6 +90,22 @@ class Run:
             found["ema_unadjusted"] = judge.metrics(method.ema_network, head)
         return found
 
+    def judges(self) -> dict[str, evaluation.Evaluator | None]:
+        """Judges of what is evaluated: the "test" pictures, and "validation" if there are any."""
+        test, held_out = self.dataset.test, self.split.validation
+        found = {"test": None if test is None else self.evaluator(test)}
+        if len(held_out):
+            found["validation"] = self.evaluator(records.take(self.dataset.train, held_out))
+        return found
+
+    def evaluations(self, judges: dict[str, evaluation.Evaluator | None]) -> dict[str, dict]:
+        """What `evaluate` finds on each set; of validation pictures the single numbers alone."""
+        found = {name: self.evaluate(judge) if judge else {} for name, judge in judges.items()}
+        for network, metrics in found.get("validation", {}).items():
+            numbers = {name: one for name, one in metrics.items() if isinstance(one, float)}
+            found["validation"][network] = numbers
+        return found
+
 
 def train(config: configuration.Config, command: list[str]) -> dict:
     """Trains to the end, from the newest checkpoint if there is one; returns the record.
@@ -117,7 +133,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
     run = Run(config)
     if config.export:
         run_export.refuse(run)
-    judge = None if run.dataset.test is None else run.evaluator(run.dataset.test)
+    judges = run.judges()
     plan = loop.Plan(
         config.steps,
         config.steps_per_epoch,
@@ -132,7 +148,7 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         run.stages.prepare,
         run.stages.begin,
         run.batches,
-        lambda: run.evaluate(judge) if judge else {},
+        lambda: run.evaluations(judges),
         checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints),
         plan,
         [log.write] if log else [],

@@ -27,7 +27,7 @@ for method in fixmatch drw; do
 done
 
 printf '\n%s\n' "== the two side by side"
-.venv/bin/python -m drw_tf.compare_runs \
+.venv/bin/python -m drw_tf.report \
   "$runs/fixmatch/seed0" "$runs/drw/seed0" --out="$runs/quickstart"
 
 # Says what lies where, of what is there.
@@ -43,5 +43,5 @@ for method in fixmatch drw; do
   where "TensorBoard logs" "$runs/$method/seed0/tensorboard"
   where "SavedModel" "$runs/$method/seed0/export"
 done
-where "pictures" "$runs/quickstart"
+where "tables, pictures" "$runs/quickstart/report.html"
 printf '\n%s\n' "To see the curves: .venv/bin/python -m tensorboard.main --logdir=$runs"

@@ -1,16 +1,16 @@
 """The table of a comparison, and which runs it runs."""
 
 import json
-import subprocess
 
 import pytest
 
-from drw_tf import compare, config
+from drw_tf import child, compare, config
+from drw_tf.report import tables
 
 
 def record(method, seed, accuracy, seconds=60.0, **flags):
     resolved = config.resolve({"method": method, "seed": seed} | flags)
-    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in compare._COLUMNS}
+    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in tables.METRICS}
     return {"configuration": dict(resolved), "final": {"ema": final}, "seconds": seconds}
 
 
@@ -18,10 +18,21 @@ def test_table_has_mean_and_deviation_over_seeds_best_first():
     rows = [record("fixmatch", 0, 0.8), record("fixmatch", 1, 0.9), record("drw", 0, 0.95, 120.0)]
     lines = compare.table(rows).splitlines()
     # Mean of 80 and 90 is 85, sample deviation sqrt(50) = 7.07.
-    assert lines[2].startswith("| drw | 95.0 ± - |")
+    assert lines[2].startswith("| drw | 95.0 |")
     assert lines[2].endswith("| 1 | 2.0 |")
     assert lines[3].startswith("| fixmatch | 85.0 ± 7.1 |")
     assert lines[3].endswith("| 2 | 1.0 |")
+
+
+def test_in_a_setting_of_the_paper_its_numbers_stand_beside_the_mean_of_the_last_twenty():
+    cifar = {"dataset": "cifar10", "imbalance_ratio": 100.0}
+    rows = [record("drw", 0, 0.5, **cifar), record("frwl", 0, 0.5, **cifar)]
+    rows[0]["final"]["ema"]["balanced_accuracy"]["mean_last_20"] = 0.781
+    lines = compare.table(rows).splitlines()
+    assert lines[0].endswith("| the paper, bACC % | seeds | minutes a run |")
+    assert lines[2].startswith("| drw | 78.1 |")
+    assert lines[2].endswith("| 79.3 ± 0.27 | 1 | 1.0 |")
+    assert "| 76.2 |" in lines[3]
 
 
 @pytest.fixture
@@ -29,17 +40,16 @@ def started(monkeypatch, tmp_path):
     """Command lines that were started; each leaves a record as the trainer would."""
     commands = []
 
-    def run(words, check):
+    def train(words):
         commands.append(words)
-        given = config.parse(words[2:])
+        given = config.parse(["train", *words])
         workdir = tmp_path / given["workdir"]
         workdir.mkdir(parents=True)
         found = record(given["method"], given["seed"], 1 / 3, steps=given["steps"])
         (workdir / "record.json").write_text(json.dumps(found))
-        return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(child, "train", train)
     return commands
 
 

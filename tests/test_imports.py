@@ -53,6 +53,9 @@ def imported_modules(path):
 
 
 def part(module):
+    # What `python -m` runs is an entry point, also where it is that of a package.
+    if module.endswith(".__main__"):
+        return "__main__"
     return module.split(".")[1] if "." in module else "drw_tf"
 
 

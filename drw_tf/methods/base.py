@@ -277,7 +277,8 @@ class Method(keras.Model):
 
         Returns:
             "train": means of losses and scalars; for methods with pseudo-labels also
-            "pseudo_numbers" [C], "pseudo_imbalance_ratio" and "unlabeled_loss_by_class" [C];
+            "pseudo_numbers" [C], "pseudo_imbalance_ratio", "unlabeled_loss_by_class" [C] and
+            what `tally.PseudoLabelHistogram.quality` gives;
             the weights [C] that the epoch was trained with.
         """
         entry = {"train": self.means.result()}
@@ -294,6 +295,9 @@ class Method(keras.Model):
             entry["pseudo_numbers"] = numbers.tolist()
             entry["pseudo_imbalance_ratio"] = float(reweighting.imbalance_ratio(numbers))
             entry["unlabeled_loss_by_class"] = self.histogram.loss_by_class().tolist()
+            quality = self.histogram.quality(hasattr(self.hyper, "threshold"))
+            # Four digits: of each class in each epoch, more would only fill the record.
+            entry |= {name: np.round(share, 4).tolist() for name, share in quality.items()}
             self.histogram.reset()
         for one in self.rebalancers:
             one.end_epoch(rebalance.Observation(step, numbers))

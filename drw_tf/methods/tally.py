@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf.ops import metrics
 from drw_tf.rebalance import banks
 
 
@@ -62,6 +63,8 @@ class PseudoLabelHistogram(keras.layers.Layer):
         self.num_classes = num_classes
         self.counts = _summed([num_classes, 3], "counts")
         self.rows = _summed([], "rows")
+        # A `truth.PseudoLabelTruth` where the classes of the pool are known.
+        self.truth = None
         self.bank = None
         if memory == "bank":
             # -1 never seen; label where it was confident; label + C where it was not.
@@ -87,6 +90,8 @@ class PseudoLabelHistogram(keras.layers.Layer):
             tf.math.unsorted_segment_sum(columns, pseudo_label, self.num_classes)
         )
         self.rows.assign_add(tf.cast(tf.size(pseudo_label), tf.float32))
+        if self.truth is not None:
+            self.truth.add(pseudo_label, mask, index)
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
             context = tf.distribute.get_replica_context()
@@ -112,7 +117,21 @@ class PseudoLabelHistogram(keras.layers.Layer):
         """float64 [C], unlabeled loss of the epoch, summed by pseudo-label."""
         return np.asarray(self.counts.read_value(), np.float64)[:, self.LOSS]
 
+    def quality(self, has_threshold: bool) -> dict[str, np.ndarray]:
+        """Shares of the epoch by class, float64 [C] in [0, 1], nan where nothing was counted.
+
+        With a threshold "confident_rate", of the pseudo-labels of each class; and, where the
+        truth is known, what `truth.PseudoLabelTruth.describe` gives.
+        """
+        found = {} if self.truth is None else self.truth.describe(has_threshold)
+        if has_threshold:
+            counts = np.asarray(self.counts.read_value(), np.float64).T
+            found["confident_rate"] = metrics.shares(counts[self.CONFIDENT], counts[self.ALL])
+        return found
+
     def reset(self) -> None:
         """Begins a new epoch; the bank stays."""
         self.counts.assign(tf.zeros_like(self.counts))
         self.rows.assign(0.0)
+        if self.truth is not None:
+            self.truth.reset()

@@ -1,5 +1,7 @@
 """Numbers that describe a classifier on a test set. NumPy and float64; fractions, not percent."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from drw_tf.ops import rows
@@ -52,8 +54,8 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     return pairs.reshape(num_classes, num_classes)
 
 
-def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """float64 [C], nan where the whole is empty."""
+def shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """float64 [C], parts / wholes, nan where the whole is 0."""
     return np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
 
 
@@ -69,7 +71,7 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
     Returns:
         float64 [C] in [0, 1], nan for a class without rows.
     """
-    return _shares(np.diagonal(confusion), np.sum(confusion, axis=1))
+    return shares(np.diagonal(confusion), np.sum(confusion, axis=1))
 
 
 def precisions(confusion: np.ndarray) -> np.ndarray:
@@ -84,7 +86,7 @@ def precisions(confusion: np.ndarray) -> np.ndarray:
     Returns:
         float64 [C] in [0, 1], nan for a class that was never predicted.
     """
-    return _shares(np.diagonal(confusion), np.sum(confusion, axis=0))
+    return shares(np.diagonal(confusion), np.sum(confusion, axis=0))
 
 
 def found_and_right(
@@ -105,7 +107,7 @@ def found_and_right(
         np.bincount(values, minlength=num_classes)
         for values in (labels[labels == predictions], labels, predictions)
     )
-    return _shares(hits, true), _shares(hits, said)
+    return shares(hits, true), shares(hits, said)
 
 
 def accuracy(confusion: np.ndarray) -> float:
@@ -204,14 +206,12 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(rows.judge(logits, labels)[1].mean())
 
 
-def expected_calibration_error(
+def calibration_bins(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> float:
-    """Mean gap between confidence and accuracy.
+) -> dict[str, list]:
+    """Confidence and accuracy of the rows in each of K bins of confidence of equal width.
 
-        sum_b n_b / N |accuracy_b - confidence_b|
-
-    over bins of equal width; an edge belongs to the bin below it.
+    An edge belongs to the bin below it.
 
     >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
     0.25
@@ -219,31 +219,57 @@ def expected_calibration_error(
     Args:
         probabilities: float [N, C], rows that sum to 1.
         labels: int [N] in [0, C).
-        bins: number of bins, >= 1.
+        bins: K, >= 1.
 
     Returns:
-        In [0, 1].
+        "count" (K ints, rows), "confidence" and "accuracy" (K floats, means over the rows of
+        the bin in [0, 1], nan for an empty one).
 
     Raises:
         ValueError: `bins` is below 1, or a label is outside [0, C).
 
     Source:
-        Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.
+        Guo et al., ICML 2017 (arXiv:1706.04599), Sec. 2.
     """
     if bins < 1:
         raise ValueError(f"bins must be >= 1, got {bins}.")
     probabilities = np.asarray(probabilities, np.float64)
     labels = _row_indices("labels", labels, probabilities.shape[1])
-    right = probabilities.argmax(axis=1) == labels
-    return _calibration_error(probabilities.max(axis=1), right, bins)
+    return _bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
 
 
-def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    gaps = right - confidence
+def _bins(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[str, list]:
     # Clipped: a softmax may be 1 + 1e-16.
     bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    sums = np.bincount(bin_of_row, weights=gaps, minlength=bins)
-    return float(np.abs(sums).sum() / len(gaps))
+    count = np.bincount(bin_of_row, minlength=bins)
+    sums = (np.bincount(bin_of_row, weights=part, minlength=bins) for part in (confidence, right))
+    confidence, accuracy = (shares(part, count).tolist() for part in sums)
+    return {"count": count.tolist(), "confidence": confidence, "accuracy": accuracy}
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> float:
+    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments."""
+    return calibration_error(calibration_bins(probabilities, labels, bins))
+
+
+def calibration_error(bins: Mapping[str, Sequence]) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy, in [0, 1].
+
+        sum_b n_b / N |accuracy_b - confidence_b|
+
+    Args:
+        bins: as `calibration_bins` returns them, at least one row in all.
+
+    Source:
+        Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.
+    """
+    count = np.asarray(bins["count"])
+    confidence, accuracy = (
+        np.asarray(bins[key], np.float64)[count > 0] for key in ("confidence", "accuracy")
+    )
+    return float(np.sum(count[count > 0] * np.abs(accuracy - confidence)) / count.sum())
 
 
 def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) -> dict:
@@ -256,9 +282,9 @@ def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) 
 
     Returns:
         "balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece"
-        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); up to
-        `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints, `[true][predicted]`). nan is
-        what the test set cannot tell.
+        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); "reliability"
+        (`calibration_bins`); up to `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints,
+        `[true][predicted]`). nan is what the test set cannot tell.
 
     Raises:
         ValueError: logits that are not finite, or what the single functions refuse.
@@ -270,6 +296,7 @@ def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) 
     right = labels == predictions
     recall, precision = found_and_right(labels, predictions, num_classes)
     many, medium, few = many_medium_few(recall, train_counts)
+    bins = _bins(confidence, right)
     found = {
         "balanced_accuracy": balanced_accuracy(recall),
         "accuracy": float(right.mean()),
@@ -280,7 +307,8 @@ def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) 
         "recall": recall.tolist(),
         "precision": precision.tolist(),
         "loss": float(losses.mean()),
-        "ece": _calibration_error(confidence, right),
+        "ece": calibration_error(bins),
+        "reliability": bins,
     }
     if num_classes <= MAX_CONFUSION_CLASSES:
         pairs = confusion_matrix(labels, predictions, num_classes)

@@ -10,7 +10,6 @@ from matplotlib import colors, figure
 
 from drw_tf.report import history, palette, panels
 
-_MAX_COLUMNS = 3
 _MAX_NUMBERS_IN_CELLS = 12
 _SIDE = 3.8
 
@@ -64,7 +63,7 @@ def draw_confusions(
     # With many classes most cells are near 0; the square root keeps errors visible.
     norm = colors.Normalize(0, 1) if few else colors.PowerNorm(0.5, 0, 1)
     colormap = matplotlib.colormaps["Blues"].with_extremes(bad=palette.GRID)
-    columns = min(_MAX_COLUMNS, len(counts))
+    columns = panels.columns_for(len(counts))
     rows = math.ceil(len(counts) / columns)
     with palette.style():
         # Inches: the matrix, the names beside and below it, title and axis label, colour bar.
@@ -168,10 +167,12 @@ def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
     upper, lower = column
     upper.bar(centers[used], accuracy[used], width * 0.92, color=palette.RUN_COLORS[5])
     upper.plot([0, 1], [0, 1], "--", color=palette.MUTED_INK, label="perfectly calibrated")
-    upper.plot(confidence[used], accuracy[used], "o", color=palette.RUN_COLORS[0])
+    points = {"color": palette.RUN_COLORS[0], "clip_on": False, "zorder": 3}
+    upper.plot(confidence[used], accuracy[used], "o", label="mean of a bin", **points)
     upper.set_title(f"{label}: calibration error {100 * error:.1f}%")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    upper.legend(loc="upper left")
+    # Bars may reach below it.
+    upper.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none")
     lower.bar(centers, count / count.sum(), width * 0.92, color=palette.MUTED_INK)
     lower.set_xlabel("confidence")
     panels.percent_axis(lower.xaxis)

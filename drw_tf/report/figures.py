@@ -15,8 +15,6 @@ from matplotlib import figure
 
 from drw_tf.report import history, palette, panels
 
-_MAX_COLUMNS = 3
-
 
 def pseudo_numbers(
     records: Sequence[Mapping], labels: Sequence[str] | None = None
@@ -90,7 +88,7 @@ def class_curves(
     curves = [history.series(record, *key.split("/")) for record in records]
     if not any(len(steps) for steps, _ in curves):
         raise ValueError(f"records must have {key} in their history, none has.")
-    columns = min(_MAX_COLUMNS, len(records))
+    columns = panels.columns_for(len(records))
     rows = math.ceil(len(records) / columns)
     with palette.style():
         made, grid = panels.new_figure(columns, rows, sharey=True)

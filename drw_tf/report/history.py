@@ -1,8 +1,20 @@
-"""What figures read from records: names of runs and classes, quantities over training."""
+"""Histories: what records keep of them, and what figures read from them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+# Shares of each class that a picture shows over time; TensorBoard has all of them.
+THINNED = (
+    "pseudo_precision",
+    "pseudo_recall",
+    "confident_precision",
+    "confident_recall",
+    "confident_rate",
+)
+MAX_THINNED = 10_000
+LAST_ONLY = ("confusion", "reliability")
 
 
 def run_labels(records: Sequence[Mapping], labels: Sequence[str] | None) -> list[str]:
@@ -87,3 +99,35 @@ def dynamic_start(record: Mapping) -> int | None:
     if fraction is None or len(weights) < 2 or (weights == weights[0]).all():
         return None
     return round(fraction * record["steps"])
+
+
+def thinned(history: Sequence[Mapping]) -> list[dict]:
+    """The history with `THINNED` lists in as many evaluations as `MAX_THINNED` allows.
+
+    They stay in every k-th entry, the last one among them, for the smallest k.
+    """
+    classes = max((len(entry.get(name, ())) for entry in history for name in THINNED), default=0)
+    period = math.ceil(len(history) * classes / MAX_THINNED) or 1
+    last = len(history) - 1
+    return [
+        {key: item for key, item in entry.items() if key not in THINNED}
+        if (last - index) % period
+        else dict(entry)
+        for index, entry in enumerate(history)
+    ]
+
+
+def without_early_details(history: Sequence[Mapping]) -> list[dict]:
+    """The history with confusion matrix (C² numbers) and bins in its last entry only."""
+    return [
+        {
+            **entry,
+            "test": {
+                network: {key: item for key, item in numbers.items() if key not in LAST_ONLY}
+                for network, numbers in entry["test"].items()
+            },
+        }
+        if entry.get("test") and index < len(history) - 1
+        else dict(entry)
+        for index, entry in enumerate(history)
+    ]

@@ -31,6 +31,11 @@ def new_figure(
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
+def columns_for(panels: int) -> int:
+    """Panels side by side: three at most, and two of four."""
+    return 2 if panels == 4 else min(3, panels)
+
+
 def step_axis(axes: mpl_axes.Axes) -> None:
     """Labels the horizontal axis with training steps, 250000 as 250k."""
     axes.set_xlabel("training step")

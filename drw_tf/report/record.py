@@ -2,7 +2,8 @@
 
 Every reported number comes from such a file. A run's history is a list of dictionaries,
 one for each evaluation, with "step", "epoch", "train" and "test"; "test" has the metrics of
-the averaged network ("ema") and of the trained one ("raw").
+the averaged network ("ema") and of the trained one ("raw"). Where pictures were held out,
+"validation" has the same of those.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 
 from drw_tf.ops import metrics
 from drw_tf.report import environment
+from drw_tf.report import history as run_history
 
 SCHEMA_VERSION = 1
 FINAL_METRICS = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few")
@@ -71,7 +73,8 @@ def build_record(
 
     Returns:
         Dictionary of plain Python values: NaN and infinities are None, arrays are lists.
-        The history keeps the confusion matrix of its last entry only.
+        The history keeps confusion matrix and calibration bins of its last entry only, and
+        is thinned (`history.thinned`).
 
     Raises:
         TypeError: a value cannot be written as JSON; its place in the record is named.
@@ -91,7 +94,7 @@ def build_record(
         "images_per_second": plain(images_per_second, "images_per_second"),
         "final": final_metrics(history),
         "last_metrics": _last_test(history),
-        "history": _without_early_confusions(history),
+        "history": run_history.thinned(run_history.without_early_details(history)),
     }
     problem = _problem(record)
     if problem:
@@ -212,22 +215,6 @@ def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
 def _last_test(history: Sequence[Mapping]) -> dict:
     """All metrics of the last evaluation, {} if there was none."""
     return next((dict(entry["test"]) for entry in reversed(history) if entry.get("test")), {})
-
-
-def _without_early_confusions(history: Sequence[Mapping]) -> list[dict]:
-    """The history with the confusion matrix in its last entry only: C² numbers each."""
-    return [
-        {
-            **entry,
-            "test": {
-                network: {key: item for key, item in numbers.items() if key != "confusion"}
-                for network, numbers in entry["test"].items()
-            },
-        }
-        if entry.get("test") and index < len(history) - 1
-        else dict(entry)
-        for index, entry in enumerate(history)
-    ]
 
 
 def _json(record: Mapping) -> str:

@@ -1,8 +1,10 @@
 """A run's TensorBoard log: curves, curves of each class, pictures, settings, HParams.
 
-Tags: `train/*`, `test_ema/*` and `test_raw/*` are scalars; `pseudo_number/<class>`,
-`unlabeled_weight/<class>`, `labeled_weight/<class>`, `unlabeled_loss/<class>`,
-`recall/<class>` and `precision/<class>` (of the averaged network) one scalar a class.
+Tags: `train/*`, `test_ema/*`, `test_raw/*` and the same of `validation` are scalars;
+`pseudo_number/<class>`, `unlabeled_weight/<class>`, `labeled_weight/<class>`,
+`unlabeled_loss/<class>`, `pseudo_precision/<class>`, `pseudo_recall/<class>`, the same of
+confident pseudo-labels, `recall/<class>` and `precision/<class>` (of the averaged network) one
+scalar a class.
 Each of them costs some 60 bytes an evaluation and a row in the browser's list: bearable up
 to `MAX_CLASS_SCALARS` classes. Above that, a histogram over the classes is written under the
 bare name (`recall`), and three scalars, `recall/smallest`, `/median` and `/largest`.
@@ -79,10 +81,12 @@ class TensorBoardLog:
         for key, value in entry.items():
             if key in _TRAIN_KEYS:
                 scalars[f"train/{key}"] = value
-            elif key not in ("step", "train", "test"):
+            elif key not in ("step", "train", "test", "validation"):
                 self._add(scalars, _CLASS_TAGS.get(key, key), value, step)
         for key, value in entry["train"].items():
             self._add(scalars, f"train/{key}", value, step)
+        for network, metrics in entry.get("validation", {}).items():
+            scalars.update(_numbers(metrics, f"validation_{network}/"))
         for network, metrics in (entry.get("test") or {}).items():
             scalars.update(_numbers(metrics, f"test_{network}/"))
             if network == "ema":
@@ -246,6 +250,8 @@ def _layout() -> layout_pb2.Layout:
         chart("weight of each class, unlabeled", r"unlabeled_weight/.*"),
         chart("recall of each class", r"recall/.*"),
         chart("unlabeled loss of each class", r"unlabeled_loss/.*"),
+        chart("precision of the pseudo-labels of each class", r"pseudo_precision/.*"),
+        chart("recall of the pseudo-labels of each class", r"pseudo_recall/.*"),
     ]
     run = [
         chart("balanced accuracy", r"test_(ema|raw)/balanced_accuracy$"),

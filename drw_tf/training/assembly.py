@@ -11,7 +11,7 @@ from drw_tf.augment import presets
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
 from drw_tf.data import seeds
-from drw_tf.methods import base
+from drw_tf.methods import base, truth
 from drw_tf.models import network, precision, registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import devices
@@ -52,7 +52,17 @@ def build_method(config, dataset: records.Dataset, split: records.Split) -> base
             config.on_nonfinite,
         ),
     )
+    if method.histogram is not None:
+        known = _pool_truth(dataset, split, split.pool(config.pool == "all"))
+        if (known != records.UNKNOWN_LABEL).any():
+            method.histogram.truth = truth.PseudoLabelTruth(dataset.num_classes, known)
     return method
+
+
+def _pool_truth(dataset: records.Dataset, split: records.Split, pool: np.ndarray) -> np.ndarray:
+    """int64 [P], class of each picture of the pool that is not labeled itself."""
+    known = dataset.train.labels[pool]
+    return np.where(~np.isin(pool, split.labeled), known, records.UNKNOWN_LABEL)
 
 
 def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:

@@ -61,7 +61,7 @@ def run(
         prepare: brings the method into the form of a stage, optimizer included.
         begin: turns the end of the stage before into the start of this one.
         batches: gives the distributed batches of a stage from one of its steps on.
-        evaluate: metrics at this moment, {"ema": {...}, "raw": {...}}.
+        evaluate: metrics at this moment by set, {"test": {"ema": {...}, "raw": {...}}}.
         checkpoints: where state is kept.
         plan: lengths.
         listeners: called with each new entry of the history.
@@ -166,7 +166,7 @@ class _Runner(keras.callbacks.Callback):
             "learning_rate": float(tf.convert_to_tensor(self.method.optimizer.learning_rate)),
             **self.method.end_epoch(self.step),
         }
-        entry["test"] = self.evaluate()
+        entry |= self.evaluate()
         self._append(entry)
         for listener in self.listeners:
             listener(entry)
@@ -198,10 +198,11 @@ class _Runner(keras.callbacks.Callback):
             )
 
     def _append(self, entry):
-        # Confusion matrices are large; only the newest one stays.
+        # Confusion matrices are large, bins only of use at the end; the newest ones stay.
         for earlier in self.history[-1:]:
             for metrics in earlier["test"].values():
-                metrics.pop("confusion", None)
+                for name in ("confusion", "reliability"):
+                    metrics.pop(name, None)
         self.history.append(entry)
 
     def _save(self):

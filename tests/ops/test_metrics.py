@@ -171,6 +171,18 @@ def test_negative_log_likelihood_stays_finite_for_extreme_logits():
     assert metrics.negative_log_likelihood([[0.0, 5000.0]], [0]) == 5000.0
 
 
+def test_calibration_bins_match_a_count_by_hand():
+    # Confidence .5 (wrong) lies on an edge and so in (1/4, 1/2]; .8 (right) and .9 (wrong) in
+    # the last bin: mean confidence .85, accuracy 1/2.
+    probabilities = [[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.9, 0.1, 0.0]]
+    got = metrics.calibration_bins(probabilities, [2, 1, 1], bins=4)
+    assert got["count"] == [0, 1, 0, 2]
+    np.testing.assert_allclose(got["confidence"], [NAN, 0.5, NAN, 0.85])
+    np.testing.assert_allclose(got["accuracy"], [NAN, 0.0, NAN, 0.5])
+    # (1 * .5 + 2 * .35) / 3
+    assert metrics.calibration_error(got) == pytest.approx(0.4)
+
+
 def test_expected_calibration_error_matches_hand_computed_value():
     # Two bins. (0.5, 1]: confidences 0.9, 0.7, half right: |0.5 - 0.8|, weight 2/3.
     # (0, 0.5]: confidence 0.4, right: |1 - 0.4|, weight 1/3.
@@ -226,11 +238,12 @@ def test_summarize_puts_every_number_under_its_name():
         "loss": metrics.negative_log_likelihood(logits, labels),
         "confusion": confusion,
     }
-    assert set(got) == {*expected, "ece"}
+    assert set(got) == {*expected, "ece", "reliability"}
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-9, err_msg=name)
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert got["ece"] == pytest.approx(metrics.expected_calibration_error(softmax, labels))
+    assert sum(got["reliability"]["count"]) == len(labels)
 
 
 def test_summarize_does_not_depend_on_the_order_of_the_rows():
@@ -239,6 +252,9 @@ def test_summarize_does_not_depend_on_the_order_of_the_rows():
     straight = metrics.summarize(labels, logits, counts)
     turned = metrics.summarize(labels[::-1], logits[::-1], counts)
     for name, value in straight.items():
+        if name == "reliability":
+            assert turned[name]["count"] == value["count"]
+            continue
         np.testing.assert_allclose(turned[name], value, rtol=1e-9, err_msg=name)
 
 

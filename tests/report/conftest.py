@@ -27,6 +27,7 @@ def history_entry(step, num_classes, *, dynamic=True, weighted=False):
         "loss": 1.0 / step,
         "ece": 0.05,
         "confusion": confusion,
+        "reliability": {"count": [0, 8], "confidence": [None, 0.75], "accuracy": [None, 0.5]},
     }
     entry = {
         "step": step,
@@ -43,6 +44,11 @@ def history_entry(step, num_classes, *, dynamic=True, weighted=False):
         "pseudo_numbers": 100.0 * (num_classes - classes) + step / 100,
         "pseudo_imbalance_ratio": 5.0 + step / 50,
         "unlabeled_loss_by_class": 10.0 * (num_classes - classes),
+        "pseudo_precision": np.where(classes == 1, np.nan, 0.5),
+        "pseudo_recall": (classes + 1) / num_classes,
+        "confident_precision": np.full(num_classes, 0.75),
+        "confident_recall": (classes + 1) / (2 * num_classes),
+        "confident_rate": np.full(num_classes, 0.5),
         "test": {"ema": metrics, "raw": {**metrics, "balanced_accuracy": 0.125}},
     }
     if dynamic:

@@ -59,3 +59,20 @@ def test_dynamic_start_is_known_only_of_runs_whose_weights_changed(make_record):
 def test_missing_metric_is_named(make_record):
     with pytest.raises(ValueError, match="must have recall of the other network"):
         history.last_metric(make_record(), "other", "recall")
+
+
+def test_lists_of_many_classes_stay_in_every_kth_entry_and_the_last(monkeypatch, make_entry):
+    # 5 evaluations of 4 classes are 20 numbers; 8 are allowed: every third, from the end.
+    monkeypatch.setattr(history, "MAX_THINNED", 8)
+    entries = [make_entry(50 * (index + 1), 4) for index in range(5)]
+    got = history.thinned(entries)
+    for name in ("pseudo_precision", "confident_rate"):
+        assert [name in entry for entry in got] == [False, True, False, False, True]
+    assert all("pseudo_numbers" in entry for entry in got)
+    assert "pseudo_precision" in entries[0]
+
+
+def test_short_histories_are_kept_whole(make_entry):
+    entries = [make_entry(50, 4), make_entry(100, 4)]
+    assert all("pseudo_recall" in entry for entry in history.thinned(entries))
+    assert history.thinned([]) == []

@@ -92,6 +92,11 @@ def test_history_keeps_the_last_confusion_matrix_only(make_record):
     assert built["last_metrics"]["raw"]["confusion"][0] == [1, 7, 0, 0]
 
 
+def test_history_keeps_the_last_calibration_bins_only(make_record):
+    kept = ["reliability" in entry["test"]["ema"] for entry in make_record()["history"]]
+    assert kept == [False, False, False, True]
+
+
 def test_history_given_is_not_changed(make_entry):
     history = [make_entry(50, 3), make_entry(100, 3)]
     run_record.build_record(

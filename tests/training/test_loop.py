@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from drw_tf import compare_runs, session
+from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
-from drw_tf.report import record
+from drw_tf.ops import metrics
+from drw_tf.report import event_files, record
 from drw_tf.training import loop
 
 
@@ -46,6 +47,7 @@ def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
     assert [entry["step"] for entry in result["history"]] == [10, 20]
     assert result["history"][0]["unlabeled_weights"] == [1, 1, 1, 1]
     assert len(result["history"][-1]["pseudo_numbers"]) == 4
+    assert len(result["history"][-1]["pseudo_recall"]) == 4
     assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
 
 
@@ -125,11 +127,35 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert result["dataset"]["test_counts"] is None
     assert result["dataset"]["unlabeled_counts"] is None
     assert len(result["history"]) == 2
+    # Nobody knows how right pseudo-labels are, but how many were confident is known.
+    assert "pseudo_recall" not in result["history"][0]
+    assert len(result["history"][0]["confident_rate"]) == 4
     assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
     assert "written:" in session.summary(config, result)
-    with pytest.raises(SystemExit) as caught:
-        compare_runs.main(["compare_runs", str(tmp_path / "run")])
-    assert caught.value.code == 2
+
+
+def test_held_out_pictures_are_evaluated_beside_the_test_set(
+    resolve, tmp_path, monkeypatch, quarters
+):
+    dataset, split = quarters
+    held_out = split.unlabeled[::6]
+    rest = np.setdiff1d(split.unlabeled, held_out)
+    cut = records.Split(split.labeled, rest, held_out)
+    monkeypatch.setattr(registry, "load", lambda config: (dataset, cut))
+    config = resolve("--method=fixmatch", "--steps=10", "--tensorboard=true")
+    result = train(config)
+    run, _ = finished_run.open_run(config.workdir)
+    logits = run.logits(records.take(dataset.train, held_out))
+    expected = metrics.summarize(dataset.train.labels[held_out], logits, [10, 5, 3, 2])
+    (entry,) = result["history"]
+    got = entry["validation"]["ema"]
+    assert got.keys() == {name for name, value in expected.items() if isinstance(value, float)}
+    for name, value in got.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)
+    assert len(entry["test"]["ema"]["recall"]) == 4
+    logged = event_files.read(tmp_path / "run" / "tensorboard")
+    tag = ("validation_ema/balanced_accuracy", 10)
+    assert logged[tag] == pytest.approx(expected["balanced_accuracy"])
 
 
 def test_a_damaged_configuration_is_named(resolve, tmp_path):

@@ -115,6 +115,9 @@ def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
     ours, theirs = one.end_epoch(3), two.end_epoch(3)
     for name, value in ours["train"].items():
         np.testing.assert_allclose(theirs["train"][name], value, rtol=1e-4, err_msg=name)
+    assert ("pseudo_recall" in ours) == (one.histogram is not None)
+    for name in ("pseudo_precision", "pseudo_recall", "confident_rate"):
+        np.testing.assert_array_equal(theirs.get(name), ours.get(name))
     for first, second in zip(one.rebalancers, two.rebalancers, strict=True):
         for name, value in first.describe().items():
             np.testing.assert_allclose(second.describe()[name], value, rtol=1e-6)

@@ -1,0 +1,36 @@
+"""The trainer in a process of its own, which is asked to stop when this one is."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+
+def train(words: Sequence[str]) -> None:
+    """Runs `python -m drw_tf.train` with these flags to its end.
+
+    Raises:
+        SystemExit: the run failed, or stopped after a signal and has saved its state
+            (75); its exit code is passed on.
+    """
+    code = run([sys.executable, "-m", "drw_tf.train", *words])
+    if code:
+        raise SystemExit(code)
+
+
+def run(command: Sequence[str]) -> int:
+    """Exit code of a command that is left time to save what it has when this process is stopped.
+
+    Ctrl-C reaches the command by itself, from the terminal; SIGTERM is handed on. Both leave
+    this process waiting for the command's end.
+    """
+    with subprocess.Popen(command) as process:
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
+        }
+        try:
+            return process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,103 @@
+"""`python -m drw_tf.report RUN RUN ... --out=DIR`: tables and pictures of finished runs.
+
+A RUN is the folder of a run, the file of a record, or a folder with records below it. Writes
+report.html (one page that needs nothing else), report.md, and figures/ as PNG and SVG.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from drw_tf import config as configuration
+from drw_tf import flag_table, quiet
+
+_OUTPUT = "output"
+_TABLE = (
+    flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="report"),
+    flag_table.Flag(
+        "draw",
+        "list",
+        "methods to draw, comma-separated [fixmatch, drw and the best, four in all]",
+        _OUTPUT,
+        default=[],
+    ),
+)
+# Up to this many runs are printed one by one.
+_MAX_COLUMNS = 6
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints a table and writes the report; exits with 2 after bad input."""
+    arguments = (sys.argv if argv is None else argv)[1:]
+    if {"--help", "-h", "-help", "--helpfull"} & {*arguments}:
+        lines = [__doc__.strip(), "", *(f"  --{one.name}: {one.help}" for one in _TABLE)]
+        print("\n".join(lines))
+        return
+    try:
+        given = configuration.parse(
+            ["report", *(word for word in arguments if word.startswith("-"))], _TABLE
+        )
+        paths = record_paths([word for word in arguments if not word.startswith("-")])
+    except configuration.ConfigError as error:
+        configuration.refuse("report", error)
+    out = pathlib.Path(given.get("out", "report"))
+    with quiet.startup():
+        from drw_tf.report import groups, record, summary
+    defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
+    try:
+        settings, notes = groups.settings([record.read_record(path) for path in paths], defaults)
+        out.mkdir(parents=True, exist_ok=True)
+        _print_tables(settings)
+        written = summary.write(out, settings, notes, defaults, given.get("draw", []))
+    except (OSError, ValueError) as error:
+        configuration.refuse("report", error)
+    for path in written:
+        print(f"wrote {path}")
+
+
+def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
+    """The files of records that are meant, each once.
+
+    Args:
+        runs: folders of runs, files, or folders with records at any depth below them.
+
+    Raises:
+        ConfigError: none is given, or one leads to no record.
+    """
+    if not runs:
+        raise configuration.ConfigError("give at least one run: its folder, or its record.")
+    found: dict[pathlib.Path, None] = {}
+    for run in map(pathlib.Path, runs):
+        if run.is_dir():
+            below = sorted(run.rglob("record.json")) or sorted(run.glob("*.json"))
+            own = run / "record.json"
+            paths = [own] if own.is_file() else below
+            # What --fresh moved aside is not meant by the folder that it lies in.
+            paths = [p for p in paths if not any(q.name.startswith("before_") for q in p.parents)]
+        else:
+            paths = [run] if run.is_file() else []
+        if not paths:
+            raise configuration.ConfigError(f"{run} is neither a record nor a folder with one.")
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def _print_tables(settings) -> None:
+    """Few runs of one setting class by class, others by method."""
+    from drw_tf.report import tables
+
+    for setting in settings:
+        runs = [(one, run) for one in setting.variants for run in one.records]
+        tested = [(one, run) for one, run in runs if run["last_metrics"].get("ema")]
+        if not tested:
+            print(f"{setting.title}: trained without test pictures, nothing to compare")
+        elif len(tested) <= _MAX_COLUMNS:
+            labels = [f"{one.name} seed {run['configuration']['seed']}" for one, run in tested]
+            print(tables.recalls([run for _, run in tested], labels))
+        else:
+            table = tables.methods(setting.variants, setting.window, setting.paper)
+            print(f"{setting.title}\n\n{table.markdown()}\n\n{table.note}")
+
+
+if __name__ == "__main__":
+    main()

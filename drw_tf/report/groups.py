@@ -1,0 +1,164 @@
+"""Runs put together: those that differ in the seed alone, and those that may be compared."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from drw_tf.report import paper_numbers
+
+# What says which data a run had and how long it was; the method's own flags are the rest.
+SETTING_FLAGS = (
+    "dataset",
+    "labeled_max",
+    "unlabeled_max",
+    "imbalance_ratio",
+    "unlabeled_imbalance_ratio",
+    "unlabeled_order",
+    "labeled_fraction",
+    "validation_per_class",
+    "image_size",
+    "protocol",
+    "steps",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Runs that differ in the seed alone.
+
+    Attributes:
+        name: the method, with the flags in which it differs from others of that method.
+        method: name of the recipe.
+        records: one a seed, seeds ascending.
+    """
+
+    name: str
+    method: str
+    records: tuple[Mapping, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Runs on the same data, for the same time.
+
+    Attributes:
+        title: for headings, as in "digits, R = 20".
+        paper: name of the paper's setting that it is, None if it is none.
+        variants: in the order in which they were given.
+    """
+
+    title: str
+    paper: str | None
+    variants: tuple[Variant, ...]
+
+    @property
+    def window(self) -> str:
+        """What is reported: the mean of the last 20 evaluations as the paper does, or the last."""
+        return "mean_last_20" if self.paper else "last"
+
+    def variant(self, method: str) -> Variant | None:
+        """The variant of a method with the most seeds, None without any."""
+        mine = [one for one in self.variants if one.method == method]
+        return max(mine, key=lambda one: len(one.records), default=None)
+
+
+def settings(
+    records: Sequence[Mapping], defaults: Mapping[str, object]
+) -> tuple[list[Setting], list[str]]:
+    """Records by setting and variant, and a line for each that was left out.
+
+    Args:
+        records: as `record.read_record` returns them, in any order.
+        defaults: the flags that change a result, and the value that a run which is older
+            than the flag had.
+    """
+    groups: dict[tuple, list[Mapping]] = {}
+    for one in records:
+        groups.setdefault(_setting_key(one), []).append(one)
+    found, dropped = [], []
+    for group in groups.values():
+        variants, twice = _variants(group, defaults)
+        dropped += twice
+        configuration = group[0]["configuration"]
+        found.append(
+            Setting(_title(group[0]), paper_numbers.setting_of(configuration), tuple(variants))
+        )
+    titles = [one.title for one in found]
+    return [
+        dataclasses.replace(one, title=f"{one.title} ({index + 1})")
+        if titles.count(one.title) > 1
+        else one
+        for index, one in enumerate(found)
+    ], dropped
+
+
+def by_method(records: Sequence[Mapping]) -> list[Variant]:
+    """Variants of records that are known to differ in method and seed only."""
+    methods: dict[str, list[Mapping]] = {}
+    for one in records:
+        methods.setdefault(one["configuration"]["method"], []).append(one)
+    return [Variant(method, method, tuple(mine)) for method, mine in methods.items()]
+
+
+def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, object]:
+    """The flags in which a run may differ from another of its setting, seed apart.
+
+    A flag at its default counts as one that was not known yet.
+    """
+    configuration = record["configuration"]
+    apart = {*SETTING_FLAGS, "seed"}
+    return {
+        name: configuration[name]
+        for name, default in defaults.items()
+        if name not in apart and configuration.get(name) not in (None, default)
+    }
+
+
+def _setting_key(record: Mapping) -> tuple:
+    configuration, dataset = record["configuration"], record["dataset"]
+    return (
+        *(configuration.get(name) for name in SETTING_FLAGS),
+        tuple(dataset["class_names"]),
+        tuple(dataset["labeled_counts"]),
+    )
+
+
+def _title(record: Mapping) -> str:
+    """The data set's name, and its ratio where it was made long-tailed."""
+    configuration = record["configuration"]
+    paper = paper_numbers.setting_of(configuration)
+    if paper:
+        return paper_numbers.SETTINGS[paper].title
+    ratio = configuration.get("imbalance_ratio")
+    name = record["dataset"]["name"]
+    steps = f"{record['steps']} steps"
+    return f"{name}, {steps}" if ratio is None else f"{name}, R = {ratio:g}, {steps}"
+
+
+def _variants(
+    records: Sequence[Mapping], defaults: Mapping[str, object]
+) -> tuple[list[Variant], list[str]]:
+    """Variants of one setting, and a line for each record of a seed that was there before."""
+    members: dict[tuple, dict[int, Mapping]] = {}
+    dropped = []
+    for one in records:
+        flags = flags_of(one, defaults)
+        key = (one["configuration"]["method"], *sorted((k, str(v)) for k, v in flags.items()))
+        seed = one["configuration"]["seed"]
+        if members.setdefault(key, {}).setdefault(seed, one) is not one:
+            dropped.append(f"{key[0]}, seed {seed}: given more than once, the first is used")
+    made = []
+    for key, seeds in members.items():
+        rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
+        made.append(
+            Variant(_name(key, rivals), key[0], tuple(seeds[seed] for seed in sorted(seeds)))
+        )
+    return made, dropped
+
+
+def _name(key: tuple, rivals: Sequence[Mapping]) -> str:
+    """The method, and its values of the flags in which its variants differ."""
+    names = dict.fromkeys(name for rival in rivals for name in rival if name != "method")
+    own = dict(key[1:])
+    differing = [name for name in names if len({rival.get(name) for rival in rivals}) > 1]
+    words = [f"{name} {own.get(name, 'default')}" for name in differing]
+    return ", ".join([key[0], *words])

@@ -1,0 +1,146 @@
+"""The numbers of the DRw paper's Tables 1 to 4, and which runs have their settings.
+
+They lie in `paper_numbers.csv`: balanced accuracy in percent, mean and standard deviation as
+printed, empty where the paper has none. The paper calls that of Table 2 accuracy; by its size
+it is the mean recall of the classes.
+"""
+
+import csv
+import dataclasses
+import functools
+import importlib.resources
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """One cell of a table, percent as printed: mean "79.3", deviation "0.27", "" for none."""
+
+    mean: str
+    deviation: str
+
+    def __str__(self):
+        return f"{self.mean} ± {self.deviation}" if self.deviation else self.mean or "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        title: as in the paper, or that with " on FixMatch + DARP".
+        method: name of our recipe.
+        numbers: by the setting's name.
+    """
+
+    title: str
+    method: str
+    numbers: Mapping[str, Number]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A column of a table: its title, and the flags that a run in it has."""
+
+    title: str
+    flags: Mapping[str, object]
+
+
+def _long_tail(classes: int, ratio: int, labeled_max: int, unlabeled_max: int) -> Setting:
+    flags = {
+        "dataset": f"cifar{classes}",
+        "labeled_max": labeled_max,
+        "unlabeled_max": unlabeled_max,
+        "imbalance_ratio": ratio,
+        "unlabeled_imbalance_ratio": ratio,
+        "unlabeled_order": "same",
+        "validation_per_class": 0,
+        "protocol": "darp",
+        "steps": 250_000,
+    }
+    return Setting(f"CIFAR-{classes}, R = {ratio}", flags)
+
+
+SETTINGS = {
+    **{f"cifar10_r{ratio}": _long_tail(10, ratio, 1500, 3000) for ratio in (50, 100, 150)},
+    **{f"cifar100_r{ratio}": _long_tail(100, ratio, 150, 300) for ratio in (10, 20)},
+    "imagenet127": Setting(
+        "ImageNet127",
+        {
+            "dataset": "imagenet127",
+            "labeled_fraction": 0.1,
+            "image_size": 224,
+            "validation_per_class": 0,
+            "protocol": "imagenet",
+            "steps": 500_000,
+        },
+    ),
+}
+# What each table shows, for its heading.
+TABLES = {
+    1: "balanced accuracy on long-tailed CIFAR",
+    2: "mean recall of the classes on ImageNet127",
+    3: "against focal loss",
+    4: "ablation of the weights",
+}
+# The paper's NRw row equals its FixMatch + DARP row digit for digit, so Table 4 may have been
+# made on FixMatch + DARP: each variant stands here with and without it.
+ON_DARP = " on FixMatch + DARP"
+
+
+@functools.cache
+def _printed() -> tuple[Mapping, ...]:
+    text = importlib.resources.files("drw_tf.report").joinpath("paper_numbers.csv")
+    return tuple(csv.DictReader(text.read_text(encoding="utf-8").splitlines()))
+
+
+def rows(table: int) -> list[Row]:
+    """The rows of a table in the paper's order; those of Table 4 twice, see `ON_DARP`.
+
+    Args:
+        table: 1 to 4.
+    """
+    found: dict[tuple[str, str], dict[str, Number]] = {}
+    for line in _printed():
+        if line["table"] == str(table):
+            number = Number(line["mean"], line["deviation"])
+            found.setdefault((line["title"], line["method"]), {})[line["setting"]] = number
+    suffixes = (("", ""), (ON_DARP, "_darp")) if table == 4 else (("", ""),)
+    return [
+        Row(title + suffix, method + ending, numbers)
+        for suffix, ending in suffixes
+        for (title, method), numbers in found.items()
+    ]
+
+
+def columns(table: int) -> list[str]:
+    """Names of a table's settings, in the paper's order."""
+    return list(rows(table)[0].numbers)
+
+
+def setting_of(configuration: Mapping) -> str | None:
+    """Name of the paper's setting that a run has, None for any other.
+
+    Args:
+        configuration: flag name -> value; data set, sizes, ratios, protocol and length count.
+    """
+    for name, setting in SETTINGS.items():
+        if all(configuration.get(flag) == value for flag, value in setting.flags.items()):
+            return name
+    return None
+
+
+def of_methods(setting: str) -> dict[str, Number]:
+    """The paper's number for each of our methods in a setting, where it has one.
+
+    Args:
+        setting: a name in `SETTINGS`.
+    """
+    found: dict[str, Number] = {}
+    for table in TABLES:
+        for row in rows(table):
+            number = row.numbers.get(setting)
+            # What Table 4 calls NRw has the numbers of FixMatch + DARP.
+            if number and number.mean and row.method != "nrw" and ON_DARP not in row.title:
+                found.setdefault(row.method, number)
+    return found

@@ -1,0 +1,58 @@
+"""What several seeds say together: means, intervals, agreement of two orders."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and standard deviation of a sample; the latter nan for one value.
+
+    Args:
+        values: at least one.
+    """
+    values = np.asarray(values, np.float64)
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def paired_gain(
+    ours: Mapping[int, float], theirs: Mapping[int, float]
+) -> tuple[float, float, int] | None:
+    """Mean of our value minus theirs over common seeds, half its 95 % interval, number of seeds.
+
+        d_s = ours_s - theirs_s;   mean(d) +- t_{n-1, .975} sd(d) / sqrt(n)
+
+    Args:
+        ours: value by seed.
+        theirs: value by seed.
+
+    Returns:
+        None without a common seed; the half width is nan for one.
+    """
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return None
+    gains = np.array([ours[seed] - theirs[seed] for seed in common])
+    mean, deviation = mean_and_deviation(gains)
+    if len(gains) == 1:
+        return mean, float("nan"), 1
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(gains) - 1)
+    return mean, float(quantile * deviation / np.sqrt(len(gains))), len(gains)
+
+
+def rank_correlation(
+    ours: Mapping[str, float], theirs: Mapping[str, float]
+) -> tuple[float, int] | None:
+    """Spearman's rank correlation over the common names, in [-1, 1], and their number.
+
+    Ranks of equal values are averaged. None for fewer than three names, or where all values of
+    one side are equal.
+    """
+    common = sorted(ours.keys() & theirs.keys())
+    pairs = np.array([[ours[name], theirs[name]] for name in common])
+    if len(common) < 3 or (pairs == pairs[0]).all(axis=0).any():
+        return None
+    return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), len(common)

@@ -1,0 +1,94 @@
+"""A report of many runs: what stands in it, in which order, and its files."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from drw_tf.report import groups, pages, paper_numbers, pictures, tables
+
+TITLE = "Long-tailed semi-supervised learning: report of runs"
+
+
+def write(
+    out: pathlib.Path,
+    settings: Sequence[groups.Setting],
+    notes: Sequence[str],
+    defaults: Mapping[str, object],
+    draw: Sequence[str] = (),
+) -> list[pathlib.Path]:
+    """Writes figures, report.md and report.html; returns the latter two's paths.
+
+    Args:
+        out: an existing folder.
+        settings: all runs.
+        notes: lines about runs that were left out.
+        defaults: see `groups.settings`.
+        draw: see `pictures.chosen`.
+
+    Raises:
+        ValueError: no run has a method of `draw`.
+    """
+    known = {each.method for one in settings for each in one.variants}
+    unknown = [name for name in draw if name not in known]
+    if unknown:
+        raise ValueError(
+            f"--draw must name methods of the runs, {sorted(known)}, got {unknown[0]}."
+        )
+    sections = [_overview(settings, notes)]
+    sections += [_setting(one, out, draw) for one in settings]
+    sections.append(
+        pages.Section(
+            "Effective numbers and beta",
+            [pictures.draw_terms(out), *pictures.draw_betas(settings, defaults, out)],
+        )
+    )
+    sections.append(_paper(settings))
+    written = [out / "report.md", out / "report.html"]
+    written[0].write_text(pages.markdown(TITLE, sections), encoding="utf-8")
+    written[1].write_text(pages.page(TITLE, sections, out), encoding="utf-8")
+    return written
+
+
+def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages.Section:
+    """What runs there are, and where each of them comes from."""
+    rows = []
+    for setting in settings:
+        runs = [record for one in setting.variants for record in one.records]
+        commits = {(record["git"] or {}).get("commit", "-")[:9] for record in runs}
+        versions = {record["versions"].get("tensorflow") or "-" for record in runs}
+        hours = sum(record["seconds"] for record in runs) / 3600
+        rows.append(
+            (
+                setting.title,
+                str(len(setting.variants)),
+                str(len(runs)),
+                f"{hours:.1f}",
+                ", ".join(sorted(versions)),
+                ", ".join(sorted(commits)),
+            )
+        )
+    head = ("setting", "methods", "runs", "hours", "TensorFlow", "commits")
+    table = tables.Table(head, tuple(rows), "Hours of training, over all runs.")
+    return pages.Section("Runs", [("Settings", table), *notes])
+
+
+def _setting(setting: groups.Setting, out: pathlib.Path, draw: Sequence[str]) -> pages.Section:
+    """Tables and pictures of one setting."""
+    found = tables.methods(setting.variants, setting.window, setting.paper)
+    parts: list = [("Methods", found)] if found.rows else ["No run here was tested."]
+    calibration = tables.calibration(setting)
+    if calibration.rows:
+        parts.append(("Calibration", calibration))
+    return pages.Section(setting.title, [*parts, *pictures.draw_setting(setting, out, draw)])
+
+
+def _paper(settings: Sequence[groups.Setting]) -> pages.Section:
+    """The paper's tables beside ours."""
+    parts: list = []
+    agreement = tables.agreement(settings)
+    if agreement.rows:
+        parts.append(("Order of the methods", agreement))
+    else:
+        parts.append("Orders of methods are compared from three common methods on.")
+    for table, what in paper_numbers.TABLES.items():
+        parts.append((f"Table {table}: {what}", tables.paper_table(table, settings)))
+    return pages.Section("The paper's tables", parts)

@@ -1,0 +1,212 @@
+"""Tables of many runs: one of all methods in a setting, the paper's Tables 1 to 4, agreement."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from drw_tf.report import groups, paper_numbers, statistics
+
+REFERENCE = "fixmatch"
+METRICS = (
+    ("bACC", "balanced_accuracy"),
+    ("GM", "geometric_mean"),
+    ("Many", "many"),
+    ("Medium", "medium"),
+    ("Few", "few"),
+)
+NOT_RUN = "not run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table to be shown: titles of the columns, rows of text, and what its numbers are."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in Markdown, without its note."""
+        lines = ["| " + " | ".join(self.head) + " |", "| --- " * len(self.head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join(lines)
+
+
+def values(variant: groups.Variant, metric: str, window: str) -> dict[int, float]:
+    """The averaged network's metric by seed, in percent, of the runs that were tested.
+
+    Args:
+        variant: runs.
+        metric: a name in `record.FINAL_METRICS`.
+        window: "last" or "mean_last_20".
+    """
+    found = {
+        one["configuration"]["seed"]: one["final"].get("ema", {}).get(metric, {}).get(window)
+        for one in variant.records
+    }
+    return {seed: 100 * value for seed, value in found.items() if value is not None}
+
+
+def methods(
+    variants: Sequence[groups.Variant], window: str = "last", paper: str | None = None
+) -> Table:
+    """Mean and standard deviation over seeds of each method, best balanced accuracy first.
+
+    Args:
+        variants: runs of one setting.
+        window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
+        paper: name of the paper's setting, whose numbers then stand beside ours.
+    """
+    reference = next((one for one in variants if one.name == REFERENCE), None)
+    has_gain = reference is not None and len(variants) > 1
+    printed = paper_numbers.of_methods(paper) if paper else {}
+    head = ["method", *(f"{title} %" for title, _ in METRICS)]
+    head += [f"gain over {REFERENCE} [95 %]"] if has_gain else []
+    head += ["the paper, bACC %"] if paper else []
+    head += ["seeds", "minutes a run"]
+    lines = []
+    for one in variants:
+        found = values(one, METRICS[0][1], window)
+        if not found:
+            continue
+        row = [one.name, *(mean_cell(values(one, metric, window)) for _, metric in METRICS)]
+        if has_gain:
+            base = values(reference, METRICS[0][1], window)
+            row.append("" if one is reference else gain_cell(found, base))
+        row += [str(printed.get(one.method, "-"))] if paper else []
+        seconds = [record["seconds"] for record in one.records]
+        minutes = statistics.mean_and_deviation(seconds)[0] / 60
+        row += [str(len(found)), f"{minutes:.1f}"]
+        lines.append((statistics.mean_and_deviation([*found.values()])[0], tuple(row)))
+    rows = tuple(row for _, row in sorted(lines, key=lambda line: -line[0]))
+    return Table(tuple(head), rows, _note(window, has_gain))
+
+
+def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
+    """One of the paper's tables in its layout: its number and ours for each setting.
+
+    Args:
+        table: 1 to 4.
+        settings: all runs there are; those outside of the paper's settings are not looked at.
+    """
+    ours = {one.paper: one for one in settings if one.paper}
+    columns = paper_numbers.columns(table)
+    titles = [paper_numbers.SETTINGS[name].title for name in columns]
+    head = ["method", *(f"{title}: {side}" for title in titles for side in ("paper", "ours"))]
+    rows = []
+    for row in paper_numbers.rows(table):
+        cells = [row.title]
+        for name in columns:
+            cells += [str(row.numbers[name]), _our_cell(ours.get(name), row.method)]
+        rows.append(tuple(cells))
+    note = (
+        "Balanced accuracy of the averaged network in percent, mean ± standard deviation over "
+        "seeds; ours: mean of the last 20 evaluations of a run."
+    )
+    return Table(tuple(head), tuple(rows), note)
+
+
+def agreement(settings: Sequence[groups.Setting]) -> Table:
+    """How far our order of the methods is the paper's: Spearman's rank correlation.
+
+    A setting of the paper is compared with itself, any other one with each of the paper's.
+    """
+    rows = []
+    for one in settings:
+        means = {}
+        for variant in one.variants:
+            found = values(variant, "balanced_accuracy", one.window)
+            if found and one.variant(variant.method) is variant:
+                means[variant.method] = statistics.mean_and_deviation([*found.values()])[0]
+        for name in [one.paper] if one.paper else paper_numbers.SETTINGS:
+            printed = paper_numbers.of_methods(name).items()
+            theirs = {method: float(number.mean) for method, number in printed}
+            found = statistics.rank_correlation(means, theirs)
+            title = paper_numbers.SETTINGS[name].title
+            if found:
+                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1])))
+    head = ("our runs", "the paper", "rank correlation", "common methods")
+    return Table(
+        head, tuple(rows), "+1: the same order by balanced accuracy; 0: unrelated; -1: reversed."
+    )
+
+
+def calibration(setting: groups.Setting) -> Table:
+    """Expected calibration error of the last evaluation, least first; over seeds."""
+    rows = []
+    for one in setting.variants:
+        errors = {
+            record["configuration"]["seed"]: 100 * record["last_metrics"]["ema"]["ece"]
+            for record in one.records
+            if record["last_metrics"].get("ema", {}).get("ece") is not None
+        }
+        if errors:
+            mean = statistics.mean_and_deviation([*errors.values()])[0]
+            rows.append((mean, (one.name, mean_cell(errors), str(len(errors)))))
+    rows = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
+    note = "Averaged network, last evaluation, 15 bins; 0: as often right as it is confident."
+    return Table(("method", "expected calibration error %", "seeds"), rows, note)
+
+
+def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:
+    """Recall of each class in percent, one column a run, means below; plain text.
+
+    Args:
+        records: tested runs on the same classes.
+        labels: their names.
+    """
+    dataset = records[0]["dataset"]
+    names = dataset["class_names"]
+    width = max(len(label) for label in labels) + 2
+    first = max(len("labeled pictures"), *(len(name) for name in names)) + 2
+    lines = ["recall in percent, averaged network, last evaluation"]
+    lines.append(" " * first + "labeled" + "".join(label.rjust(width) for label in labels))
+    last = [one["last_metrics"]["ema"] for one in records]
+
+    def add(title, count, found):
+        cells = "".join(f"{percent(value):>{width}}" for value in found)
+        lines.append(f"{title:<{first}}{count:>7}{cells}")
+
+    for index, name in enumerate(names):
+        add(name, dataset["labeled_counts"][index], [one["recall"][index] for one in last])
+    for title, key in (("bACC", "balanced_accuracy"), ("GM", "geometric_mean")):
+        add(title, "", [one[key] for one in last])
+    return "\n".join(lines)
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, "-" where it is undefined."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def mean_cell(found: Mapping[int, float]) -> str:
+    """Mean ± standard deviation over seeds, one value alone as it is, "-" for none."""
+    if not found:
+        return "-"
+    mean, deviation = statistics.mean_and_deviation([*found.values()])
+    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def gain_cell(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:
+    """Gain in points with its interval where there are two common seeds or more."""
+    found = statistics.paired_gain(ours, theirs)
+    if found is None:
+        return "-"
+    mean, half, _ = found
+    return (
+        f"{mean:+.1f}"
+        if math.isnan(half)
+        else f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    )
+
+
+def _our_cell(setting: groups.Setting | None, method: str) -> str:
+    variant = setting.variant(method) if setting else None
+    found = values(variant, "balanced_accuracy", setting.window) if variant else {}
+    return f"{mean_cell(found)} ({len(found)})" if found else NOT_RUN
+
+
+def _note(window: str, has_gain: bool) -> str:
+    which = "mean of the last 20 evaluations" if window == "mean_last_20" else "last evaluation"
+    gain = "; gain in points of bACC, paired over seeds" if has_gain else ""
+    return f"Averaged network, {which}, mean ± standard deviation over seeds{gain}."

@@ -1,0 +1,184 @@
+"""`python -m drw_tf.sweep`: trains a grid of settings and chooses one on validation pictures.
+
+The test set has no say: the choice and its table are of pictures that were held out of the
+training set. A finished run is not run again and an interrupted one goes on where it was, so
+the same command may be stopped and repeated at will.
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import shlex
+import shutil
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+
+from drw_tf import child, flag_table, quiet
+from drw_tf import config as configuration
+
+_OUTPUT = "sweep"
+_GRID = ("beta", "reweight_start", "batch_size")
+_TABLE = (
+    *(
+        flag_table.Flag(f"try_{name}", "list", f"values of --{name}, comma-separated", _OUTPUT, [])
+        for name in _GRID
+    ),
+    flag_table.Flag("seeds", "list", "seeds, comma-separated", _OUTPUT, ["0"]),
+    flag_table.Flag(
+        "runs", "string", "folder of the runs [runs/sweep/<dataset>/<method>]", _OUTPUT
+    ),
+)
+METRIC = "balanced_accuracy"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs what is not finished; every flag of the trainer may follow and is handed on."""
+    arguments = (sys.argv if argv is None else argv)[1:]
+    names = {f"--{flag.name}" for flag in _TABLE}
+    own = [word for word in arguments if word.split("=")[0] in names]
+    rest = [word for word in arguments if word not in own]
+    if {"--help", "-h", "-help", "--helpfull"} & {*rest}:
+        print(configuration.help_text("drw_tf.sweep", _TABLE))
+        return
+    try:
+        given = configuration.parse(["sweep", *own], _TABLE)
+        settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
+        plan = grid(settings, rest)
+        finished = [run for run in plan if run.record.exists() and read(run)]
+    except ValueError as error:
+        configuration.refuse("sweep", error)
+    for number, run in enumerate(plan):
+        if run not in finished:
+            print(f"[{number + 1}/{len(plan)}] python -m drw_tf.train {shlex.join(run.words)}")
+            sys.stdout.flush()
+            child.train(run.words)
+    _finish(plan, [read(run) for run in plan])
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a sweep: what is tried in it, its configuration and its command line."""
+
+    point: dict[str, str]
+    config: configuration.Config
+    words: list[str]
+
+    @property
+    def record(self) -> pathlib.Path:
+        """Where its record is when it is finished."""
+        return pathlib.Path(self.config.workdir, "record.json")
+
+
+def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
+    """The runs of a sweep, seed by seed of each point of the grid.
+
+    Args:
+        settings: this program's flags.
+        rest: flags of the trainer.
+
+    Raises:
+        ConfigError: nothing is to be tried, no picture is held out, or a flag is refused.
+    """
+    tried = {name: settings[f"try_{name}"] for name in _GRID if settings[f"try_{name}"]}
+    if not tried:
+        flags = ", ".join(f"--try_{name}" for name in _GRID)
+        raise configuration.ConfigError(f"give at least one of {flags}.")
+    base = configuration.resolve(configuration.parse(["train", *rest]))
+    if not base.validation_per_class:
+        raise configuration.ConfigError(
+            "--validation_per_class must be at least 1: the choice is made on pictures that are "
+            "held out of the training set, never on the test set."
+        )
+    default = f"runs/sweep/{base.dataset.replace(':', '_')}/{base.method}"
+    folder = pathlib.Path(settings["runs"] or default)
+    plan = []
+    for values in itertools.product(*tried.values()):
+        point = dict(zip(tried, values, strict=True))
+        for seed in settings["seeds"]:
+            words = [*rest, *(f"--{flag}={value}" for flag, value in point.items())]
+            words += [f"--seed={seed}", f"--workdir={folder / _name(point) / f'seed{seed}'}"]
+            config = configuration.resolve(configuration.parse(["train", *words]))
+            plan.append(Run(point, config, words))
+    return plan
+
+
+def read(run: Run) -> dict:
+    """The record of a finished run.
+
+    Raises:
+        ValueError: it is of other flags, or held-out pictures were not evaluated.
+    """
+    found = json.loads(run.record.read_text(encoding="utf-8"))
+    lines = configuration.differences(found["configuration"], run.config)
+    if lines:
+        raise ValueError(
+            f"{run.record} is of another setting ({'; '.join(lines)}); give other --runs."
+        )
+    if "validation" not in found["history"][-1]:
+        raise ValueError(f"{run.record} has no evaluation of held-out pictures; remove the run.")
+    return found
+
+
+def score(record: Mapping) -> float:
+    """Balanced accuracy of the averaged network on the held-out pictures, last evaluation."""
+    return record["history"][-1]["validation"]["ema"][METRIC]
+
+
+def summary(points: Sequence[Mapping[str, str]], scores: Sequence[float]) -> str:
+    """Markdown: mean validation bACC of each point of the grid, best first, and the choice.
+
+    Args:
+        points: flag name -> value, one a run.
+        scores: of the runs, in [0, 1].
+    """
+    found: dict[tuple, list[float]] = {}
+    for point, value in zip(points, scores, strict=True):
+        found.setdefault(tuple(point.items()), []).append(100 * value)
+    best_first = sorted(found.items(), key=lambda pair: -statistics.fmean(pair[1]))
+    names = list(points[0])
+    lines = [
+        f"| {' | '.join(names)} | validation bACC % | seeds |",
+        "| --- " * (len(names) + 2) + "|",
+    ]
+    for point, values in best_first:
+        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        cells = [value for _, value in point]
+        lines.append(
+            f"| {' | '.join(cells)} | {statistics.fmean(values):.1f}{spread} | {len(values)} |"
+        )
+    chosen = " ".join(f"--{name}={value}" for name, value in best_first[0][0])
+    return "\n".join([*lines, "", f"chosen on held-out pictures: {chosen}"])
+
+
+def _finish(plan: Sequence[Run], records: Sequence[Mapping]) -> None:
+    """Prints and writes the choice, and what TensorBoard shows."""
+    folder = plan[0].record.parents[2]
+    _log(folder / "hparams", plan, records)
+    text = summary([run.point for run in plan], [score(found) for found in records])
+    (folder / "sweep.md").write_text(text + "\n", encoding="utf-8")
+    print(f"{text}\n\nwritten: {folder / 'sweep.md'}")
+    print(f"python -m tensorboard.main --logdir={folder / 'hparams'}")
+
+
+def _log(folder: pathlib.Path, plan: Sequence[Run], records: Sequence[Mapping]) -> None:
+    """One row a run for TensorBoard's HParams tab: what was tried, and the validation score."""
+    with quiet.startup():
+        from drw_tf.report import tensorboard
+
+    for run, record in zip(plan, records, strict=True):
+        logdir = folder / _name(run.point) / f"seed{run.config.seed}"
+        shutil.rmtree(logdir, ignore_errors=True)
+        flags = {name: run.config[name] for name in run.point} | {"seed": run.config.seed}
+        with tensorboard.TensorBoardLog(logdir, record["dataset"]["class_names"]) as log:
+            log.log_hparams(flags, {f"validation_{METRIC}": score(record)}, record["steps"])
+
+
+def _name(point: Mapping[str, str]) -> str:
+    """Folder of a point of the grid."""
+    return "_".join(f"{flag}{value}" for flag, value in point.items())
+
+
+if __name__ == "__main__":
+    main()

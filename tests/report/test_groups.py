@@ -1,0 +1,60 @@
+from drw_tf.report import groups
+
+DEFAULTS = {"beta": "auto", "threshold": None, "steps": None, "crop": "shift"}
+
+
+def names(setting):
+    return [(one.name, len(one.records)) for one in setting.variants]
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_variant(make_record):
+    runs = [make_record("drw", seed=2), make_record("fixmatch", seed=0), make_record("drw", seed=1)]
+    (found,), dropped = groups.settings(runs, DEFAULTS)
+    assert names(found) == [("drw", 2), ("fixmatch", 1)]
+    assert [one["configuration"]["seed"] for one in found.variants[0].records] == [1, 2]
+    assert dropped == []
+
+
+def test_variants_of_a_method_are_named_by_the_flags_that_differ(make_record):
+    runs = [make_record(beta=beta, threshold=0.95) for beta in ("auto", "0.9")]
+    runs.append(make_record("frwl", beta="0.9"))
+    (found,), _ = groups.settings(runs, DEFAULTS)
+    assert names(found) == [("drw, beta default", 1), ("drw, beta 0.9", 1), ("frwl", 1)]
+
+
+def test_a_run_older_than_a_flag_did_what_is_its_default(make_record):
+    (found,), _ = groups.settings([make_record(seed=0), make_record(seed=1, beta="auto")], DEFAULTS)
+    assert names(found) == [("drw", 2)]
+
+
+def test_a_seed_that_is_given_twice_is_counted_once(make_record):
+    (found,), dropped = groups.settings([make_record(), make_record()], DEFAULTS)
+    assert names(found) == [("drw", 1)]
+    assert dropped == ["drw, seed 0: given more than once, the first is used"]
+
+
+def test_other_data_lengths_and_classes_are_other_settings(make_record):
+    base = {"dataset": "digits", "steps": 200, "imbalance_ratio": 20.0}
+    runs = [
+        make_record(**base),
+        make_record(**base | {"imbalance_ratio": 50.0}),
+        make_record(**base | {"steps": 100}),
+        make_record(**base, num_classes=3),
+    ]
+    found, _ = groups.settings(runs, DEFAULTS)
+    assert [one.title for one in found] == [
+        "digits, R = 20, 200 steps (1)",
+        "digits, R = 50, 200 steps",
+        "digits, R = 20, 200 steps (3)",
+        "digits, R = 20, 200 steps (4)",
+    ]
+    assert {one.window for one in found} == {"last"}
+
+
+def test_a_setting_of_the_paper_reports_the_mean_of_the_last_twenty(make_record):
+    from drw_tf.report import paper_numbers
+
+    run = make_record(**paper_numbers.SETTINGS["cifar10_r50"].flags)
+    (found,), _ = groups.settings([run], DEFAULTS)
+    assert (found.paper, found.window) == ("cifar10_r50", "mean_last_20")
+    assert found.title == "CIFAR-10, R = 50"

@@ -1,0 +1,50 @@
+import pathlib
+
+import pytest
+
+from drw_tf import config, recipes
+from drw_tf.report import paper_numbers
+
+FLAGS = pathlib.Path(__file__).parents[2] / "flags"
+
+
+def test_tables_have_the_shape_of_the_paper():
+    shapes = {
+        table: (len(paper_numbers.rows(table)), len(paper_numbers.columns(table)))
+        for table in paper_numbers.TABLES
+    }
+    # Table 4 has 5 variants, each with and without DARP.
+    assert shapes == {1: (19, 5), 2: (3, 1), 3: (3, 3), 4: (10, 5)}
+    for table in paper_numbers.TABLES:
+        for row in paper_numbers.rows(table):
+            assert list(row.numbers) == paper_numbers.columns(table)
+            assert row.method in recipes.RECIPES
+
+
+def test_the_run_of_each_rows_flagfile_has_the_setting_of_its_column(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for table in paper_numbers.TABLES:
+        for row in paper_numbers.rows(table):
+            for setting in row.numbers:
+                path = FLAGS / "rows" / f"table{table}" / f"{row.method}_{setting}.flags"
+                got = config.resolve(config.parse(["train", f"--flagfile={path}"]))
+                assert paper_numbers.setting_of(got) == setting, path
+
+
+@pytest.mark.parametrize(
+    "change", ["--steps=5000", "--validation_per_class=5", "--unlabeled_order=reversed"]
+)
+def test_a_run_that_differs_in_data_or_length_has_none_of_the_papers_settings(change):
+    words = ["train", "--dataset=cifar10", "--imbalance_ratio=100"]
+    assert paper_numbers.setting_of(config.resolve(config.parse(words))) == "cifar10_r100"
+    assert paper_numbers.setting_of(config.resolve(config.parse([*words, change]))) is None
+
+
+def test_numbers_of_methods_are_the_printed_ones_with_their_deviation():
+    found = paper_numbers.of_methods("cifar10_r100")
+    assert str(found["drw"]) == "79.3 ± 0.27"
+    assert str(found["frwl"]) == "76.2"
+    # NRw of Table 4 is FixMatch + DARP, and CReST was not run on CIFAR-100.
+    assert "nrw" not in found
+    assert "nrw_darp" not in found
+    assert "fixmatch_crest" not in paper_numbers.of_methods("cifar100_r10")

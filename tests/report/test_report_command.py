@@ -1,0 +1,182 @@
+"""From records in files to a report in a folder."""
+
+import base64
+import html.parser
+import pathlib
+import re
+
+import pytest
+
+from drw_tf.report import __main__ as command
+from drw_tf.report import pages, pictures, record, tables
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a page would load, its anchors, and whether its tags are closed in order."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.images, self.links, self.ids, self.loads = [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(attributes)
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.loads += [tag] if tag in ("script", "link", "iframe", "object") else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def write(folder, name, made):
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_record(folder / name, made)
+
+
+@pytest.fixture(scope="module")
+def report(make_record, tmp_path_factory):
+    """(folder of a report of FixMatch and DRw, its records' folder)."""
+    top = tmp_path_factory.mktemp("report")
+    for method in ("fixmatch", "drw"):
+        write(top / "runs" / method / "seed0", "record.json", make_record(method))
+    command.main(["report", str(top / "runs"), f"--out={top / 'out'}", "--draw=drw"])
+    return top / "out", top / "runs"
+
+
+def test_page_holds_all_its_pictures_and_loads_nothing(report):
+    out, _ = report
+    text = (out / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.loads == []
+    assert page.links == [f"#{name}" for name in page.ids]
+    # Eleven of the setting, and Figure 3; Figure 4 needs other runs.
+    assert len(page.images) == 12
+    for image in page.images:
+        kind, _, data = image["src"].partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert b"<svg" in base64.b64decode(data)
+        assert image["alt"]
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
+    assert "url(" not in text
+    assert "no method was run with two values of --beta" in text
+    assert text.count("not run") >= 95
+
+
+def test_markdown_names_pictures_that_are_there_as_png_and_svg(report):
+    out, _ = report
+    text = (out / "report.md").read_text(encoding="utf-8")
+    linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(linked) == 12
+    for name in linked:
+        assert (out / name).is_file()
+        assert (out / name).with_suffix(".svg").is_file()
+    assert "| DRw | 84.7 ± 0.41 | not run |" in text
+    assert "Not drawn: no method was run with two values" in text
+    for heading in ("Table 1", "Table 2", "Table 3", "Table 4", "Figure 5"):
+        assert f"### {heading}" in text
+
+
+def test_few_runs_are_printed_class_by_class_many_by_method(report, capsys, monkeypatch):
+    out, runs = report
+    monkeypatch.setattr("drw_tf.report.summary.write", lambda *args: [out / "report.md"])
+    command.main(["report", str(runs), f"--out={out}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "recall in percent, averaged network, last evaluation"
+    assert lines[1].split() == ["labeled", "drw", "seed", "0", "fixmatch", "seed", "0"]
+    assert lines[-1] == f"wrote {out / 'report.md'}"
+    monkeypatch.setattr(command, "_MAX_COLUMNS", 1)
+    command.main(["report", str(runs), f"--out={out}"])
+    assert "| method | bACC % |" in capsys.readouterr().out
+
+
+def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_path):
+    _, runs = report
+    write(tmp_path / "kept", "drw_seed3.json", make_record(seed=3))
+    write(tmp_path / "run", "record.json", make_record())
+    write(tmp_path / "run" / "before_2026", "record.json", make_record())
+    found = command.record_paths(
+        [
+            str(runs),
+            str(runs / "drw" / "seed0"),
+            str(tmp_path / "kept"),
+            str(tmp_path / "run"),
+            str(tmp_path / "run" / "record.json"),
+        ]
+    )
+    assert found == [
+        runs / "drw" / "seed0" / "record.json",
+        runs / "fixmatch" / "seed0" / "record.json",
+        tmp_path / "kept" / "drw_seed3.json",
+        tmp_path / "run" / "record.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give at least one run"),
+        (["{top}/gone"], "gone is neither a record nor a folder with one"),
+        (["{top}/empty"], "empty is neither a record nor a folder with one"),
+        (["{top}/bad.json"], r"bad\.json is not a record"),
+        (["{runs}", "--draw=vat"], "--draw must name methods of the runs, .* got vat"),
+        (["{runs}", "--nonsense=1"], "nonsense"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(report, tmp_path, capsys, words, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.json").write_text("{}")
+    words = [word.format(top=tmp_path, runs=report[1]) for word in words]
+    with pytest.raises(SystemExit) as caught:
+        command.main(["report", *words, f"--out={tmp_path / 'out'}"])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert re.search(message, error)
+    assert "\n" not in error
+
+
+def test_runs_that_were_never_tested_are_reported_all_the_same(
+    make_record, tmp_path, capsys, monkeypatch
+):
+    def save(made, stem):
+        pathlib.Path(stem).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(f"{stem}.svg").write_text("<svg/>")
+
+    monkeypatch.setattr(pictures.figures, "save", save)
+    run = make_record("drw")
+    run["final"], run["last_metrics"] = {}, {}
+    for entry in run["history"]:
+        entry["test"] = {}
+    write(tmp_path / "run", "record.json", run)
+    command.main(["report", str(tmp_path / "run"), f"--out={tmp_path / 'out'}"])
+    assert "trained without test pictures" in capsys.readouterr().out
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "No run here was tested." in text
+    assert "Not drawn: no run here has an evaluation on test pictures." in text
+    assert "pseudo_recall.png" in text
+
+
+def test_names_of_users_are_text_and_not_markup(tmp_path):
+    table = tables.Table(("<b>", "b"), (("<script>", "1"),), "a & b")
+    missing = pictures.Picture("<i>", "", missing="<none>")
+    page = pages.page("<t>", [pages.Section("<s>", ["<p>", ("<h>", table), missing])], tmp_path)
+    for name in ("t", "s", "h", "b", "script", "i", "none"):
+        assert f"&lt;{name}&gt;" in page
+    assert "<script>" not in page
+    assert "<none>" not in page
+
+
+def test_a_large_svg_gives_way_to_the_png_at_the_same_size(monkeypatch, tmp_path):
+    picture = pictures.draw_terms(tmp_path)
+    sections = [pages.Section("x", [picture])]
+    assert 'src="data:image/svg+xml' in pages.page("t", sections, tmp_path)
+    monkeypatch.setattr(pages, "_MAX_SVG", 10)
+    # 6.4 inches at 96 CSS pixels.
+    assert 'width="614" src="data:image/png;base64,' in pages.page("t", sections, tmp_path)

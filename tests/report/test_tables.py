@@ -1,0 +1,101 @@
+import copy
+
+import pytest
+
+from drw_tf.report import groups, paper_numbers, tables
+
+
+@pytest.fixture
+def make_run(make_record):
+    """A run whose metrics are all `value`, over the last evaluation and over the last 20."""
+    cache = {}
+
+    def make(method, seed, value, **settings):
+        if not cache:
+            cache["record"] = make_record()
+        made = copy.deepcopy(cache["record"])
+        made["configuration"] = {"method": method, "seed": seed, **settings}
+        for metric in made["final"]["ema"].values():
+            metric.update(last=value, mean_last_20=value + 0.01)
+        return made
+
+    return make
+
+
+def setting(runs):
+    (found,), _ = groups.settings(runs, {})
+    return found
+
+
+def test_methods_stand_by_mean_with_the_paired_gain_over_fixmatch(make_run):
+    runs = [make_run("fixmatch", seed, 0.8 + seed / 100) for seed in range(3)]
+    # 1, 2 and 3 points above on the same seed: 2 +- 2.484 (see test_statistics).
+    runs += [make_run("drw", seed, 0.81 + 2 * seed / 100) for seed in range(3)]
+    runs.append(make_run("supervised", 0, 0.7))
+    got = tables.methods(groups.by_method(runs))
+    assert got.head[:2] == ("method", "bACC %")
+    assert got.head[6] == "gain over fixmatch [95 %]"
+    assert [row[0] for row in got.rows] == ["drw", "fixmatch", "supervised"]
+    assert got.rows[0][1] == "83.0 ± 2.0"
+    assert [row[6] for row in got.rows] == ["+2.0 [-0.5, 4.5]", "", "-10.0"]
+    assert [row[-2] for row in got.rows] == ["3", "3", "1"]
+    assert got.markdown().splitlines()[1].count("---") == len(got.head)
+
+
+def test_runs_without_test_pictures_are_in_no_table(make_run):
+    untested = make_run("drw", 0, 0.5)
+    untested["final"] = {}
+    assert tables.methods(groups.by_method([untested])).rows == ()
+
+
+def test_the_papers_table_has_its_numbers_ours_and_what_was_not_run(make_run):
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    runs = [make_run("drw", seed, 0.77 + seed / 50, **flags) for seed in range(2)]
+    runs += [make_run("drw", 0, 0.99, **{**flags, "steps": 10})]
+    found, _ = groups.settings(runs, {})
+    got = tables.paper_table(1, found)
+    assert len(got.rows) == 19
+    (row,) = (row for row in got.rows if row[0] == "DRw")
+    # Means of the last 20: 78 and 80.
+    assert dict(zip(got.head, row, strict=True)) == {
+        "method": "DRw",
+        "CIFAR-10, R = 50: paper": "84.7 ± 0.41",
+        "CIFAR-10, R = 50: ours": "not run",
+        "CIFAR-10, R = 100: paper": "79.3 ± 0.27",
+        "CIFAR-10, R = 100: ours": "79.0 ± 1.4 (2)",
+        "CIFAR-10, R = 150: paper": "74.1 ± 0.54",
+        "CIFAR-10, R = 150: ours": "not run",
+        "CIFAR-100, R = 10: paper": "61.8 ± 0.29",
+        "CIFAR-100, R = 10: ours": "not run",
+        "CIFAR-100, R = 20: paper": "57.1 ± 0.33",
+        "CIFAR-100, R = 20: ours": "not run",
+    }
+
+
+def test_agreement_compares_a_setting_of_the_paper_with_itself_and_others_with_all(make_run):
+    # The paper, CIFAR-10, R = 100: supervised 58.8, fixmatch 71.5, drw 79.3.
+    order = {"supervised": 0.5, "fixmatch": 0.6, "drw": 0.7}
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    same = setting([make_run(method, 0, value, **flags) for method, value in order.items()])
+    turned = setting([make_run(method, 0, -value) for method, value in order.items()])
+    got = tables.agreement([same, turned]).rows
+    assert got[0] == ("CIFAR-10, R = 100", "CIFAR-10, R = 100", "+1.00", "3")
+    assert [row[2] for row in got[1:]] == ["-1.00"] * 5
+    # ImageNet127 has two of the three methods only.
+    assert "ImageNet127" not in [row[1] for row in got]
+
+
+def test_calibration_is_that_of_the_last_evaluation(make_run):
+    runs = [make_run("drw", seed, 0.5) for seed in range(2)]
+    runs[0]["last_metrics"]["ema"]["ece"] = 0.07
+    assert tables.calibration(setting(runs)).rows == (("drw", "6.0 ± 1.4", "2"),)
+
+
+def test_recalls_of_the_classes_stand_in_columns(make_run):
+    got = tables.recalls([make_run("drw", 0, 0.5), make_run("drw", 1, 0.5)], ["one", "two"])
+    lines = got.splitlines()
+    assert lines[1].split() == ["labeled", "one", "two"]
+    # Class 1 of 4: recall 2 / 8.
+    assert lines[3].split() == ["class", "1", "30", "25.0", "25.0"]
+    assert lines[-1].split() == ["GM", "25.0", "25.0"]
+    assert len({len(line) for line in lines[1:]}) == 1

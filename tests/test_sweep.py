@@ -1,0 +1,119 @@
+"""Which runs a sweep has, and that validation pictures choose."""
+
+import json
+import pathlib
+
+import pytest
+
+from drw_tf import child, config, sweep
+from drw_tf.report import event_files
+
+BASE = ["--dataset=digits", "--method=drw", "--steps=100", "--validation_per_class=5"]
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Command lines that were started; each leaves a record as the trainer would.
+
+    On held-out pictures .9 is best, on test pictures .999.
+    """
+    commands = []
+
+    def train(words):
+        given = config.resolve(config.parse(["train", *words]))
+        validation = {"0.9": 0.8, "0.999": 0.7}[given.beta] + given.seed / 10
+        entry = {"step": 100, "validation": {"ema": {"balanced_accuracy": validation}}}
+        entry["test"] = {"ema": {"balanced_accuracy": 1 - validation}}
+        found = {
+            "configuration": dict(given),
+            "history": [{"step": 50}, entry],
+            "steps": 100,
+            "dataset": {"class_names": ["a", "b"]},
+        }
+        commands.append(words)
+        workdir = pathlib.Path(given.workdir)
+        workdir.mkdir(parents=True)
+        (workdir / "record.json").write_text(json.dumps(found))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(child, "train", train)
+    return commands
+
+
+def run(*words):
+    sweep.main(["sweep", *BASE, *words])
+
+
+def test_validation_pictures_choose_and_the_test_set_has_no_say(started, capsys):
+    run("--try_beta=0.999,0.9", "--seeds=0,1")
+    assert len(started) == 4
+    out = capsys.readouterr().out
+    lines = pathlib.Path("runs/sweep/digits/drw/sweep.md").read_text().splitlines()
+    assert lines[0] == "| beta | validation bACC % | seeds |"
+    # Seeds 0 and 1 lie 10 points apart: sd 7.1.
+    assert lines[2] == "| 0.9 | 85.0 ± 7.1 | 2 |"
+    assert lines[3] == "| 0.999 | 75.0 ± 7.1 | 2 |"
+    assert lines[-1] == "chosen on held-out pictures: --beta=0.9"
+    assert lines[-1] in out
+
+
+def test_the_grid_is_the_product_of_what_is_tried(started):
+    run("--try_beta=0.9", "--try_reweight_start=0,0.3", "--try_batch_size=16,32")
+    points = {tuple(word for word in words if word.startswith("--")) for words in started}
+    tried = {(words[-4], words[-3]) for words in points}
+    assert tried == {
+        (f"--reweight_start={start}", f"--batch_size={size}")
+        for start in ("0", "0.3")
+        for size in ("16", "32")
+    }
+
+
+def test_finished_runs_are_not_run_again(started):
+    run("--try_beta=0.9,0.999")
+    pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json").unlink()
+    pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0").rmdir()
+    run("--try_beta=0.9,0.999")
+    assert len(started) == 3
+    assert "--beta=0.9" in started[-1]
+
+
+def test_hparams_are_what_was_tried_with_the_validation_score(started):
+    run("--try_beta=0.9,0.999")
+    run("--try_beta=0.9,0.999")
+    logdir = pathlib.Path("runs/sweep/digits/drw/hparams")
+    assert {path.name for path in logdir.iterdir()} == {"beta0.9", "beta0.999"}
+    assert len(event_files.find(logdir)) == 2
+    scalars = event_files.read(logdir / "beta0.9" / "seed0")
+    assert scalars["final/validation_balanced_accuracy", 100] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give at least one of --try_beta, --try_reweight_start, --try_batch_size"),
+        (["--try_beta=0.9", "--validation_per_class=0"], "never on the test set"),
+        (["--try_beta=0.9,1.5"], "--beta must be a number in [0, 1)"),
+        (["--try_beta=0.9", "--method=fixmatch"], "--beta is not read by --method=fixmatch"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_before_anything_runs(started, capsys, words, message):
+    with pytest.raises(SystemExit) as caught:
+        run(*words)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not started
+
+
+def test_runs_of_another_setting_or_without_validation_are_refused(started, capsys):
+    run("--try_beta=0.9")
+    with pytest.raises(SystemExit):
+        run("--try_beta=0.9", "--steps=200")
+    assert "--steps: was 100, now 200" in capsys.readouterr().err
+    path = pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json")
+    found = json.loads(path.read_text())
+    del found["history"][-1]["validation"]
+    path.write_text(json.dumps(found))
+    with pytest.raises(SystemExit):
+        run("--try_beta=0.9")
+    assert "has no evaluation of held-out pictures" in capsys.readouterr().err
+    assert len(started) == 1
