@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         test = run.dataset.test
         if test is None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
-        found = run.evaluate(run.evaluator(test))
+        found = run.evaluate(run.evaluator(test, progress=True))
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     config = run.config

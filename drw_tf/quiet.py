@@ -1,6 +1,7 @@
 """Starts TensorFlow without its start-up noise; its errors stay."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,8 @@ def startup():
         os.dup2(file.fileno(), 2)
         try:
             yield
+            # In a notebook TensorFlow also reports what goes well.
+            logging.getLogger("tensorflow").setLevel(logging.WARNING)
         except BaseException:
             sys.stderr.flush()
             file.seek(0)

@@ -70,13 +70,16 @@ class Run:
         method = self.method
         return self.evaluator(images).logits(method.ema_network, method.evaluated_head)
 
-    def evaluator(self, images: records.ArrayImages) -> evaluation.Evaluator:
-        """A judge on these pictures."""
+    def evaluator(
+        self, images: records.ArrayImages, progress: bool = False
+    ) -> evaluation.Evaluator:
+        """A judge on these pictures; between epochs the bar of the training is enough."""
         return evaluation.Evaluator(
             images,
             self.dataset.image_shape,
             self.method.facts.labeled_counts,
             self.config.eval_batch_size,
+            progress,
         )
 
     def evaluate(self, judge: evaluation.Evaluator) -> dict:

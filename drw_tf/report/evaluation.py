@@ -1,9 +1,12 @@
 """Logits and metrics of a network over a whole set of pictures."""
 
+import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from tensorflow import keras
 
 from drw_tf.data import dataset as records
@@ -20,6 +23,7 @@ class Evaluator:
         image_shape: tuple[int, int, int],
         train_counts: np.ndarray,
         batch: int,
+        progress: bool = False,
     ):
         """Prepares the batches.
 
@@ -28,16 +32,27 @@ class Evaluator:
             image_shape: (H, W, Ch) of what the network sees.
             train_counts: [C], labeled training pictures, which order Many / Medium / Few.
             batch: pictures at a time.
+            progress: show a bar where standard error is a terminal.
         """
         self.labels = images.labels
         self.train_counts = train_counts
         self.batches = pipeline.evaluation_batches(images, batch, image_shape)
+        # disable=None: no bar where standard error is no terminal.
+        self._bar = functools.partial(
+            tqdm.tqdm,
+            total=math.ceil(len(self.labels) / batch),
+            desc="evaluating",
+            unit="batch",
+            leave=False,
+            disable=None if progress else True,
+        )
         self._compiled = {}
 
     def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
         forward = self._forward(network)
-        return np.concatenate([forward(images)[head].numpy() for images in self.batches])
+        batches = self._bar(self.batches)
+        return np.concatenate([forward(images)[head].numpy() for images in batches])
 
     def metrics(
         self,

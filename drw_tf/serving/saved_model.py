@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from tensorflow import keras
 
 from drw_tf.models import heads
@@ -99,10 +100,13 @@ def export_saved_model(
     copy = keras.models.clone_model(plain)
     copy.set_weights(plain.get_weights())
     copy.trainable = False
-    with folders.Replacement(folder) as unfinished:
+    # disable=None: no bar where standard error is no terminal.
+    bar = tqdm.tqdm(total=1 + checks, desc="exporting", unit="part", leave=False, disable=None)
+    with folders.Replacement(folder) as unfinished, bar:
         _write(copy, head, unfinished, preparation, (offset, temperature), texts)
         if card is not None:
             (unfinished / folders.CARD).write_text(card, encoding="utf-8")
+        bar.update()
         if checks:
             verification.compare_logits(
                 network, head, unfinished, preparation, (offset, temperature)
