@@ -21,7 +21,7 @@ import tensorflow as tf
 from drw_tf.augment import crops
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, in_memory, seeds
+from drw_tf.data import image_files, in_memory, orders, seeds
 
 # Steps are augmented in blocks of about this many values, so that small pictures do not
 # pay the overhead of a call for each step.
@@ -157,12 +157,14 @@ def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf
     if isinstance(images, records.ArrayImages):
         fetch = fetcher(images)
 
+        @orders.as_written
         def whole(number, index):
             pixels = fetch(tf.gather(rows, _mine(index, block, stream.batch, shard)))
             return make(number, index, dict.fromkeys(stream.views, pixels))
 
         return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
+    @orders.as_written
     def places(number, index):
         """Rows, and for each of them the box of each view, float32 [K, 4]."""
         boxes = []
@@ -179,6 +181,7 @@ def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf
     )
     decoded = decoded.batch(count, drop_remainder=True)
 
+    @orders.as_written
     def joined(block_of, pixels):
         views_of = {view: pixels[:, place] for place, view in enumerate(stream.views)}
         return make(*block_of, views_of)
@@ -192,8 +195,8 @@ def _indices(stream: Stream, seed: int, first_block: int, size: int) -> tf.data.
     """Elements of int64 [size], the stream's rows from block `first_block` on."""
     order = seeds.seed_for(seed, f"{stream.name}/order")
     if stream.sampling == "class_balanced":
-        return class_balanced_indices(stream.labels, order, first_block, size)
-    indices = permuted_indices(len(stream.rows), order, first_block * size)
+        return orders.class_balanced_indices(stream.labels, order, first_block, size)
+    indices = orders.permuted_indices(len(stream.rows), order, first_block * size)
     return indices.batch(size, drop_remainder=True)
 
 
@@ -205,6 +208,7 @@ def _decoder(images: records.FileImages, views: augment_views.Views):
     paths = tf.constant(images.paths)
     height, _, channels = views.image_shape
 
+    @orders.as_written
     def decode(row, boxes):
         contents = tf.io.read_file(tf.gather(paths, row))
         if views.geometry == augment_views.CROP:
@@ -225,50 +229,6 @@ def _mine(values: tf.Tensor, block: int, batch: int, shard: Shard) -> tf.Tensor:
     stepwise = tf.reshape(values, [block, batch, *values.shape[1:]])
     mine = stepwise[:, shard.worker * each : (shard.worker + 1) * each]
     return tf.reshape(mine, [block * each, *values.shape[1:]])
-
-
-def permuted_indices(size: int, seed: int, start: int) -> tf.data.Dataset:
-    """Endless int64 scalars: one permutation of range(size) after another.
-
-    Args:
-        size: rows in a pass, >= 1.
-        seed: 63-bit integer.
-        start: position at which to begin, counted from the first pass.
-    """
-
-    def one_pass(number):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(size, dtype=tf.int64), seed=tf.stack([tf.constant(seed, tf.int64), number])
-        )
-        begin = tf.where(number == start // size, tf.constant(start % size, tf.int64), 0)
-        return tf.data.Dataset.from_tensor_slices(order[begin:])
-
-    passes = tf.data.Dataset.range(start // size, np.iinfo(np.int64).max)
-    return passes.flat_map(one_pass)
-
-
-def class_balanced_indices(labels: np.ndarray, seed: int, start: int, size: int) -> tf.data.Dataset:
-    """Endless int64 [size] draws with replacement, P(row) = 1 / (classes * count of its class).
-
-    Args:
-        labels: int64 [N], class of each row; classes without a row are left out.
-        seed: 63-bit integer.
-        start: number of the first draw of this size.
-        size: rows a draw.
-    """
-    by_class = tf.constant(np.argsort(labels, kind="stable"), tf.int64)
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    starts = tf.constant(np.cumsum(counts) - counts, tf.int64)
-    counts = tf.constant(counts, tf.int64)
-
-    def draw(number):
-        uniform = tf.random.stateless_uniform([2, size], tf.stack([seed, number]), dtype=tf.float64)
-        chosen = tf.cast(uniform[0] * len(counts), tf.int64)
-        inside = tf.cast(uniform[1] * tf.cast(tf.gather(counts, chosen), tf.float64), tf.int64)
-        return tf.gather(by_class, tf.gather(starts, chosen) + inside)
-
-    return tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(draw)
 
 
 def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -295,7 +255,7 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """Every picture once, in order: uint8 [<= batch, H, W, Ch]; of files the central square."""
     if isinstance(images, records.ArrayImages):
-        fetch = fetcher(images)
+        fetch = orders.as_written(fetcher(images))
         rows = tf.data.Dataset.range(len(images)).batch(batch)
         return rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 

@@ -55,7 +55,7 @@ class Evaluator:
         # One graph a network for the whole run: tracing again each epoch would leak memory.
         if id(network) not in self._compiled:
 
-            @tf.function(reduce_retracing=True)
+            @tf.function(reduce_retracing=True, autograph=False)
             def forward(images):
                 return network(tf.cast(images, tf.float32) / 255.0, training=False)
 

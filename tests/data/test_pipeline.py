@@ -7,7 +7,7 @@ import tensorflow as tf
 from drw_tf.augment import presets
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import pipeline
+from drw_tf.data import orders, pipeline
 
 SIZE = 37
 
@@ -115,7 +115,7 @@ def test_shards_together_are_the_global_batch(images, views):
 def test_orders_are_uniform():
     # Each of 5 rows stands at each place of a pass equally often: chi-square per cell near 1.
     passes = 2000
-    order = pipeline.permuted_indices(5, 12345, 0).batch(5).take(passes)
+    order = orders.permuted_indices(5, 12345, 0).batch(5).take(passes)
     table = np.zeros([5, 5])
     for one in order.as_numpy_iterator():
         table[np.arange(5), one] += 1
@@ -146,7 +146,7 @@ def test_evaluation_reads_every_row_once_in_order(images):
 def test_class_balanced_draws_each_class_equally_and_each_row_of_a_class_equally():
     labels = np.array([0] * 8 + [2] * 2)
     draws = np.concatenate(
-        list(pipeline.class_balanced_indices(labels, 7, 0, 100).take(100).as_numpy_iterator())
+        list(orders.class_balanced_indices(labels, 7, 0, 100).take(100).as_numpy_iterator())
     )
     counts = np.bincount(draws, minlength=10)
     # 10,000 draws: 5,000 a class, sd 50; 625 and 2,500 a row.
