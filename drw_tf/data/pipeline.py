@@ -255,7 +255,7 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """Every picture once, in order: uint8 [<= batch, H, W, Ch]; of files the central square."""
     if isinstance(images, records.ArrayImages):
-        fetch = fetcher(images)
+        fetch = tf.autograph.experimental.do_not_convert(fetcher(images))
         rows = tf.data.Dataset.range(len(images)).batch(batch)
         return rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 

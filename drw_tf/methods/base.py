@@ -11,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import alarm, ema, loss_scale, tally
+from drw_tf.methods import alarm, batches, decay, ema, loss_scale, tally, undo
 from drw_tf.models import heads as model_heads
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
 
-Batch = dict[str, dict[str, tf.Tensor]]
 Heads = dict[str, Callable[[], keras.layers.Layer]]
 NetworkBuilder = Callable[[Heads], keras.Model]
 
@@ -32,7 +31,7 @@ class Training:
         weight_decay_kind: "l2" (gradient of kernels) or "decoupled" (the whole state
             shrinks by learning rate x weight_decay a step).
         on_nonfinite: "stop" or "skip"; under "skip" a step whose loss or gradient is not
-            finite leaves the batch statistics alone as well.
+            finite leaves all state as it was, but for the counts of steps and of such steps.
     """
 
     ema_decay: float
@@ -112,11 +111,11 @@ class Method(keras.Model):
         """The heads that the method itself needs."""
         return {"logits": lambda: model_heads.dense_head(self.facts.num_classes)}
 
-    def prepare(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def prepare(self, batch: batches.Batch) -> dict[str, tf.Tensor]:
         """Targets that need no gradient; runs before the tape, keeps no activations."""
         return {}
 
-    def loss_terms(self, batch: Batch, prepared: dict) -> tuple[dict, dict]:
+    def loss_terms(self, batch: batches.Batch, prepared: dict) -> tuple[dict, dict]:
         """({term: scalar}, {scalar's name: value}) of one batch; the loss is the terms' sum."""
         raise NotImplementedError
 
@@ -227,11 +226,10 @@ class Method(keras.Model):
     # Converting what has no Python control flow takes longer than tracing it.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):
-        batch = to_float(batch)
+        batch = batches.to_float(batch)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         rules = self.training_rules
-        statistics = self._statistics() if rules.on_nonfinite == "skip" else []
-        kept = [tf.identity(one) for one in statistics]
+        trial = undo.Undo(self.undone_variables())
         prepared = self.prepare(batch)
         with tf.GradientTape() as tape:
             terms, scalars = self.loss_terms(batch, prepared)
@@ -247,25 +245,22 @@ class Method(keras.Model):
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
         shrink = None
         if rules.weight_decay and rules.weight_decay_kind == "l2":
-            gradients = [
-                gradient + (rules.weight_decay / replicas) * variable
-                if is_kernel(variable)
-                else gradient
-                for gradient, variable in zip(gradients, variables, strict=True)
-            ]
+            gradients = decay.add_l2(gradients, variables, rules.weight_decay / replicas)
         elif rules.weight_decay:
             shrink = tf.where(dropped, 0.0, rate * rules.weight_decay)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        for variable, value in zip(statistics, kept, strict=True):
-            variable.assign(tf.where(bad, value, variable))
         self.average.update(before, shrink)
-        shown = {"loss": loss, **terms, **scalars}
-        shown = {k: tf.where(bad, tf.zeros_like(v), v) for k, v in shown.items()}
-        return {"loss": self.means.add(shown)}
+        shown = self.means.add({"loss": loss, **terms, **scalars})
+        trial.where(bad)
+        return {"loss": shown}
 
-    def _statistics(self) -> list[tf.Variable]:
-        """Batch statistics of the network in training."""
-        return [one for one in self.network.non_trainable_variables if one.dtype.is_floating]
+    def undone_variables(self) -> list[tf.Variable]:
+        """All that a step may change and a skipped step must not; its number counts on."""
+        if self.training_rules.on_nonfinite != "skip":
+            return []
+        counted = {id(self.optimizer.iterations), *(id(one) for one in self.alarm.variables)}
+        state = [*self.variables, *self.optimizer.variables]
+        return [one for one in state if id(one) not in counted]
 
     # ---- the end of an epoch, outside of the graph
 
@@ -303,19 +298,3 @@ class Method(keras.Model):
             one.end_epoch(rebalance.Observation(step, numbers))
         self.means.reset()
         return entry
-
-
-def to_float(batch: Batch) -> Batch:
-    """The batch with every uint8 view turned into float32 in [0, 1]."""
-    return {
-        stream: {
-            name: tf.cast(value, tf.float32) / 255.0 if value.dtype == tf.uint8 else value
-            for name, value in views.items()
-        }
-        for stream, views in batch.items()
-    }
-
-
-def is_kernel(variable: tf.Variable) -> bool:
-    """Whether L2 decay applies: kernels, not biases and batch-norm constants."""
-    return "kernel" in variable.name.rsplit("/", 1)[-1]

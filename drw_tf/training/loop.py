@@ -217,7 +217,9 @@ class _Runner(keras.callbacks.Callback):
         self.checkpoints.save(self.step, state, best["step"])
 
     def _show(self, entry):
-        shown = {"loss": f"{entry['train']['loss']:.3f}"}
+        shown = {}
+        if "loss" in entry["train"]:  # not where all steps of the epoch were skipped
+            shown["loss"] = f"{entry['train']['loss']:.3f}"
         if "mask_rate" in entry["train"]:
             shown["confident"] = f"{entry['train']['mask_rate']:.0%}"
         if _score(entry):
