@@ -40,6 +40,7 @@ class Run:
         """Takes pictures and their split where they are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
+        self._made = (None, None)
         self.config = config
         self.recipe = recipes.RECIPES[config.method]
         self.dataset, self.split = data or registry.load(config)
@@ -52,6 +53,12 @@ class Run:
 
     def batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
         """The distributed training batches of a stage, from one of its steps on."""
+        # The first pictures are logged and then trained with; tracing takes seconds.
+        if self._made[0] != (stage, start_step):
+            self._made = (stage, start_step), self._batches(stage, start_step)
+        return self._made[1]
+
+    def _batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
         streams = self.stages.streams(stage)
         return devices.distribute(
             self.strategy,

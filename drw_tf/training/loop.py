@@ -14,6 +14,8 @@ from drw_tf.methods import alarm, base
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import checkpoint
 
+# Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
+_LONGEST_LIST = 1000
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
 
 
@@ -198,11 +200,8 @@ class _Runner(keras.callbacks.Callback):
             )
 
     def _append(self, entry):
-        # Confusion matrices are large, bins only of use at the end; the newest ones stay.
         for earlier in self.history[-1:]:
-            for metrics in earlier["test"].values():
-                for name in ("confusion", "reliability"):
-                    metrics.pop(name, None)
+            _thin(earlier)
         self.history.append(entry)
 
     def _save(self):
@@ -232,6 +231,20 @@ class _Runner(keras.callbacks.Callback):
 
     def ask_to_stop(self, name: str):
         self._asked_to_stop = name
+
+
+def _thin(entry: dict) -> None:
+    """Takes from an earlier entry what is too large to be kept of each, in every checkpoint.
+
+    Confusion matrices, bins of calibration, and numbers of each class where there are very
+    many classes.
+    """
+    for part in (entry, *entry["test"].values()):
+        for name in ("confusion", "reliability"):
+            part.pop(name, None)
+        for name, value in list(part.items()):
+            if isinstance(value, list) and len(value) > _LONGEST_LIST:
+                del part[name]
 
 
 def _score(entry: dict) -> float:

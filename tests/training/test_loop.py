@@ -102,6 +102,17 @@ def test_second_process_is_refused_with_the_first_ones_pid(resolve, tmp_path):
     held.release()
 
 
+def test_only_the_newest_entry_keeps_long_lists(resolve, monkeypatch):
+    monkeypatch.setattr(loop, "_LONGEST_LIST", 3)
+    first, last = train(resolve("--method=drw"))["history"]
+    for name in ("pseudo_numbers", "unlabeled_weights"):
+        assert len(last[name]) == 4
+        assert name not in first
+    assert "recall" not in first["test"]["ema"]
+    assert len(last["test"]["ema"]["recall"]) == 4
+    assert first["test"]["ema"]["balanced_accuracy"] > 0
+
+
 def test_steps_per_execution_changes_nothing(resolve, tmp_path):
     one = train(resolve("--method=drw", f"--workdir={tmp_path / 'one'}"))
     five = train(
