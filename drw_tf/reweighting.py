@@ -100,7 +100,7 @@ class DynamicReweighting(keras.layers.Layer):
             logits_strong: float32 [U, C], of the same pictures.
         """
         label, _, mask = pseudo_labels.hard_pseudo_labels(
-            tf.nn.softmax(tf.stop_gradient(logits_weak)), self.threshold
+            tf.nn.softmax(logits_weak), self.threshold
         )
         each = losses.cross_entropy(logits_strong, label)
         weights = self._unlabeled.unlabeled_weights(label)

@@ -212,6 +212,74 @@ def test_adjustment_of_a_method_without_one_is_refused(capsys, run_folder, tmp_p
     assert not (tmp_path / "export").exists()
 
 
+# Exports at the end of training
+
+
+@pytest.mark.parametrize(
+    ("given", "exported", "finished"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"export": False}, False, True),
+        ({"export_temperature": "2"}, True, False),
+        ({"export_logit_adjustment": True}, True, False),
+    ],
+)
+def test_a_finished_run_is_exported_again_where_the_export_would_differ(
+    tmp_path, monkeypatch, given, exported, finished
+):
+    from drw_tf import session
+
+    config = configuration.resolve({"method": "drw_la", "workdir": str(tmp_path), **given})
+    # A record from before the flags of the export were there.
+    earlier = {k: v for k, v in config.items() if not k.startswith("export_")}
+    monkeypatch.setattr("drw_tf.report.record.read_record", lambda path: {"configuration": earlier})
+    folder = SimpleNamespace(record=tmp_path / "record.json", export=tmp_path / "export")
+    assert not session._is_finished(config, folder)
+    folder.record.touch()
+    if exported:
+        folder.export.mkdir()
+    assert session._is_finished(config, folder) is finished
+
+
+@pytest.mark.slow
+def test_a_finished_run_trains_no_more_to_be_exported_otherwise(capsys, run_folder, tmp_path):
+    from drw_tf import session
+    from drw_tf.serving import predictor
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    changed = {"workdir": str(copy), "export": True, "export_temperature": "2"}
+    given = {name: value for name, value in config.items() if value is not None}
+    before = json.loads((copy / "record.json").read_text())
+    after = session.train(configuration.resolve({**given, **changed}), ["again"])
+    assert after["history"] == before["history"]
+    assert predictor.Predictor(copy / "export").temperature == 2.0
+    card = (copy / "export" / "MODEL_CARD.md").read_text()
+    assert "# drw_la on digits, seed 0" in card
+    assert before["dataset"]["split_checksum"] in card
+    recall = before["last_metrics"]["ema_unadjusted"]["recall"][0]
+    assert f"| 0 | {100 * recall:.1f} | " in card
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = (
+        "from drw_tf import config\n"
+        "with config.reader_may_leave(): print('x' * 1_000_000)\n"
+        "print('more')"
+    )
+    done = subprocess.run(
+        f'{sys.executable} -c "{code}" | head -c 5',
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("xxxxx", "")
+
+
 def test_undefined_metrics_are_dashes():
     metrics = dict.fromkeys(
         ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium"), 0.5

@@ -90,6 +90,7 @@ def export_saved_model(
         SERVING: json.dumps(
             {
                 **dataclasses.asdict(preparation),
+                "head": head,
                 "logit_adjustment": adjustment,
                 "temperature": divisor,
             },

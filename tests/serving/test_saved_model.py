@@ -55,6 +55,7 @@ def test_folder_has_assets_and_both_forms(color_export):
         "image_shape": [16, 20, 3],
         "central_fraction": None,
         "max_megapixels": 50.0,
+        "head": "logits",
         "logit_adjustment": {
             "la_prior": "labeled",
             "la_strength": 1.0,
