@@ -109,6 +109,9 @@ def reliability_diagram(bins: Sequence[Mapping], labels: Sequence[str]) -> figur
         grid[1, 0].set_ylabel("images")
         for axes in (grid[0, 0], grid[1, 0]):
             panels.percent_axis(axes.yaxis)
+        # Outside: bars may be anywhere inside.
+        handles, words = grid[0, 0].get_legend_handles_labels()
+        made.legend(handles, words, loc="outside lower left", ncols=2)
     return made
 
 
@@ -171,8 +174,6 @@ def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
     upper.plot(confidence[used], accuracy[used], "o", label="mean of a bin", **points)
     upper.set_title(f"{label}: calibration error {100 * error:.1f}%")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    # Bars may reach below it.
-    upper.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none")
     lower.bar(centers, count / count.sum(), width * 0.92, color=palette.MUTED_INK)
     lower.set_xlabel("confidence")
     panels.percent_axis(lower.xaxis)

@@ -48,6 +48,14 @@ def percent_axis(axis) -> None:
     axis.set_major_formatter(ticker.PercentFormatter(xmax=1.0, decimals=0))
 
 
+def widen(axes: mpl_axes.Axes, least: float = 0.05) -> None:
+    """Gives the vertical axis at least this range, so that noise does not fill the picture."""
+    low, high = axes.get_ylim()
+    missing = least - (high - low)
+    if missing > 0:
+        axes.set_ylim(low - missing / 2, high + missing / 2)
+
+
 def curve(
     axes: mpl_axes.Axes,
     steps: np.ndarray,

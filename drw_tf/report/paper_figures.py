@@ -161,6 +161,7 @@ def beta_study(
             ylabel="balanced accuracy on the test set",
             title=title,
         )
+        panels.widen(axes)
         panels.percent_axis(axes.yaxis)
         axes.legend()
     return made
@@ -209,6 +210,7 @@ def losses(
         training.set_ylabel("training loss (nats)")
         test.set_ylabel("test loss (nats)")
         accuracy.set_ylabel("balanced accuracy on the test set")
+        panels.widen(accuracy)
         panels.percent_axis(accuracy.yaxis)
         for axes in grid[0]:
             panels.step_axis(axes)

@@ -55,19 +55,19 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
         runs = [record for one in setting.variants for record in one.records]
         commits = {(record["git"] or {}).get("commit", "-")[:9] for record in runs}
         versions = {record["versions"].get("tensorflow") or "-" for record in runs}
-        hours = sum(record["seconds"] for record in runs) / 3600
+        minutes = sum(record["seconds"] for record in runs) / 60
         rows.append(
             (
                 setting.title,
                 str(len(setting.variants)),
                 str(len(runs)),
-                f"{hours:.1f}",
+                f"{minutes:.0f}",
                 ", ".join(sorted(versions)),
                 ", ".join(sorted(commits)),
             )
         )
-    head = ("setting", "methods", "runs", "hours", "TensorFlow", "commits")
-    table = tables.Table(head, tuple(rows), "Hours of training, over all runs.")
+    head = ("setting", "methods", "runs", "minutes", "TensorFlow", "commits")
+    table = tables.Table(head, tuple(rows), "Minutes of training, over all runs.")
     return pages.Section("Runs", [("Settings", table), *notes])
 
 

@@ -60,3 +60,14 @@ def test_long_names_keep_their_two_ends():
     got = panels.short_name("structure, construction, 1")
     assert got == "structure, …ruction, 1"
     assert len(got) == 22
+
+
+def test_a_narrow_axis_is_widened_around_its_middle_and_a_wide_one_left_alone():
+    _, grid = panels.new_figure(1)
+    axes = grid[0, 0]
+    axes.set_ylim(0.80, 0.81)
+    panels.widen(axes)
+    assert axes.get_ylim() == pytest.approx((0.78, 0.83))
+    axes.set_ylim(0.2, 0.8)
+    panels.widen(axes)
+    assert axes.get_ylim() == (0.2, 0.8)
