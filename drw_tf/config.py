@@ -168,6 +168,11 @@ def _check_together(values: Mapping) -> None:
             f"--checkpoint_steps must be a multiple of --steps_per_execution="
             f"{values['steps_per_execution']}, got {values['checkpoint_steps']}."
         )
+    if values["vat_difference"] is not None and values["precision"] != "float32":
+        raise ConfigError(
+            f"--precision must be float32 for --method={values['method']}, whose finite "
+            f"differences vanish in 16 bits, got {values['precision']}."
+        )
     if values["warmup_steps"] >= values["steps"]:
         raise ConfigError(
             f"--warmup_steps must be less than --steps={values['steps']}, "

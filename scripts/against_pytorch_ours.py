@@ -51,7 +51,8 @@ def main():
     exchange(run, batch, settings["exchange"])
     parameters = sum(int(np.prod(v.shape)) for v in run.method.network.trainable_variables)
     loss = step()
-    print(json.dumps({"parameters": parameters, "loss": loss}), flush=True)
+    told = {"parameters": parameters, "loss": loss, "machine": measuring.machine()}
+    print(json.dumps(told), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         for _ in range(settings["round_steps"]):

@@ -157,7 +157,7 @@ def refuse_difference(ours, theirs):
         raise ValueError(f"first loss {ours['loss']} here, {theirs['loss']} there.")
     return (
         f"both: {ours['parameters']} weights, first loss {ours['loss']:.5f} and "
-        f"{theirs['loss']:.5f}; PyTorch {theirs['version']}"
+        f"{theirs['loss']:.5f}; {ours['machine']}, PyTorch {theirs['version']}"
     )
 
 

@@ -111,6 +111,7 @@ def main(_):
         folder = pathlib.Path(name)
         paths = write_pictures(folder / "pictures")
         best = measuring.in_turn(ways_of(make_run(folder), folder, paths), FLAGS.rounds)
+    print(measuring.machine())
     print("| what | us a picture | times the network alone |")
     print("| --- | --- | --- |")
     for way, seconds in best.items():

@@ -22,6 +22,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from drw_tf import session
+from drw_tf.methods import composition
 from drw_tf.rebalance import base as rebalance
 
 FLAGS = flags.FLAGS
@@ -83,7 +84,7 @@ def own_share(step, seconds):
     def inside():
         weights = method.unlabeled_weights(guess)
         method.histogram.add(guess, tf.ones_like(each), weights * each, index)
-        given = method._product(one.labeled_weights(labels) for one in method.rebalancers)
+        given = composition.product(one.labeled_weights(labels) for one in method.rebalancers)
         return tf.reduce_sum(weights) + tf.reduce_sum(given)
 
     def end():
@@ -162,6 +163,7 @@ def by_ratio(folder):
 
 def main(_):
     """Prints the tables whose flag is not empty."""
+    print(measuring.machine())
     with tempfile.TemporaryDirectory() as folder:
         for table, wanted in (
             (by_classes, FLAGS.classes),

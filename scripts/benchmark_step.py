@@ -46,7 +46,7 @@ def network_alone(step):
     batch = step.run.strategy.experimental_local_results(step.batch)[0]
     rows = {stream: next(iter(views.values())).shape[0] for stream, views in batch.items()}
     views = len(method.unlabeled_views)
-    separate = views > 1 and method.hyper.forward == "separate"
+    separate = views > 1 and getattr(method.hyper, "forward", "joint") == "separate"
     trained = rows["labeled"] + (views - separate) * rows.get("unlabeled", 0)
     shape = step.run.dataset.image_shape
     images = tf.random.stateless_uniform([trained, *shape], [1, 2])
@@ -180,6 +180,7 @@ def measure(folder):
 
 def report(best, counted, trained, config):
     """Lines of the result."""
+    yield measuring.machine()
     peak = 2 * FLAGS.peak_side**3 / best[PEAK]
     yield f"peak: {peak / 1e9:.0f} GFLOP/s, product of {FLAGS.peak_side} x {FLAGS.peak_side}"
     yield f"step: {counted[0] / 1e9:.4g} GFLOP; network alone: {counted[1] / 1e9:.4g} GFLOP"

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
+from drw_tf.report import environment
 
 
 def in_turn(
@@ -41,6 +42,13 @@ def matrix_product(side: int) -> Callable[[], None]:
     left, right = (tf.random.stateless_normal([side, side], [1, n]) for n in range(2))
     product = tf.function(lambda: tf.linalg.matmul(left, right)[0, 0], autograph=False)
     return lambda: product().numpy()
+
+
+def machine() -> str:
+    """Where this was measured, in a line."""
+    found = environment.machine()
+    gpus = ", ".join(found["gpus"]) or "no GPU"
+    return f"{found['cpu']}, {found['cores']} cores, {gpus}, TensorFlow {tf.__version__}"
 
 
 def peak_memory() -> int:

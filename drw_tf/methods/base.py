@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import alarm, batches, decay, ema, loss_scale, tally, undo
+from drw_tf.methods import alarm, batches, composition, decay, ema, loss_scale, tally, undo
 from drw_tf.models import heads as model_heads
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
@@ -129,10 +129,10 @@ class Method(keras.Model):
         """
         is_mixed = labels.dtype.is_floating
         classes = tf.range(self.facts.num_classes) if is_mixed else labels
-        weights = self._product(one.labeled_weights(classes) for one in self.rebalancers)
+        weights = composition.product(one.labeled_weights(classes) for one in self.rebalancers)
         if is_mixed and weights is not None:
             labels, weights = mixup.weighted_shares(labels, weights)
-        each = self._first(one.supervised_loss(logits, labels) for one in self.rebalancers)
+        each = composition.only(one.supervised_loss(logits, labels) for one in self.rebalancers)
         if each is None:
             each = losses.cross_entropy(logits, labels)
         if weights is None:
@@ -141,12 +141,14 @@ class Method(keras.Model):
 
     def unlabeled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """float32 [U], unweighted loss of each unlabeled picture."""
-        each = self._first(one.unsupervised_loss(logits, targets) for one in self.rebalancers)
+        each = composition.only(one.unsupervised_loss(logits, targets) for one in self.rebalancers)
         return losses.cross_entropy(logits, targets) if each is None else each
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
         """float32 [U], product of what the rebalancers say, or ones."""
-        weights = self._product(one.unlabeled_weights(pseudo_label) for one in self.rebalancers)
+        weights = composition.product(
+            one.unlabeled_weights(pseudo_label) for one in self.rebalancers
+        )
         if weights is None:
             return tf.ones(tf.shape(pseudo_label), tf.float32)
         return weights
@@ -177,24 +179,6 @@ class Method(keras.Model):
     def adjusts(self) -> bool:
         """Whether test-time logits differ from the network's."""
         return any(rebalance.overridden(one, "adjust") for one in self.rebalancers)
-
-    @staticmethod
-    def _first(values) -> tf.Tensor | None:
-        """The one replacement that is offered; two would contradict each other."""
-        offered = [value for value in values if value is not None]
-        if len(offered) > 1:
-            raise ValueError("two rebalancers replace the same loss; a recipe may hold one.")
-        return offered[0] if offered else None
-
-    @staticmethod
-    def _product(factors) -> tf.Tensor | None:
-        factors = [factor for factor in factors if factor is not None]
-        if not factors:
-            return None
-        product = factors[0]
-        for factor in factors[1:]:
-            product *= factor
-        return product
 
     def stages(self, steps: int) -> list[rebalance.Stage]:
         """The parts of a run of this many steps."""

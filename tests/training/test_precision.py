@@ -9,6 +9,7 @@ from drw_tf import finished_run, session
 from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.serving import predictor
+from drw_tf.training import devices
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +136,45 @@ def test_exported_answers_are_float32_and_those_of_the_network(resolve, quarters
     expected = run.logits(quarters[0].test)
     np.testing.assert_allclose(found.logits, expected, atol=2e-2 * np.abs(expected).max())
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_two_replicas_drop_a_step_together(resolve, monkeypatch, quarters, two_replicas):
+    original = supervised.Supervised.loss_terms
+
+    def loss_terms(self, batch, prepared):
+        terms, scalars = original(self, batch, prepared)
+        # The gradient overflows on the second replica alone, in the first step alone.
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        hit = tf.equal(self.step, 0) & tf.equal(replica, 1)
+
+        @tf.custom_gradient
+        def gate(loss):
+            return loss, lambda upstream: upstream * tf.where(hit, np.inf, 1.0)
+
+        terms["loss_labeled"] = gate(terms["loss_labeled"])
+        return terms, scalars
+
+    monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
+    monkeypatch.setattr(devices, "strategy", lambda name: two_replicas)
+    run = session.Run(resolve("--method=supervised", "--precision=float16"))
+    run.stages.prepare(0)
+    method, batches = run.method, iter(run.batches(0, 0))
+
+    @tf.function(autograph=False)
+    def step(batch):
+        two_replicas.run(method.train_step, args=(batch,))
+
+    weights = [one.numpy() for one in method.network.trainable_variables]
+    for is_dropped in (True, False):
+        step(next(batches))
+        now = [one.numpy() for one in method.network.trainable_variables]
+        same = [np.array_equal(a, b) for a, b in zip(weights, now, strict=True)]
+        assert all(same) if is_dropped else not any(same)
+        assert float(method.optimizer.loss_scale) == 2**14
+    assert all(np.isfinite(one).all() for one in now)
+    assert method.alarm.read()[0] == 0
+
+
+def test_vat_is_refused_in_16_bits(resolve):
+    with pytest.raises(ValueError, match="--precision must be float32 for --method=vat"):
+        resolve("--method=vat", "--precision=bfloat16")

@@ -1,0 +1,28 @@
+"""What several rebalancers say about the same thing, as one."""
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+
+def only(values: Iterable[tf.Tensor | None]) -> tf.Tensor | None:
+    """The one value that is offered, None where there is none.
+
+    Raises:
+        ValueError: two are offered; they would contradict each other.
+    """
+    offered = [value for value in values if value is not None]
+    if len(offered) > 1:
+        raise ValueError("two rebalancers replace the same loss; a recipe may hold one.")
+    return offered[0] if offered else None
+
+
+def product(factors: Iterable[tf.Tensor | None]) -> tf.Tensor | None:
+    """The product of what is offered, None where nothing is."""
+    factors = [factor for factor in factors if factor is not None]
+    if not factors:
+        return None
+    found = factors[0]
+    for factor in factors[1:]:
+        found *= factor
+    return found
