@@ -24,7 +24,7 @@ USER_ERRORS = (
     checkpoint.CheckpointError,
     alarm.NonFiniteError,
     folders.ExportError,
-    FileNotFoundError,
+    OSError,  # a full disk, a missing file
     ValueError,
 )
 
@@ -244,7 +244,7 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
                 f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
                 "give the same flags, another --workdir, or --fresh to start over."
             )
-    folder.config.write_text(config.to_json())
+    folder.write_config(config.to_json())
 
 
 class _TensorBoard:
@@ -256,7 +256,8 @@ class _TensorBoard:
         self.log = None
 
     def start(self, step: int) -> None:
-        event_files.truncate(self.logdir, step)
+        # What a run that has not saved yet has logged at step 0 is logged again.
+        event_files.truncate(self.logdir, step or -1)
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:
             self.log.log_text(self.run.config)

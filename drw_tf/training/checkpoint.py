@@ -9,12 +9,14 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 
 import tensorflow as tf
 
 _LOG = logging.getLogger("drw_tf")
 _WRITING = ".writing"
+_PARTS = {"state.json", "variables.index"}
 
 
 class CheckpointError(RuntimeError):
@@ -57,15 +59,17 @@ class Checkpoints:
             _flush(self.folder)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(writing, ignore_errors=True)
+            last = self.steps()[-1:]
+            kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
             raise CheckpointError(
-                f"could not write checkpoint {final}: {_one_line(error)}; "
-                f"the last good one is {self.steps()[-1:] or 'none'}."
+                f"could not write checkpoint {final}: {_one_line(error)}; {kept}."
             ) from None
         self._remove_old(best_step)
 
     def steps(self) -> list[int]:
         """Steps of all complete checkpoints, ascending; they may still be damaged."""
-        return sorted(int(path.name.removeprefix("step_")) for path in self.folder.glob("step_*"))
+        numbers = [path.name.removeprefix("step_") for path in self.folder.glob("step_*")]
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def newest(self) -> dict | None:
         """State of the newest sound checkpoint, or None where there is no checkpoint.
@@ -106,6 +110,8 @@ def damage(folder: pathlib.Path) -> str | None:
         sums = json.loads((folder / "checksums.json").read_text())
     except (OSError, ValueError) as error:
         return f"checksums.json: {_one_line(error)}"
+    if not isinstance(sums, dict) or not sums.keys() >= _PARTS:
+        return f"checksums.json must name {', '.join(sorted(_PARTS))}"
     for name, expected in sums.items():
         try:
             if _checksum(folder / name) != expected:
@@ -128,4 +134,5 @@ def _flush(path: pathlib.Path) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    # TensorFlow puts the operation's place before its message.
+    return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:300]

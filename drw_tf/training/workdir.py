@@ -67,6 +67,15 @@ class Workdir:
         """Folder of the SavedModel."""
         return self.path / "export"
 
+    def write_config(self, text: str) -> None:
+        """Writes `config` beside and renames it: a kill leaves the old file or the new one."""
+        writing = self.config.with_suffix(".writing")
+        try:
+            writing.write_text(text)
+            os.replace(writing, self.config)
+        except OSError as error:
+            raise WorkdirError(f"{self.config} cannot be written: {error.strerror}.") from None
+
     def set_aside(self) -> pathlib.Path | None:
         """Moves an earlier run's files into a folder of their own; nothing is deleted."""
         earlier = [path for path in self.path.iterdir() if not _is_kept(path.name)]
@@ -76,7 +85,8 @@ class Workdir:
         while aside.exists():
             aside = aside.with_name(aside.name + "x")
         aside.mkdir()
-        for path in earlier:
+        # The flags go last: after a kill between two moves, other ones are still refused.
+        for path in sorted(earlier, key=lambda path: path == self.config):
             path.rename(aside / path.name)
         return aside
 

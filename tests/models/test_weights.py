@@ -1,7 +1,10 @@
 """Weights from a file."""
 
+import zipfile
+
 import numpy as np
 import pytest
+from tensorflow import keras
 
 from drw_tf.models import network, registry
 
@@ -51,3 +54,27 @@ def test_file_that_is_not_hdf5_is_refused(tmp_path):
     (tmp_path / "broken.h5").write_text("not weights")
     with pytest.raises(ValueError, match=r"broken\.h5' does not fit small_resnet"):
         small(str(tmp_path / "broken.h5"))
+
+
+def with_lambda(backbone, marker):
+    """The backbone behind a layer whose Python code makes a file."""
+    code = f"__import__('pathlib').Path({str(marker)!r}).write_text('ran') and None or x"
+    touch = eval(f"lambda x: ({code})")
+    images = keras.Input([8, 8, 1])
+    return keras.Model(images, backbone(keras.layers.Lambda(touch)(images)))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize("name", ["foreign.keras", "foreign.h5"])
+def test_code_in_a_file_of_weights_is_not_run(tmp_path, name):
+    marker = tmp_path / "marker"
+    foreign = with_lambda(small(), marker)
+    foreign.save(tmp_path / name)
+    assert marker.exists()  # it ran where it was made
+    marker.unlink()
+    if name.endswith(".keras"):
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            assert b"Lambda" in archive.read("config.json")
+    with pytest.raises(ValueError, match="does not fit small_resnet"):
+        small(str(tmp_path / name))
+    assert not marker.exists()

@@ -78,6 +78,21 @@ def test_all_damaged_is_an_error_that_says_what_to_do(made):
         restore(made)
 
 
+@pytest.mark.parametrize("sums", ["{}", "[]", '{"state.json": "0"}'])
+def test_checksums_that_do_not_name_the_files_are_damage(made, caplog, sums):
+    save(made, 10)
+    save(made, 20)
+    (made[1].folder / "step_000000020" / "checksums.json").write_text(sums)
+    assert restore(made) == {"step": 10}
+    assert "must name state.json, variables.index" in caplog.text
+
+
+def test_other_folders_do_not_count(made):
+    save(made, 10)
+    (made[1].folder / "step_of_mine").mkdir()
+    assert made[1].steps() == [10]
+
+
 def test_half_written_one_does_not_count(made):
     save(made, 10)
     half = made[1].folder / ".writing"

@@ -93,7 +93,7 @@ def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind
 
 def test_two_replicas_skip_together(run_steps, two_replicas):
     method, (_, before), after = run_steps(
-        "remixmatch", "--sync_batch_norm", strategy=two_replicas, replicas=2
+        "drw", "--pseudo_memory=bank", "--sync_batch_norm", strategy=two_replicas, replicas=2
     )
     assert method.alarm.read()[:2] == (1, POISONED + 1)
     assert changed(before, after) == []
