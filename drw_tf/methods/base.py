@@ -53,6 +53,8 @@ class Method(keras.Model):
     scalars: tuple[str, ...] = ()
     # A rebalancer that does something at one of these seams is refused.
     unread_seams: tuple[str, ...] = ()
+    # Whether XLA has all operations of the step.
+    compilable: bool = True
 
     def __init__(
         self,
@@ -79,11 +81,10 @@ class Method(keras.Model):
         self.rebalancers = rebalancers
         # Of the run's stages the one that is going on.
         self.stage = rebalance.Stage("training", facts.total_steps)
+        self.evaluated_head = "logits"
         for one in rebalancers:
             rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)
             one.attach(rebalancers)
-        self.evaluated_head = "logits"
-        for one in rebalancers:
             self.evaluated_head = one.evaluated_head or self.evaluated_head
         heads = self.all_heads()
         self.network = build_network(heads)
@@ -146,9 +147,8 @@ class Method(keras.Model):
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
         """float32 [U], product of what the rebalancers say, or ones."""
-        weights = composition.product(
-            one.unlabeled_weights(pseudo_label) for one in self.rebalancers
-        )
+        offered = (one.unlabeled_weights(pseudo_label) for one in self.rebalancers)
+        weights = composition.product(offered)
         if weights is None:
             return tf.ones(tf.shape(pseudo_label), tf.float32)
         return weights

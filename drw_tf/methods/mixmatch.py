@@ -28,6 +28,7 @@ class MixMatch(base.Method):
     # Differs from Berthelot et al., Sec. 3.5: lambda_u rises for the whole run, as in the code
     # of DARP, and not for 16,000 steps.
     unlabeled_views = ("weak", "weak_2")
+    compilable = False
     terms = ("loss_labeled", "loss_unlabeled")
     scalars = ("confidence",)
     unread_seams = ("supervised_loss", "unsupervised_loss", "extra_terms")

@@ -37,6 +37,7 @@ class ReMixMatch(base.Method):
     # Differs from Berthelot et al., Sec. 3.2 and 3.3: RandAugment stands for CTAugment, and the
     # weights of the two unlabeled terms rise for the whole run.
     labeled_views = ("strong",)
+    compilable = False
     terms = ("loss_labeled", "loss_unlabeled", "loss_strong", "loss_rotation")
     scalars = ("confidence",)
     unread_seams = ("supervised_loss", "extra_terms")

@@ -85,7 +85,9 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
     method.compile(
         optimizer=optimizer,
         steps_per_execution=config.steps_per_execution,
-        jit_compile=devices.compiles(config.jit_compile, tf.distribute.get_strategy()),
+        jit_compile=devices.compiles(
+            config.jit_compile, tf.distribute.get_strategy(), method.compilable
+        ),
     )
 
 

@@ -24,16 +24,22 @@ def strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
 
 
-def compiles(choice: str, chosen: tf.distribute.Strategy) -> bool:
+def compiles(choice: str, chosen: tf.distribute.Strategy, compilable: bool = True) -> bool:
     """Whether XLA compiles the step, after `--jit_compile`.
 
     Args:
         choice: "auto", "on" or "off".
         chosen: where training runs.
+        compilable: whether XLA has all operations of the step.
 
     Raises:
-        ValueError: "on" with several replicas.
+        ValueError: "on" with several replicas, or with a step that XLA cannot compile.
     """
+    if choice == "on" and not compilable:
+        raise ValueError(
+            "--jit_compile must be auto or off for methods with mixup, got on: XLA has no "
+            "random numbers of a Gamma distribution."
+        )
     replicas = chosen.num_replicas_in_sync
     if choice == "on" and replicas > 1:
         raise ValueError(
@@ -42,7 +48,7 @@ def compiles(choice: str, chosen: tf.distribute.Strategy) -> bool:
         )
     if choice != "auto":
         return choice == "on"
-    return replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
+    return compilable and replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
 
 
 def set_determinism() -> None:

@@ -52,7 +52,11 @@ def losses(config, steps):
 
 JIT_METHODS = [
     "supervised",
-    *(pytest.param(one, marks=pytest.mark.slow) for one in recipes.RECIPES if one != "supervised"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name, recipe in recipes.RECIPES.items()
+        if name != "supervised" and recipe.method not in ("mixmatch", "remixmatch")
+    ),
 ]
 
 
@@ -76,6 +80,15 @@ def test_several_replicas_are_not_compiled(two_replicas):
     assert not devices.compiles("off", two_replicas)
     with pytest.raises(ValueError, match="--jit_compile=on must have one replica"):
         devices.compiles("on", two_replicas)
+
+
+@pytest.mark.parametrize("method", ["mixmatch", "remixmatch_cdmad"])
+def test_methods_with_mixup_are_not_compiled(resolve, monkeypatch, method):
+    run = session.Run(resolve(f"--method={method}", "--jit_compile=on"))
+    with pytest.raises(ValueError, match="--jit_compile must be auto or off for methods with mix"):
+        run.stages.prepare(0)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
+    assert not devices.compiles("auto", tf.distribute.get_strategy(), run.method.compilable)
 
 
 def test_auto_compiles_on_one_gpu_alone(monkeypatch):
