@@ -20,6 +20,7 @@ class Evaluator:
         image_shape: tuple[int, int, int],
         train_counts: np.ndarray,
         batch: int,
+        team=None,
     ):
         """Prepares the batches.
 
@@ -28,16 +29,23 @@ class Evaluator:
             image_shape: (H, W, Ch) of what the network sees.
             train_counts: [C], labeled training pictures, which order Many / Medium / Few.
             batch: pictures at a time.
+            team: a `drw_tf.training.cluster.Team` whose workers judge a part each; they must
+                all ask the same. None for this process alone.
         """
+        self._team = team if team and len(images) >= team.workers > 1 else None
+        self._size = len(images)
         self.labels = images.labels
         self.train_counts = train_counts
+        if self._team:
+            images = records.take(images, self._team.rows(len(images)))
         self.batches = pipeline.evaluation_batches(images, batch, image_shape)
         self._compiled = {}
 
     def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
         forward = self._forward(network)
-        return np.concatenate([forward(images)[head].numpy() for images in self.batches])
+        found = np.concatenate([forward(images)[head].numpy() for images in self.batches])
+        return self._team.joined(found, self._size) if self._team else found
 
     def metrics(
         self,

@@ -93,7 +93,13 @@ def export_saved_model(
 
 
 def export_method(
-    method, folder: str | os.PathLike, *, dataset, configuration: Mapping, adjusted: bool = False
+    method,
+    folder: str | os.PathLike,
+    *,
+    dataset,
+    configuration: Mapping,
+    adjusted: bool = False,
+    network: keras.Model | None = None,
 ) -> pathlib.Path:
     """The folder with the averaged network of a method.
 
@@ -103,6 +109,7 @@ def export_method(
         dataset: the data set that it was trained on; says how pictures are prepared.
         configuration: flags of the run.
         adjusted: bake the method's test-time logit adjustment into the exported logits.
+        network: in place of the method's, of equal weights.
 
     Raises:
         ValueError: `adjusted`, and the method has no adjustment, or one that is not the
@@ -111,7 +118,7 @@ def export_method(
     """
     from_files = hasattr(dataset.train, "paths")
     return export_saved_model(
-        method.ema_network,
+        network or method.ema_network,
         folder,
         image_shape=dataset.image_shape,
         class_names=dataset.class_names,
