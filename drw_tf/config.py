@@ -168,6 +168,11 @@ def _check_together(values: Mapping) -> None:
             f"--checkpoint_steps must be a multiple of --steps_per_execution="
             f"{values['steps_per_execution']}, got {values['checkpoint_steps']}."
         )
+    if values["data_service"] and values["deterministic"]:
+        raise ConfigError(
+            "--data_service hands over steps in the order in which they are ready, so it cannot "
+            "be used with --deterministic."
+        )
     if values["warmup_steps"] >= values["steps"]:
         raise ConfigError(
             f"--warmup_steps must be less than --steps={values['steps']}, "

@@ -47,6 +47,12 @@ def _choice(name, choices, text, group, **kwargs) -> Flag:
     )
 
 
+def _is_service(value: str) -> bool:
+    scheme, separator, place = value.partition("://")
+    host, _, port = place.rpartition(":")
+    return scheme == "grpc" and bool(separator and host) and port.isdecimal() and int(port) < 65536
+
+
 def _number(name, kind, text, group, low, high=math.inf, *, closed=True, **kwargs) -> Flag:
     """A number in [low, high], or in [low, high) where `closed` is false."""
     bracket = "]" if closed and high != math.inf else ")"
@@ -675,6 +681,16 @@ FLAGS = (
         RUNTIME,
         1,
         default=600,
+        changes_result=False,
+    ),
+    Flag(
+        "data_service",
+        "string",
+        "grpc://host:port of a tf.data service (scripts/data_service.py) that makes the batches, "
+        "in any order",
+        RUNTIME,
+        allowed="grpc://host:port",
+        check=_is_service,
         changes_result=False,
     ),
     _number(

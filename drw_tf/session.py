@@ -1,5 +1,6 @@
 """One run of the trainer from its configuration to its record: wiring, no mathematics."""
 
+import functools
 import logging
 import os
 import pathlib
@@ -10,15 +11,25 @@ from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf import recipes
+from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
-from drw_tf.data import pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import evaluation, event_files, record, tensorboard
 from drw_tf.serving import folders, saved_model
-from drw_tf.training import assembly, checkpoint, cluster, devices, loop, stages, workdir
+from drw_tf.training import (
+    assembly,
+    checkpoint,
+    cluster,
+    devices,
+    loop,
+    rendezvous,
+    stages,
+    workdir,
+)
 
 Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
+NotAllCame = rendezvous.NotAllCame
 leave = cluster.leave
 EXIT_STOPPED = loop.EXIT_STOPPED
 # What a user can cause; anything else is a bug and keeps its traceback.
@@ -63,7 +74,9 @@ class Run:
 
     def local_batches(self, stage: int, start_step: int, shard: pipeline.Shard) -> tf.data.Dataset:
         """One shard of the same batches, not distributed."""
-        return pipeline.training_batches(
+        service = self.config.data_service
+        make = functools.partial(data_service.batches, service) if service else None
+        return (make or pipeline.training_batches)(
             self.dataset.train,
             self.stages.streams(stage),
             assembly.views(self.config, self.dataset),

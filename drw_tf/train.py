@@ -19,6 +19,8 @@ def main(argv: list[str] | None = None) -> None:
         result = session.train(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
+    except session.NotAllCame as error:
+        session.leave(error)
     except session.PeerLost as error:
         session.leave(f"another worker is gone ({error})")
     except session.Stopped as error:

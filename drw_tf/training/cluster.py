@@ -6,13 +6,14 @@ exchange outside of the training step are single numbers and the logits of an ev
 
 import os
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
+
+from drw_tf.training import rendezvous
 
 # sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
 EXIT_PEER_LOST = 69
@@ -125,8 +126,8 @@ class Team:
     def _exchange(self, one_each):
         def everyone(values):
             # A copy: what comes into a graph is on no device, and could not be sent.
-            context = tf.distribute.get_replica_context()
-            return context.all_gather(tf.identity(values), axis=0)
+            replica = tf.distribute.get_replica_context()
+            return replica.all_gather(tf.identity(values), axis=0)
 
         return self.strategy.run(everyone, args=(one_each,))
 
@@ -149,23 +150,22 @@ def join(resolver: tf.distribute.cluster_resolver.ClusterResolver, timeout_secon
 
     Args:
         resolver: who the workers are, and which of them this process is.
-        timeout_seconds: after this time the process ends with `EXIT_PEER_LOST`.
+        timeout_seconds: how long to wait.
+
+    Raises:
+        rendezvous.NotAllCame: in this time.
+        PeerLost: one left at once.
     """
 
-    def give_up():
-        leave(f"not all workers came within --cluster_timeout={timeout_seconds} seconds.")
-
-    # The calls below wait inside TensorFlow, where no signal or exception reaches them.
-    watch = threading.Timer(timeout_seconds, give_up)
-    watch.daemon = True
-    watch.start()
+    workers = _ranked(resolver.cluster_spec())
+    addresses = [resolver.cluster_spec().task_address(*one) for one in workers]
+    own = workers.index((resolver.task_type, resolver.task_id))
+    rendezvous.meet(addresses, own, timeout_seconds)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         Team(strategy).total(0)
     except _PEER_ERRORS as error:
         raise PeerLost(type(error).__name__) from error
-    finally:
-        watch.cancel()
     return strategy
 
 
