@@ -173,6 +173,11 @@ def _check_together(values: Mapping) -> None:
             f"--precision must be float32 for --method={values['method']}, whose finite "
             f"differences vanish in 16 bits, got {values['precision']}."
         )
+    if values["data_service"] and values["deterministic"]:
+        raise ConfigError(
+            "--data_service hands over steps in the order in which they are ready, so it cannot "
+            "be used with --deterministic."
+        )
     if values["warmup_steps"] >= values["steps"]:
         raise ConfigError(
             f"--warmup_steps must be less than --steps={values['steps']}, "

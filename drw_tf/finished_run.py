@@ -85,10 +85,13 @@ def open_run(workdir: str | pathlib.Path):
         CheckpointError: all checkpoints are damaged.
     """
     from drw_tf import session
-    from drw_tf.training import checkpoint
+    from drw_tf.training import checkpoint, cluster, devices
 
     config = configuration_of(workdir)
-    run = session.Run(config)
+    several = config.strategy == "multi_worker"
+    # One process looks at what several have trained.
+    strategy = devices.strategy("mirrored" if several else config.strategy)
+    run = session.Run(config, cluster.Team(strategy))
     checkpoints = checkpoint.Checkpoints(
         pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )

@@ -47,6 +47,12 @@ def _choice(name, choices, text, group, **kwargs) -> Flag:
     )
 
 
+def _is_service(value: str) -> bool:
+    scheme, separator, place = value.partition("://")
+    host, _, port = place.rpartition(":")
+    return scheme == "grpc" and bool(separator and host) and port.isdecimal() and int(port) < 65536
+
+
 def _number(name, kind, text, group, low, high=math.inf, *, closed=True, **kwargs) -> Flag:
     """A number in [low, high], or in [low, high) where `closed` is false."""
     bracket = "]" if closed and high != math.inf else ")"
@@ -660,8 +666,8 @@ FLAGS = (
     ),
     _choice(
         "strategy",
-        ("mirrored", "one_device"),
-        "all GPUs of this machine (or its CPU), or one device",
+        ("mirrored", "multi_worker", "one_device"),
+        "all GPUs of this machine (or its CPU), those of several processes, or one device",
         RUNTIME,
         default="mirrored",
     ),
@@ -678,6 +684,42 @@ FLAGS = (
         "compile the step with XLA; auto: on one GPU, not on a CPU (slower) and on several GPUs",
         RUNTIME,
         default="auto",
+        changes_result=False,
+    ),
+    Flag(
+        "cluster_hosts",
+        "list",
+        "multi_worker in a Kubernetes Indexed Job: host:port of every worker, comma-separated",
+        RUNTIME,
+        changes_result=False,
+    ),
+    _number(
+        "cluster_port",
+        "int",
+        "multi_worker under Slurm: first port on each host, one more for each further task there",
+        RUNTIME,
+        1024,
+        65535,
+        default=8888,
+        changes_result=False,
+    ),
+    _number(
+        "cluster_timeout",
+        "int",
+        "multi_worker: seconds that a worker waits at its start until all have come, >= 1",
+        RUNTIME,
+        1,
+        default=600,
+        changes_result=False,
+    ),
+    Flag(
+        "data_service",
+        "string",
+        "grpc://host:port of a tf.data service (scripts/data_service.py) that makes the batches, "
+        "in any order",
+        RUNTIME,
+        allowed="grpc://host:port",
+        check=_is_service,
         changes_result=False,
     ),
     _number(

@@ -1,27 +1,43 @@
 """One run of the trainer from its configuration to its record: wiring, no mathematics."""
 
+import functools
 import logging
+import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
+from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf import flag_table, recipes
+from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
-from drw_tf.data import pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import evaluation, event_files, record, tensorboard
 from drw_tf.serving import folders, run_export
-from drw_tf.training import assembly, checkpoint, devices, loop, stages, workdir
+from drw_tf.training import (
+    assembly,
+    checkpoint,
+    cluster,
+    devices,
+    loop,
+    rendezvous,
+    stages,
+    workdir,
+)
 
 Stopped = loop.Stopped
+PeerLost = cluster.PeerLost
+NotAllCame = rendezvous.NotAllCame
+leave = cluster.leave
 EXIT_STOPPED = loop.EXIT_STOPPED
 # What a user can cause; anything else is a bug and keeps its traceback.
 USER_ERRORS = (
     configuration.ConfigError,
     workdir.WorkdirError,
     checkpoint.CheckpointError,
+    cluster.ClusterError,
     alarm.NonFiniteError,
     folders.ExportError,
     OSError,  # a full disk, a missing file
@@ -35,69 +51,86 @@ class Run:
     def __init__(
         self,
         config: configuration.Config,
+        team: cluster.Team | None = None,
         data: tuple[records.Dataset, records.Split] | None = None,
     ):
         """Takes pictures and their split where they are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
-        self._made = (None, None)
         self.config = config
+        self.team = team or cluster.Team(devices.strategy(config.strategy))
+        self.strategy = self.team.strategy
         self.recipe = recipes.RECIPES[config.method]
         self.dataset, self.split = data or registry.load(config)
-        self.strategy = devices.strategy(config.strategy)
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split)
+        self._copies = {}
+        if self.team.workers > 1:
+            build = assembly.network_builder(config, self.dataset)
+            self._copies = {name: build(self.method.all_heads()) for name in ("ema", "raw")}
         self.stages = stages.Stages(
             config, self.dataset, self.split, self.method, self.strategy, self.logits
         )
 
     def batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
         """The distributed training batches of a stage, from one of its steps on."""
-        # The first pictures are logged and then trained with; tracing takes seconds.
-        if self._made[0] != (stage, start_step):
-            self._made = (stage, start_step), self._batches(stage, start_step)
-        return self._made[1]
-
-    def _batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
-        streams = self.stages.streams(stage)
         return devices.distribute(
-            self.strategy,
-            lambda shard: pipeline.training_batches(
-                self.dataset.train,
-                streams,
-                assembly.views(self.config, self.dataset),
-                self.config.seed,
-                start_step,
-                shard,
-            ),
+            self.strategy, lambda shard: self.local_batches(stage, start_step, shard)
+        )
+
+    def local_batches(self, stage: int, start_step: int, shard: pipeline.Shard) -> tf.data.Dataset:
+        """One shard of the same batches, not distributed."""
+        service = self.config.data_service
+        make = functools.partial(data_service.batches, service) if service else None
+        return (make or pipeline.training_batches)(
+            self.dataset.train,
+            self.stages.streams(stage),
+            assembly.views(self.config, self.dataset),
+            self.config.seed,
+            start_step,
+            shard,
         )
 
     def logits(self, images: records.ArrayImages) -> np.ndarray:
         """float32 [N, C] of the averaged network on pictures as they are."""
-        method = self.method
-        return self.evaluator(images).logits(method.ema_network, method.evaluated_head)
+        return self.evaluator(images).logits(self.networks()["ema"], self.method.evaluated_head)
+
+    def networks(self) -> dict[str, keras.Model]:
+        """{"ema": averaged, "raw": in training}, for use outside of a step.
+
+        With several workers copies: a batch statistic of the originals is the mean over all
+        workers, who would have to read it together. So call this on all of them at once.
+        """
+        found = {"ema": self.method.ema_network, "raw": self.method.network}
+        for name, copy in self._copies.items():
+            copy.set_weights(found[name].get_weights())
+        return self._copies or found
 
     def evaluator(
-        self, images: records.ArrayImages, progress: bool = False
+        self, images: records.ArrayImages, progress: bool = False, alone: bool = False
     ) -> evaluation.Evaluator:
-        """A judge on these pictures; between epochs the bar of the training is enough."""
+        """A judge on these pictures; between epochs the bar of the training is enough.
+
+        All workers judge a part each, and must all ask, unless this one is `alone`.
+        """
         return evaluation.Evaluator(
             images,
             self.dataset.image_shape,
             self.method.facts.labeled_counts,
             self.config.eval_batch_size,
             progress,
+            None if alone else self.team,
         )
 
     def evaluate(self, judge: evaluation.Evaluator) -> dict:
         """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
         method, head = self.method, self.method.evaluated_head
+        networks = self.networks()
         found = {
-            "ema": judge.metrics(method.ema_network, head, method.adjust),
-            "raw": judge.metrics(method.network, head, method.adjust),
+            name: judge.metrics(network, head, method.adjust) for name, network in networks.items()
         }
         if method.adjusts:
-            found["ema_unadjusted"] = judge.metrics(method.ema_network, head)
+            found["ema_unadjusted"] = judge.metrics(networks["ema"], head)
         return found
 
     def judges(self) -> dict[str, evaluation.Evaluator | None]:
@@ -117,30 +150,53 @@ class Run:
         return found
 
 
-def train(config: configuration.Config, command: list[str]) -> dict:
+def train(config: configuration.Config, command: list[str]) -> dict | None:
     """Trains to the end, from the newest checkpoint if there is one; returns the record.
 
     Args:
         config: the run's flags.
         command: what was typed, for the record.
+
+    Returns:
+        The record; None on workers that are not the chief.
     """
-    folder = workdir.Workdir(config.workdir)
+    if config.strategy != "multi_worker":
+        return _train(config, command, devices.strategy(config.strategy))
+    workers = cluster.resolver(os.environ, config.cluster_hosts, config.cluster_port)
+    # Before anything else: TensorFlow forms no cluster once an operation has run.
+    strategy = cluster.join(workers, config.cluster_timeout)
+    return cluster.watched(lambda: _train(config, command, strategy))
+
+
+def _train(config, command, strategy) -> dict | None:
+    team = cluster.Team(strategy)
+    team.require_same(config.to_json(), "flags")
+    folder = workdir.Layout(config.workdir)
+
+    def claim():
+        nonlocal folder
+        folder = workdir.Workdir(config.workdir)
+        if config.fresh:
+            aside = folder.set_aside()
+            if aside:
+                logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
+        _agree_with_earlier(config, folder)
+        return _is_finished(config, folder)
+
     try:
-        return _train(config, command, folder)
+        if not team.from_chief(claim):
+            _train_on(config, command, folder, team)
+        result = record.read_record(folder.record) if team.is_chief else None
+        # The chief writes on when the others are done, who wait: leaving looks like a failure.
+        team.total(0)
+        return result
     finally:
         folder.release()
 
 
-def _train(config, command, folder: workdir.Workdir) -> dict:
-    if config.fresh:
-        aside = folder.set_aside()
-        if aside:
-            logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
-    _agree_with_earlier(config, folder)
-    if _is_finished(config, folder):
-        return record.read_record(folder.record)
+def _train_on(config, command, folder: workdir.Layout, team) -> None:
     run_export.refuse_unread(config)
-    run = Run(config)
+    run = Run(config, team)
     if config.export:
         run_export.refuse(run)
     judges = run.judges()
@@ -151,7 +207,8 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         sum(stream.batch for stream in run.stages.streams(0)),
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
-    log = _TensorBoard(run, folder.tensorboard) if config.tensorboard else None
+    is_chief = run.team.is_chief
+    log = _TensorBoard(run, folder.tensorboard) if config.tensorboard and is_chief else None
     history = loop.run(
         run.method,
         run.stages.all,
@@ -159,11 +216,15 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         run.stages.begin,
         run.batches,
         lambda: run.evaluations(judges),
-        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints),
+        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, run.team),
         plan,
         [log.write] if log else [],
         log.start if log else lambda step: None,
+        run.team,
     )
+    network = run.networks()["ema"]
+    if not is_chief:
+        return
     result = record.build_record(
         command_line=command,
         configuration=config,
@@ -173,12 +234,13 @@ def _train(config, command, folder: workdir.Workdir) -> dict:
         seconds=history[-1]["seconds"],
         images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
     )
+    team = run.team
+    result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
     if config.export:
-        run_export.export_run(run, folder.export, result)
+        run_export.export_run(run, folder.export, result, network)
     if log:
         log.finish(result)
     record.write_record(folder.record, result)
-    return result
 
 
 def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
@@ -263,8 +325,8 @@ class _TensorBoard:
             self.log.log_text(self.run.config)
 
     def _first_batch(self) -> None:
-        batches = iter(self.run.batches(0, 0))
-        first = self.run.strategy.experimental_local_results(next(batches))[0]
+        parts = self.run.strategy.num_replicas_in_sync
+        first = next(iter(self.run.local_batches(0, 0, pipeline.Shard(workers=parts))))
         for stream, views in first.items():
             for name, values in views.items():
                 if values.dtype == tf.uint8:

@@ -9,7 +9,7 @@ from drw_tf import quiet
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the trainer; exits with 2 after bad input, 75 after it was asked to stop."""
+    """Runs the trainer; exits with 2 after bad input, 75 when asked to stop, 69 without a peer."""
     config = configuration.from_argv(sys.argv if argv is None else argv)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():  # takes seconds; a wrong flag was refused before
@@ -19,11 +19,17 @@ def main(argv: list[str] | None = None) -> None:
         result = session.train(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
+    except session.NotAllCame as error:
+        session.leave(error)
+    except session.PeerLost as error:
+        session.leave(f"another worker is gone ({error})")
     except session.Stopped as error:
         print(f"train: stopped by {error}; the same command goes on from here.", file=sys.stderr)
         with contextlib.suppress(BrokenPipeError):
             sys.stderr.flush()
         raise SystemExit(session.EXIT_STOPPED) from None
+    if result is None:
+        return
     with configuration.reader_may_leave():
         print(session.summary(config, result))
 

@@ -23,7 +23,7 @@ from absl import app, flags
 from PIL import Image
 
 from drw_tf import predict, session
-from drw_tf.serving import decoding, picture_stream, predictor, saved_model
+from drw_tf.serving import decoding, picture_stream, predictor, run_export
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("pictures", 1000, "Pictures to evaluate, and in the folder.", 1)
@@ -59,12 +59,12 @@ def make_run(folder):
         f"--model={FLAGS.model}",
         f"--eval_batch_size={FLAGS.batch_size}",
     ]
-    return session.Run(measuring.resolve(arguments, str(folder / "run")), data)
+    return session.Run(measuring.resolve(arguments, str(folder / "run")), data=data)
 
 
 def ways_of(run, folder, paths):
     """What is measured; each does all pictures."""
-    export = saved_model.export_method(
+    export = run_export.export_method(
         run.method, folder / "export", dataset=run.dataset, configuration=run.config
     )
     test = run.dataset.test

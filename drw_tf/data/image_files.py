@@ -269,6 +269,22 @@ def _needs_pillow(head: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(hits) & ~tf.strings.regex_full_match(head, _PLAIN_BMP)
 
 
+def refuse_pillow(contents: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
+    """`contents`, string [], of a file that TensorFlow reads alone; in a graph.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it needs Pillow; `path`, string [], is named.
+    """
+
+    def checked():
+        needs = _needs_pillow(tf.strings.substr(contents, 0, 1 << 16))
+        said = ["is a WebP, or a PNG, GIF or BMP that only Pillow reads:", path]
+        with tf.control_dependencies([tf.debugging.Assert(~needs, said)]):
+            return tf.identity(contents)
+
+    return tf.cond(_is_jpeg(contents), lambda: contents, checked)
+
+
 def _on_white(image: tf.Tensor) -> tf.Tensor:
     """uint8 [h, w, 3] from uint8 [h, w, 4], rounded."""
     image = tf.cast(image, tf.int32)

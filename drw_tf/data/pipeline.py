@@ -99,14 +99,7 @@ def training_batches(
     Raises:
         ValueError: a stream without rows, or a batch that the shards do not divide.
     """
-    for stream in streams:
-        if not len(stream.rows):
-            raise ValueError(f"the {stream.key} stream has no pictures.")
-        if stream.batch % shard.parts:
-            raise ValueError(
-                f"the {stream.key} batch of {stream.batch} cannot be divided by "
-                f"{shard.parts} replicas; choose --batch_size as a multiple of {shard.parts}."
-            )
+    check_streams(streams, shard)
     block = _block_steps(streams, views.image_shape)
     first_block = start_step // block
     parts = {
@@ -121,12 +114,45 @@ def training_batches(
     return dataset.with_options(options).prefetch(max(2, block))
 
 
+def check_streams(streams: list[Stream], shard: Shard) -> None:
+    """Refuses a stream without rows, or a batch that the shards do not divide, by ValueError."""
+    for stream in streams:
+        if not len(stream.rows):
+            raise ValueError(f"the {stream.key} stream has no pictures.")
+        if stream.batch % shard.parts:
+            raise ValueError(
+                f"the {stream.key} batch of {stream.batch} cannot be divided by "
+                f"{shard.parts} replicas; choose --batch_size as a multiple of {shard.parts}."
+            )
+
+
+def one_step(
+    images: records.ArrayImages | records.FileImages,
+    streams: list[Stream],
+    views: augment_views.Views,
+    seed: int,
+    number: tf.Tensor,
+    shard: Shard,
+) -> dict[str, dict[str, tf.Tensor]]:
+    """The elements of step `number`, int64 scalar, stacked: [replicas, rows, ...]; in a graph.
+
+    Files that only Pillow reads are an error: the graph may run in another process.
+    """
+    parts = {
+        stream.key: _stream_blocks(images, stream, views, seed, 1, number, shard, pillow=False)
+        for stream in streams
+    }
+    return tf.data.Dataset.zip(parts).take(1).get_single_element()
+
+
 def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> int:
     values = sum(stream.batch for stream in streams) * int(np.prod(image_shape))
     return int(np.clip(_BLOCK_VALUES // values, 1, _MAX_BLOCK_STEPS))
 
 
-def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf.data.Dataset:
+def _stream_blocks(
+    images, stream, views, seed, block, first_block, shard, pillow=True
+) -> tf.data.Dataset:
     """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
     size = block * stream.batch
     indices = _indices(stream, seed, first_block, size)
@@ -177,7 +203,7 @@ def _stream_blocks(images, stream, views, seed, block, first_block, shard) -> tf
 
     count = size // shard.workers
     decoded = blocks.flat_map(places).map(
-        _decoder(images, views), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        _decoder(images, views, pillow), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     decoded = decoded.batch(count, drop_remainder=True)
 
@@ -200,7 +226,7 @@ def _indices(stream: Stream, seed: int, first_block: int, size: int) -> tf.data.
     return indices.batch(size, drop_remainder=True)
 
 
-def _decoder(images: records.FileImages, views: augment_views.Views):
+def _decoder(images: records.FileImages, views: augment_views.Views, pillow: bool):
     """A graph function: row and float32 [K, 4] boxes -> uint8 [K, H, W, Ch].
 
     Where views only shift, all of them are of the same central square and boxes are ignored.
@@ -211,11 +237,13 @@ def _decoder(images: records.FileImages, views: augment_views.Views):
     @tf.autograph.experimental.do_not_convert
     def decode(row, boxes):
         contents = tf.io.read_file(tf.gather(paths, row))
+        if not pillow:
+            contents = image_files.refuse_pillow(contents, tf.gather(paths, row))
         if views.geometry == augment_views.CROP:
-            pixels = image_files.decode_resized(contents, height)
+            pixels = image_files.decode_resized(contents, height, pillow=pillow)
             pixels = tf.repeat(pixels[None], boxes.shape[0], axis=0)
         else:
-            pixels = image_files.decode_crops(contents, boxes, height, fit=crops.fit_boxes)
+            pixels = image_files.decode_crops(contents, boxes, height, pillow, fit=crops.fit_boxes)
         return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)
 
     return decode
@@ -231,13 +259,19 @@ def _mine(values: tf.Tensor, block: int, batch: int, shard: Shard) -> tf.Tensor:
     return tf.reshape(mine, [block * each, *values.shape[1:]])
 
 
+def is_read_in_place(images: records.ArrayImages | records.FileImages) -> bool:
+    """Whether pixels are fetched from this process's memory, and so from nowhere else."""
+    pixels = getattr(images, "pixels", None)
+    return pixels is not None and (isinstance(pixels, np.memmap) or pixels.nbytes > _LARGEST_COPY)
+
+
 def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
     """A graph function: int64 [b] rows -> uint8 [b, H, W, Ch] pixels.
 
     A constant is a copy, so large arrays and mapped files are read in place, row by row.
     """
     pixels = images.pixels
-    if isinstance(pixels, np.memmap) or pixels.nbytes > _LARGEST_COPY:
+    if is_read_in_place(images):
 
         def read(rows):
             found = tf.numpy_function(lambda index: pixels[index], [rows], tf.uint8)

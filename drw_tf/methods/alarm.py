@@ -25,7 +25,8 @@ class Alarm(keras.layers.Layer):
             tf.zeros([len(self.names) + 3]),
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.MEAN,
+            # All replicas have the same, so that reading needs no other worker.
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             name="state",
         )
 

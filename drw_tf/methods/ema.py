@@ -37,8 +37,23 @@ class ExponentialMovingAverage:
         """
         decay = tf.cast(schedules.ema_decay_at(step, self.decay, self.warmup), tf.float32)
         context = tf.distribute.get_replica_context()
+        self._update_statistics(context, decay, shrink)
         # Variables of a mirrored network may only be written from the cross-replica side.
         context.merge_call(self._update_all, args=(decay, shrink))
+
+    def _update_statistics(self, context, decay, shrink):
+        """Averages what differs between replicas: the mean of all of them, in one message."""
+        pairs = [pair for pair in self.pairs if _differs(pair[1])]
+        if not pairs:
+            return
+        means = tf.concat([tf.reshape(value, [-1]) for _, value in pairs], axis=0)
+        if context.num_replicas_in_sync > 1:
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, means)
+        sizes = [value.shape.num_elements() for _, value in pairs]
+        for (average, value), mean in zip(pairs, tf.split(means, sizes), strict=True):
+            average.assign(average + (1 - decay) * (tf.reshape(mean, value.shape) - average))
+            if shrink is not None:
+                value.assign(value * (1 - shrink))
 
     def _update_all(self, strategy, decay, shrink):
         decay = _first(strategy, decay)
@@ -46,16 +61,15 @@ class ExponentialMovingAverage:
         for average, value in self.pairs:
             if not value.dtype.is_floating:
                 average.assign(value)
-            elif value.synchronization == tf.VariableSynchronization.ON_READ:
-                # Batch statistics differ between replicas: reading here gives their mean.
-                mean = tf.convert_to_tensor(value)
-                average.assign(average + (1 - decay) * (mean - average))
-                if shrink is not None:
-                    strategy.extended.call_for_each_replica(_scale, args=(value, 1 - shrink))
-            else:
+            elif not _differs(value):
                 strategy.extended.update(average, _move, args=(value, decay))
                 if shrink is not None:
                     strategy.extended.update(value, _scale, args=(1 - shrink,))
+
+
+def _differs(value: tf.Variable) -> bool:
+    """Whether each replica has a value of its own: batch statistics."""
+    return value.dtype.is_floating and value.synchronization == tf.VariableSynchronization.ON_READ
 
 
 def _first(strategy, value):

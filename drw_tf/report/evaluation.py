@@ -24,6 +24,7 @@ class Evaluator:
         train_counts: np.ndarray,
         batch: int,
         progress: bool = False,
+        team=None,
     ):
         """Prepares the batches.
 
@@ -33,9 +34,15 @@ class Evaluator:
             train_counts: [C], labeled training pictures, which order Many / Medium / Few.
             batch: pictures at a time.
             progress: show a bar where standard error is a terminal.
+            team: a `drw_tf.training.cluster.Team` whose workers judge a part each; they must
+                all ask the same. None for this process alone.
         """
+        self._team = team if team and len(images) >= team.workers > 1 else None
+        self._size = len(images)
         self.labels = images.labels
         self.train_counts = train_counts
+        if self._team:
+            images = records.take(images, self._team.rows(len(images)))
         self.batches = pipeline.evaluation_batches(images, batch, image_shape)
         # disable=None: no bar where standard error is no terminal.
         self._bar = functools.partial(
@@ -52,7 +59,8 @@ class Evaluator:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
         forward = self._forward(network)
         batches = self._bar(self.batches)
-        return np.concatenate([forward(images)[head].numpy() for images in batches])
+        found = np.concatenate([forward(images)[head].numpy() for images in batches])
+        return self._team.joined(found, self._size) if self._team else found
 
     def metrics(
         self,

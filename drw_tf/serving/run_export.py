@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf import flag_table
@@ -66,13 +67,16 @@ def refuse(run) -> None:
         )
 
 
-def export_run(run, folder: str | os.PathLike, record: Mapping) -> Temperature:
+def export_run(
+    run, folder: str | os.PathLike, record: Mapping, network: keras.Model | None = None
+) -> Temperature:
     """The temperature of the export that was written, as the run's flags ask.
 
     Args:
         run: a `drw_tf.session.Run`, its averaged network as it is to be exported.
         folder: where.
         record: of the run, for the model card.
+        network: in place of the averaged one, of equal weights.
 
     Raises:
         ConfigError: see `refuse`.
@@ -80,7 +84,8 @@ def export_run(run, folder: str | os.PathLike, record: Mapping) -> Temperature:
     """
     refuse(run)
     adjusted = run.config.export_logit_adjustment
-    temperature = _temperature(run, adjusted)
+    network = network or run.method.ema_network
+    temperature = _temperature(run, adjusted, network)
     export_method(
         run.method,
         folder,
@@ -89,6 +94,7 @@ def export_run(run, folder: str | os.PathLike, record: Mapping) -> Temperature:
         adjusted=adjusted,
         temperature=temperature,
         record=record,
+        network=network,
     )
     return temperature
 
@@ -102,6 +108,7 @@ def export_method(
     adjusted: bool = False,
     temperature: Temperature | None = None,
     record: Mapping | None = None,
+    network: keras.Model | None = None,
 ) -> pathlib.Path:
     """The folder with the averaged network of a method.
 
@@ -113,6 +120,7 @@ def export_method(
         adjusted: bake the method's test-time logit adjustment into the exported logits.
         temperature: divisor of the logits, after the adjustment.
         record: of the run; None leaves the model card out.
+        network: in place of the method's averaged one, of equal weights.
 
     Raises:
         ValueError: `adjusted`, and the method has no adjustment, or one that is not the
@@ -120,6 +128,7 @@ def export_method(
         folders.ExportError: see `saved_model.export_saved_model`.
     """
     temperature = temperature or Temperature()
+    network = network or method.ema_network
     from_files = hasattr(dataset.train, "paths")
     card = None
     if record is not None:
@@ -128,13 +137,13 @@ def export_method(
         )
         card = model_card.text(record, facts)
     return saved_model.export_saved_model(
-        method.ema_network,
+        network,
         folder,
         image_shape=dataset.image_shape,
         class_names=dataset.class_names,
         configuration=configuration,
         head=method.evaluated_head,
-        logit_adjustment=adjustment_of(method, dataset.num_classes) if adjusted else None,
+        logit_adjustment=adjustment_of(method, network) if adjusted else None,
         adjustment_metadata={
             name: configuration[name]
             for name in _ADJUSTMENT_FLAGS
@@ -147,24 +156,25 @@ def export_method(
     )
 
 
-def adjustment_of(method, num_classes: int) -> np.ndarray:
-    """float64 [C], what the method's `adjust` subtracts from logits.
+def adjustment_of(method, network: keras.Model) -> np.ndarray:
+    """float64 [C], what the method's `adjust` subtracts from a network's logits.
 
     Raises:
         ValueError: it adjusts nothing, or not by the same vector everywhere.
     """
     if not method.adjusts:
         raise ValueError("the method must adjust logits at test time, this one does not.")
+    num_classes = method.facts.num_classes
     zeros = np.zeros([1, num_classes])
-    subtracted = -np.asarray(method.adjust(zeros, method.ema_network), np.float64)[0]
+    subtracted = -np.asarray(method.adjust(zeros, network), np.float64)[0]
     probe = np.arange(2.0 * num_classes).reshape(2, num_classes)
-    adjusted = method.adjust(probe, method.ema_network)
+    adjusted = method.adjust(probe, network)
     if not np.allclose(adjusted, probe - subtracted, atol=1e-6):
         raise ValueError("the adjustment must subtract the same vector from all logits.")
     return subtracted
 
 
-def _temperature(run, adjusted: bool) -> Temperature:
+def _temperature(run, adjusted: bool, network: keras.Model) -> Temperature:
     """What `--export_temperature` asks for; a fit is on the logits that would be served."""
     asked = run.config.export_temperature
     if asked == "none":
@@ -172,9 +182,11 @@ def _temperature(run, adjusted: bool) -> Temperature:
     if asked != "fit":
         return Temperature(float(asked), "given")
     held_out = records.take(run.dataset.train, run.split.validation)
-    logits = run.logits(held_out).astype(np.float64)
+    # Alone: where there are several workers, this one exports and the others have gone on.
+    judge = run.evaluator(held_out, alone=True)
+    logits = judge.logits(network, run.method.evaluated_head).astype(np.float64)
     if adjusted:
-        logits = logits - adjustment_of(run.method, run.dataset.num_classes)
+        logits = logits - adjustment_of(run.method, network)
     value = calibration.fit_temperature(logits, held_out.labels)
     if value in (calibration.MIN_TEMPERATURE, calibration.MAX_TEMPERATURE):
         logging.getLogger("drw_tf").warning(

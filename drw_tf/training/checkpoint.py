@@ -11,8 +11,11 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 
 import tensorflow as tf
+
+from drw_tf.training import cluster
 
 _LOG = logging.getLogger("drw_tf")
 _WRITING = ".writing"
@@ -24,15 +27,22 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoints:
-    """The checkpoints of one run."""
+    """The checkpoints of one run, in a folder that all its workers see."""
 
-    def __init__(self, folder: pathlib.Path, model: tf.Module, keep: int):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        model: tf.Module,
+        keep: int,
+        team: cluster.Team | None = None,
+    ):
         self.folder = pathlib.Path(folder)
         self.keep = keep
+        self.team = team
         self._checkpoint = tf.train.Checkpoint(model=model)
 
     def save(self, step: int, state: dict, best_step: int | None = None) -> None:
-        """Writes a checkpoint and removes old ones.
+        """Writes a checkpoint and removes old ones; all workers call it, the chief writes.
 
         Args:
             step: steps done.
@@ -42,6 +52,11 @@ class Checkpoints:
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
         """
+        if self.team and not self.team.is_chief:
+            # Sums over replicas are made while they are written, by all workers together.
+            with tempfile.TemporaryDirectory() as unread:
+                self._checkpoint.write(os.path.join(unread, "variables"))
+            return
         writing = self.folder / _WRITING
         final = self._folder_of(step)
         try:
@@ -59,6 +74,8 @@ class Checkpoints:
             _flush(self.folder)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(writing, ignore_errors=True)
+            if self.team and self.team.is_lost(error):
+                raise
             last = self.steps()[-1:]
             kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
             raise CheckpointError(
@@ -74,9 +91,32 @@ class Checkpoints:
     def newest(self) -> dict | None:
         """State of the newest sound checkpoint, or None where there is no checkpoint.
 
+        The chief chooses it for all workers.
+
         Raises:
-            CheckpointError: checkpoints are there, all of them damaged.
+            CheckpointError: checkpoints are there, all of them damaged; or the chief's is not
+                in this worker's folder.
         """
+        if not self.team or self.team.workers == 1:
+            return self._newest()
+        found = []
+
+        def choose():
+            found.append(self._newest())
+            return -1 if found[0] is None else found[0]["step"]
+
+        step = self.team.from_chief(choose)
+        if found or step < 0:
+            return found[0] if found else None
+        try:
+            return json.loads((self._folder_of(step) / "state.json").read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"worker {self.team.worker} cannot read the chief's checkpoint of step {step} "
+                f"({_one_line(error)}); --workdir must be a folder that all workers share."
+            ) from None
+
+    def _newest(self) -> dict | None:
         steps = self.steps()
         for step in reversed(steps):
             folder = self._folder_of(step)

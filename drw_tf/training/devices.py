@@ -64,12 +64,14 @@ def distribute(chosen: tf.distribute.Strategy, make_batches) -> tf.distribute.Di
     """
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return make_batches(
+        batches = make_batches(
             pipeline.Shard(
                 context.input_pipeline_id,
                 context.num_input_pipelines,
                 context.num_replicas_in_sync // context.num_input_pipelines,
             )
         )
+        # Otherwise several workers would ask each other in every step who has come to an end.
+        return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return chosen.distribute_datasets_from_function(make)

@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from drw_tf.methods import alarm, base
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import checkpoint
+from drw_tf.training import checkpoint, cluster
 
 # Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
 _LONGEST_LIST = 1000
@@ -54,6 +54,7 @@ def run(
     plan: Plan,
     listeners: list[Callable[[dict], None]],
     on_resume: Callable[[int], None] = lambda step: None,
+    team: cluster.Team | None = None,
 ) -> list[dict]:
     """Trains from the newest checkpoint to the end; the history of all evaluations.
 
@@ -68,6 +69,7 @@ def run(
         plan: lengths.
         listeners: called with each new entry of the history.
         on_resume: called once with the step that training goes on from.
+        team: the workers that train together; None for this process alone.
 
     Raises:
         Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
@@ -79,7 +81,7 @@ def run(
     if state["step"]:
         checkpoints.load(state["step"])
     on_resume(state["step"])
-    runner = _Runner(method, evaluate, checkpoints, plan, listeners, state)
+    runner = _Runner(method, evaluate, checkpoints, plan, listeners, state, team)
     with runner.watching_signals(), runner.bar:
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
@@ -109,7 +111,7 @@ def _train_until(runner: "_Runner", ends: int, batches) -> None:
 class _Runner(keras.callbacks.Callback):
     """Counts steps, closes epochs, saves, shows progress."""
 
-    def __init__(self, method, evaluate, checkpoints, plan, listeners, state):
+    def __init__(self, method, evaluate, checkpoints, plan, listeners, state, team):
         super().__init__()
         self.method = method
         self.evaluate = evaluate
@@ -120,7 +122,8 @@ class _Runner(keras.callbacks.Callback):
         self.stage, self.stage_start = state["stage"], 0
         self.history = state["history"]
         self.seconds = state["seconds"]
-        self._asked_to_stop = None
+        self.team = team
+        self._signal = self._asked_to_stop = None
         self._clock = time.perf_counter()
         self._epoch_began = (self.seconds, self.step)
         self.bar = tqdm.tqdm(
@@ -129,6 +132,7 @@ class _Runner(keras.callbacks.Callback):
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 15,
             dynamic_ncols=True,
+            disable=team is not None and not team.is_chief,
         )
 
     def begin_stage(self, stage: int, start: int):
@@ -147,6 +151,7 @@ class _Runner(keras.callbacks.Callback):
         self._check_finite()
         if self.step % self.plan.steps_per_epoch == 0:
             return  # saved when the epoch is closed
+        self._agree_to_stop()
         if self._asked_to_stop or self.step % self.plan.checkpoint_steps == 0:
             self._save()
         if self._asked_to_stop:
@@ -172,6 +177,7 @@ class _Runner(keras.callbacks.Callback):
         self._append(entry)
         for listener in self.listeners:
             listener(entry)
+        self._agree_to_stop()
         due = self.step % self.plan.checkpoint_steps == 0 or self.step == self.plan.steps
         if due or self._asked_to_stop:
             self._save()
@@ -230,7 +236,14 @@ class _Runner(keras.callbacks.Callback):
         return _Signals(self)
 
     def ask_to_stop(self, name: str):
-        self._asked_to_stop = name
+        self._signal = name
+
+    def _agree_to_stop(self):
+        """Stops all workers at the same step: the next one would wait for those that left."""
+        asked = self._signal
+        if self.team and self.team.any(asked is not None):
+            asked = asked or "a signal to another worker"
+        self._asked_to_stop = asked
 
 
 def _thin(entry: dict) -> None:
@@ -270,6 +283,6 @@ class _Signals:
             signal.signal(number, handler)
 
     def _handle(self, number, frame):
-        if self.runner._asked_to_stop and number == signal.SIGINT:
+        if self.runner._signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.runner.ask_to_stop(signal.Signals(number).name)

@@ -10,37 +10,14 @@ class WorkdirError(RuntimeError):
     """The folder cannot be used; the message is one line for the user."""
 
 
-class Workdir:
-    """A run's folder, locked as long as this object lives.
-
-    The lock is the kernel's, so that it ends with its process, however that ends: a lock
-    file that nobody holds is stale and is taken over.
-    """
+class Layout:
+    """Where things lie in a run's folder; nothing is written or locked."""
 
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115
-        except OSError as error:
-            raise WorkdirError(f"--workdir={path} cannot be written: {error.strerror}.") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise WorkdirError(
-                f"--workdir={path} is in use by process {holder}; "
-                "wait for it or choose another folder."
-            ) from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
 
     def release(self) -> None:
-        """Gives the folder up."""
-        self._lock.close()
+        """Gives up what is locked, which is nothing."""
 
     @property
     def checkpoints(self) -> pathlib.Path:
@@ -75,6 +52,39 @@ class Workdir:
             os.replace(writing, self.config)
         except OSError as error:
             raise WorkdirError(f"{self.config} cannot be written: {error.strerror}.") from None
+
+
+class Workdir(Layout):
+    """A run's folder, locked as long as this object lives.
+
+    The lock is the kernel's, so that it ends with its process, however that ends: a lock
+    file that nobody holds is stale and is taken over.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        super().__init__(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115
+        except OSError as error:
+            raise WorkdirError(f"--workdir={path} cannot be written: {error.strerror}.") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise WorkdirError(
+                f"--workdir={path} is in use by process {holder}; "
+                "wait for it or choose another folder."
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def release(self) -> None:
+        """Gives the folder up."""
+        self._lock.close()
 
     def set_aside(self) -> pathlib.Path | None:
         """Moves an earlier run's files into a folder of their own; nothing is deleted."""

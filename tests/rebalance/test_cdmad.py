@@ -114,4 +114,6 @@ def test_export_can_subtract_what_is_subtracted_at_test_time(fixmatch_step, make
     network = linear([[2.0, -1.0]], [0.5, 0.0])
     *_, method = fixmatch_step(network, one.facts, [one], views, [0], 0.0)
     assert method.adjusts
-    np.testing.assert_allclose(run_export.adjustment_of(method, 2), [2.5, -1.0], rtol=1e-6)
+    np.testing.assert_allclose(
+        run_export.adjustment_of(method, method.ema_network), [2.5, -1.0], rtol=1e-6
+    )

@@ -1,4 +1,5 @@
 import json
+import types
 import math
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ class FakeMethod:
         self.evaluated_head = "balanced"
         self.adjusts = adjust is not None
         self._adjust = adjust
+        self.facts = types.SimpleNamespace(num_classes=2)
 
     def adjust(self, logits, network):
         assert network is self.ema_network
@@ -62,7 +64,7 @@ def test_a_methods_adjustment_and_head_are_exported(network_of, tmp_path):
 )
 def test_adjustments_that_cannot_be_exported_are_refused(adjust, message):
     with pytest.raises(ValueError, match=message):
-        run_export.adjustment_of(FakeMethod(None, adjust), 2)
+        run_export.adjustment_of(FakeMethod(None, adjust), None)
 
 
 # Temperatures

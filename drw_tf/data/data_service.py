@@ -1,0 +1,81 @@
+"""Batches made by a tf.data service: other machines read, decode and augment."""
+
+import socket
+import urllib.parse
+
+import numpy as np
+import tensorflow as tf
+
+from drw_tf.augment import views as augment_views
+from drw_tf.data import dataset as records
+from drw_tf.data import pipeline
+
+_ANSWER_SECONDS = 10
+
+
+class DataServiceError(ValueError):
+    """The service cannot make these batches; the message is one line for the user."""
+
+
+def batches(
+    address: str,
+    images: records.ArrayImages | records.FileImages,
+    streams: list[pipeline.Stream],
+    views: augment_views.Views,
+    seed: int,
+    start_step: int,
+    shard: pipeline.Shard,
+) -> tf.data.Dataset:
+    """Endless batches as of `pipeline.training_batches`, in any order of the steps.
+
+    The service's workers take step after step, each one once; a step is made as a whole by one
+    of them, as the same function of (seed, step). Which one is ready first is chance, so two
+    runs differ, and several trainers are not at the same step of a pass at the same moment.
+    After a restart, steps that were made and not yet used are made again or left out.
+
+    Args:
+        address: grpc://host:port of the dispatcher.
+        images: the training images; files must lie at the same paths for the service.
+        streams: see `pipeline.training_batches`, as the rest.
+        views: how views are made.
+        seed: of the run.
+        start_step: steps already done, >= 0.
+        shard: which part of each batch is wanted.
+
+    Raises:
+        DataServiceError: the dispatcher does not answer, or pixels lie in this process.
+        ValueError: a stream without rows, or a batch that the shards do not divide.
+    """
+    pipeline.check_streams(streams, shard)
+    if pipeline.is_read_in_place(images):
+        raise DataServiceError(
+            "--data_service cannot read pictures that are kept in the trainer's memory and too "
+            "large to send (over 1 GiB, or a cache file); use picture files, or no service."
+        )
+    _require_answer(address)
+
+    def step(number):
+        return pipeline.one_step(images, streams, views, seed, number, shard)
+
+    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    made = steps.map(step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+    made = made.apply(
+        tf.data.experimental.service.distribute(
+            processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC, service=address
+        )
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # A step is one element of the service, so that replicas never get parts of different ones.
+    return made.unbatch().with_options(options).prefetch(2 * shard.replicas)
+
+
+def _require_answer(address: str) -> None:
+    """Refuses a dispatcher that is not there: TensorFlow would ask it again for an hour."""
+    place = urllib.parse.urlsplit(address)
+    try:
+        socket.create_connection((place.hostname, place.port), _ANSWER_SECONDS).close()
+    except OSError as error:
+        raise DataServiceError(
+            f"--data_service={address} does not answer: {error.strerror or error}."
+        ) from None

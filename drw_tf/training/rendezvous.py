@@ -1,0 +1,85 @@
+"""Workers wait for each other, for a limited time, before TensorFlow does.
+
+TensorFlow waits for an hour inside one call, which keeps Python's lock: neither a signal nor a
+timer ends it. So worker 0 listens where its TensorFlow server will be, the others tell it their
+numbers, and when all have come it lets them go and makes room for the server.
+"""
+
+import contextlib
+import socket
+import time
+
+_GO = b"go"
+_RETRY_SECONDS = 0.2
+# A stranger who connects and says nothing keeps the others waiting for this long.
+_SILENCE_SECONDS = 5
+
+
+class NotAllCame(RuntimeError):
+    """Workers are missing; the message is one line for the user."""
+
+
+def meet(addresses: list[str], own: int, seconds: float) -> None:
+    """Returns when all workers have come.
+
+    Args:
+        addresses: host:port of each worker's TensorFlow server.
+        own: which of them this process is.
+        seconds: how long to wait.
+
+    Raises:
+        NotAllCame: in this time.
+        OSError: worker 0 cannot listen on its port.
+    """
+    deadline = time.monotonic() + seconds
+    host, _, port = addresses[0].rpartition(":")
+    if own == 0:
+        missing = _receive(int(port), len(addresses), deadline)
+        names = ", ".join(addresses[one] for one in sorted(missing))
+    else:
+        names = "" if _announce((host, int(port)), own, deadline) else addresses[0]
+    if names:
+        raise NotAllCame(f"not all workers came within {seconds} seconds: {names} did not.")
+
+
+def _receive(port: int, workers: int, deadline: float) -> set[int]:
+    """Lets all others go when they have come; the numbers of those that have not."""
+    missing = set(range(1, workers))
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(
+            socket.create_server(("", port), family=family, dualstack_ipv6=dual)
+        )
+        come = {}
+        while missing and (left := deadline - time.monotonic()) > 0:
+            server.settimeout(left)
+            try:
+                connection = stack.enter_context(server.accept()[0])
+                connection.settimeout(min(_SILENCE_SECONDS, left))
+                number = int(connection.recv(16))
+            except (OSError, ValueError):
+                continue
+            if 0 < number < workers:
+                come[number] = connection  # the newer one, if a worker was started again
+                missing.discard(number)
+        if not missing:
+            for connection in come.values():
+                with contextlib.suppress(OSError):
+                    connection.sendall(_GO)
+    return missing
+
+
+def _announce(address: tuple[str, int], own: int, deadline: float) -> bool:
+    """Whether worker 0 was found and let this one go."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with socket.create_connection(address, left) as connection:
+                connection.sendall(str(own).encode())
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                if connection.recv(16) == _GO:
+                    return True
+        except OSError:
+            pass  # not there yet, or what is left of an earlier run
+        time.sleep(_RETRY_SECONDS)
+    return False
