@@ -45,7 +45,7 @@ def make(folder, shape, classes, rows, *arguments):
     labeled = max(classes, min(rows // 10, 5000))
     data = measuring.pictures(shape, classes, labeled + rows, labeled)
     common = ("--dataset=cifar10", "--protocol=modern", "--tensorboard=false", *arguments)
-    return measuring.Step(session.Run(measuring.resolve(list(common), folder), data))
+    return measuring.Step(session.Run(measuring.resolve(list(common), folder), data=data))
 
 
 def rounds_of(step, steps, batches=None):

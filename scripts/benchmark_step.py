@@ -134,7 +134,7 @@ def several(step, batches=None):
 def make_run(data, folder, *more):
     """A run on the random pictures with the trainer's flags."""
     own = ["--tensorboard=true", "--export=false", *trainer_flags(), *more]
-    return session.Run(measuring.resolve(own, folder), data)
+    return session.Run(measuring.resolve(own, folder), data=data)
 
 
 def trainer_flags():

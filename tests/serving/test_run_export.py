@@ -1,5 +1,4 @@
 import json
-import types
 import math
 from types import SimpleNamespace
 
@@ -25,7 +24,7 @@ class FakeMethod:
         self.evaluated_head = "balanced"
         self.adjusts = adjust is not None
         self._adjust = adjust
-        self.facts = types.SimpleNamespace(num_classes=2)
+        self.facts = SimpleNamespace(num_classes=2)
 
     def adjust(self, logits, network):
         assert network is self.ema_network
