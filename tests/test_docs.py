@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Flags of other programs.
 FOREIGN = {"dir", "all", "tag_set", "signature_def", "inputs", "output", "slow", "saved"}
+# Of Slurm, up to the first dash.
+FOREIGN |= {"gpus", "job", "kill", "nodes", "ntasks", "open", "requeue", "signal", "time"}
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -30,6 +32,8 @@ def test_every_flag_and_file_in_a_page_exists(page):
     known = FOREIGN | {flag.name for flag in flag_table.FLAGS} | {"helpfull", "flagfile"}
     for program in command.programs():
         known |= {flag.name for flag in command.flags_of(program)}
+    for script in set(re.findall(r"scripts/\w+\.py", text)):
+        known |= set(re.findall(r'add_argument\("--(\w+)"', (ROOT / script).read_text()))
     assert set(re.findall(r"--([a-z][a-z_]*)", text)) <= known
     found = re.findall(r"(?:drw_tf|scripts|flags|tests|examples)/[\w/]+\.(?:py|sh|txt|flags)", text)
     for path in found:

@@ -84,16 +84,19 @@ def make_run(network_of):
         )
         asked = []
 
-        def logits(images):
+        def evaluator(images, alone):
+            # Asked by one worker of several, who must not wait for the others.
+            assert alone
             asked.append(images)
-            return ROWS[: len(images)].astype(np.float32)
+            rows = ROWS[: len(images)].astype(np.float32)
+            return SimpleNamespace(logits=lambda network, head: rows)
 
         return SimpleNamespace(
             config=configuration.Config({**given, "method": "drw_la", **flags}),
             method=FakeMethod(network_of((8, 8, 1), 2, head="balanced"), adjust),
             dataset=dataset,
             split=SimpleNamespace(validation=np.arange(2, 2 + validation)),
-            logits=logits,
+            evaluator=evaluator,
             asked=asked,
         )
 
@@ -132,22 +135,22 @@ def test_a_fitted_temperature_is_that_of_the_validation_pictures(make_run, tmp_p
 
 def test_the_fit_is_made_on_adjusted_logits_where_those_are_served(make_run):
     run = make_run(lambda logits: logits - [1.0, 0.0], export_logit_adjustment=True)
-    fitted = run_export._temperature(run, True)
+    fitted = run_export._temperature(run, True, None)
     assert fitted.value == pytest.approx(1 / math.log(3))  # of [1, 0]
     left_out = make_run(lambda logits: logits - [1.0, 0.0])
-    assert run_export._temperature(left_out, False).value == pytest.approx(2 / math.log(3))
+    assert run_export._temperature(left_out, False, None).value == pytest.approx(2 / math.log(3))
 
 
 @pytest.mark.parametrize(("asked", "value"), [("none", 1.0), ("1.5", 1.5)])
 def test_without_a_fit_no_picture_is_looked_at(make_run, asked, value):
     run = make_run(validation=0, export_temperature=asked)
-    assert run_export._temperature(run, False).value == value
+    assert run_export._temperature(run, False, None).value == value
     assert run.asked == []
 
 
 def test_a_fit_that_ends_at_its_range_is_told(make_run, caplog):
     run = make_run(validation=3)  # all right
-    assert run_export._temperature(run, False).value == 0.05
+    assert run_export._temperature(run, False, None).value == 0.05
     assert "3 validation pictures cannot tell the temperature" in caplog.text
 
 
