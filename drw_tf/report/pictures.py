@@ -6,11 +6,10 @@ import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 from matplotlib import figure
 
-from drw_tf.rebalance import class_weights
 from drw_tf.report import (
+    betas,
     evaluation_figures,
     figures,
     groups,
@@ -222,7 +221,7 @@ def draw_betas(
     """
     title = "Figure 4: balanced accuracy against beta"
     made = []
-    for name, lines in _beta_lines(settings, defaults).items():
+    for name, lines in betas.lines(settings, defaults).items():
         caption = f"Test pictures of {name}; mean and standard deviation over seeds."
         stem = pathlib.PurePosixPath("figures", f"figure4_beta_{slug(name)}")
         made.append(_saved(paper_figures.beta_study(lines, name), out, stem, title, caption))
@@ -244,51 +243,6 @@ def draw_terms(out: pathlib.Path) -> Picture:
 def slug(title: str) -> str:
     """A name for files: lower-case letters, digits and underlines."""
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
-
-
-def _beta_lines(
-    settings: Sequence[groups.Setting], defaults: Mapping[str, object]
-) -> dict[str, dict[str, dict[float, list[float]]]]:
-    """{data set: {name of the line: {beta: balanced accuracies in [0, 1]}}}, two betas or more."""
-    found: dict[str, dict[tuple, dict[float, list[float]]]] = {}
-    for setting in settings:
-        for variant in setting.variants:
-            beta = _beta(variant.records[0])
-            shares = tables.values(variant, "balanced_accuracy", setting.window).values()
-            if beta is None or not shares:
-                continue
-            others = groups.flags_of(variant.records[0], defaults)
-            others.pop("beta", None)
-            key = (setting.title, variant.method, str(sorted(others.items(), key=str)))
-            dataset = variant.records[0]["dataset"]["name"]
-            line = found.setdefault(dataset, {}).setdefault(key, {})
-            line.setdefault(beta, []).extend(share / 100 for share in shares)
-    return {
-        dataset: {name: line for name, line in _named(lines).items() if len(line) > 1}
-        for dataset, lines in found.items()
-        if any(len(line) > 1 for line in lines.values())
-    }
-
-
-def _named(lines: Mapping[tuple, dict]) -> dict[str, dict]:
-    """Lines by a name that tells them apart."""
-    long = [f"{method}, {title}" for title, method, _ in lines]
-    return {
-        f"{name} ({index + 1})" if long.count(name) > 1 else name: line
-        for index, (name, line) in enumerate(zip(long, lines.values(), strict=True))
-    }
-
-
-def _beta(record: Mapping) -> float | None:
-    """The number that a run's beta is, None where it has none or one for each class."""
-    beta = record["configuration"].get("beta")
-    if beta == "auto":
-        counts = np.asarray(record["dataset"]["labeled_counts"])
-        return class_weights.beta_for_imbalance(counts)
-    try:
-        return float(beta)
-    except (TypeError, ValueError):
-        return None
 
 
 def _which(fit, runs, needs: str) -> str:

@@ -1,0 +1,60 @@
+"""Runs of one method that differ in beta: what Figure 4 is drawn from."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from drw_tf.rebalance import class_weights
+from drw_tf.report import groups, tables
+
+
+def lines(
+    settings: Sequence[groups.Setting], defaults: Mapping[str, object]
+) -> dict[str, dict[str, dict[float, list[float]]]]:
+    """Balanced accuracies in [0, 1] for each beta, by data set and name of the line.
+
+    A line is of one method in one setting, its other flags equal, with two betas or more.
+
+    Args:
+        settings: all runs.
+        defaults: see `groups.settings`.
+    """
+    found: dict[str, dict[tuple, dict[float, list[float]]]] = {}
+    for setting in settings:
+        for variant in setting.variants:
+            beta = _beta(variant.records[0])
+            shares = tables.values(variant, "balanced_accuracy", setting.window).values()
+            if beta is None or not shares:
+                continue
+            others = groups.flags_of(variant.records[0], defaults)
+            others.pop("beta", None)
+            key = (setting.title, variant.method, str(sorted(others.items(), key=str)))
+            dataset = variant.records[0]["dataset"]["name"]
+            line = found.setdefault(dataset, {}).setdefault(key, {})
+            line.setdefault(beta, []).extend(share / 100 for share in shares)
+    return {
+        dataset: {name: line for name, line in _named(group).items() if len(line) > 1}
+        for dataset, group in found.items()
+        if any(len(line) > 1 for line in group.values())
+    }
+
+
+def _named(group: Mapping[tuple, dict]) -> dict[str, dict]:
+    """Lines by a name that tells them apart."""
+    long = [f"{method}, {title}" for title, method, _ in group]
+    return {
+        f"{name} ({index + 1})" if long.count(name) > 1 else name: line
+        for index, (name, line) in enumerate(zip(long, group.values(), strict=True))
+    }
+
+
+def _beta(record: Mapping) -> float | None:
+    """The number that a run's beta is, None where it has none or one for each class."""
+    beta = record["configuration"].get("beta")
+    if beta == "auto":
+        counts = np.asarray(record["dataset"]["labeled_counts"])
+        return class_weights.beta_for_imbalance(counts)
+    try:
+        return float(beta)
+    except (TypeError, ValueError):
+        return None
