@@ -147,11 +147,9 @@ class Method(keras.Model):
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
         """float32 [U], product of what the rebalancers say, or ones."""
-        offered = (one.unlabeled_weights(pseudo_label) for one in self.rebalancers)
-        weights = composition.product(offered)
-        if weights is None:
-            return tf.ones(tf.shape(pseudo_label), tf.float32)
-        return weights
+        given = [one.unlabeled_weights(pseudo_label) for one in self.rebalancers]
+        weights = composition.product(given)
+        return tf.ones(tf.shape(pseudo_label), tf.float32) if weights is None else weights
 
     def refine(
         self, probabilities: tf.Tensor, weak: rebalance.Weak, what: str | None = None

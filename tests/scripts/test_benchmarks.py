@@ -94,3 +94,24 @@ def test_without_pytorch_one_line_says_so(run, tmp_path):
     said = run("benchmark_against_pytorch.py", f"--pytorch={python}", code=2)
     assert said.startswith(f"benchmark_against_pytorch: --pytorch={python} has no PyTorch")
     assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_both_sides_begin_with_the_same_loss(run):
+    pytest.importorskip("torch")
+    text = run(
+        "benchmark_against_pytorch.py",
+        *TINY,
+        "--depth=10",
+        "--width=1",
+        "--shape=8,8,3",
+        "--forward=joint",
+        "--nocompiled",
+    )
+    weights, ours, theirs = re.search(
+        r"both: (\d+) weights, first loss (\S+) and (\S+);", text
+    ).groups()
+    assert int(weights) > 70_000
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-3)
+    assert [row[0] for row in rows(text, "side")] == ["ours", "PyTorch"]
+    assert re.search(r"^PyTorch's better form over ours, joint: \d", text, re.MULTILINE)
