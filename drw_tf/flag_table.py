@@ -48,7 +48,7 @@ def _choice(name, choices, text, group, **kwargs) -> Flag:
 
 
 def _is_service(value: str) -> bool:
-    scheme, separator, place = value.partition("://")
+    scheme, separator, place = str(value).partition("://")
     host, _, port = place.rpartition(":")
     return scheme == "grpc" and bool(separator and host) and port.isdecimal() and int(port) < 65536
 

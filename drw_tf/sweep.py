@@ -15,7 +15,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, quiet
+from drw_tf import child, flag_table, help_text, quiet
 from drw_tf import config as configuration
 
 _OUTPUT = "sweep"
@@ -39,9 +39,9 @@ def main(argv: list[str] | None = None) -> None:
     names = {f"--{flag.name}" for flag in _TABLE}
     own = [word for word in arguments if word.split("=")[0] in names]
     rest = [word for word in arguments if word not in own]
-    if {"--help", "-h", "-help", "--helpfull"} & {*rest}:
-        print(configuration.help_text("drw_tf.sweep", _TABLE))
-        return
+    if help_text.ASKS_FOR_HELP & {*rest}:
+        text = help_text.of_program("drw_tf.sweep", _TABLE, rest)
+        configuration.show(f"{text}\n\nFlags of drw_tf.train are handed on to every run.")
     try:
         given = configuration.parse(["sweep", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}

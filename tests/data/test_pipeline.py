@@ -112,6 +112,25 @@ def test_shards_together_are_the_global_batch(images, views):
         assert_equal(joined, expected)
 
 
+def test_two_workers_read_every_row_once_a_pass(images, views):
+    # 37 rows in batches of 8: a pass ends inside a batch, and 37 steps are 8 passes.
+    index = [
+        [
+            batch["unlabeled"]["index"]
+            for batch in take(
+                pipeline.training_batches(
+                    images, streams(), views, seed=0, shard=pipeline.Shard(worker, 2)
+                ),
+                SIZE,
+            )
+        ]
+        for worker in range(2)
+    ]
+    in_order = np.concatenate([part for step in zip(*index, strict=True) for part in step])
+    passes = np.sort(in_order.reshape(8, SIZE), axis=1)
+    np.testing.assert_array_equal(passes, np.tile(np.arange(SIZE), (8, 1)))
+
+
 def test_orders_are_uniform():
     # Each of 5 rows stands at each place of a pass equally often: chi-square per cell near 1.
     passes = 2000
