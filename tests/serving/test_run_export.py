@@ -135,7 +135,7 @@ def test_a_fitted_temperature_is_that_of_the_validation_pictures(make_run, tmp_p
 
 def test_the_fit_is_made_on_adjusted_logits_where_those_are_served(make_run):
     run = make_run(lambda logits: logits - [1.0, 0.0], export_logit_adjustment=True)
-    fitted = run_export._temperature(run, True, None)
+    fitted = run_export._temperature(run, True, run.method.ema_network)
     assert fitted.value == pytest.approx(1 / math.log(3))  # of [1, 0]
     left_out = make_run(lambda logits: logits - [1.0, 0.0])
     assert run_export._temperature(left_out, False, None).value == pytest.approx(2 / math.log(3))
