@@ -1,9 +1,13 @@
-"""The trainer in a process of its own, which is asked to stop when this one is."""
+"""The trainer in a process of its own, which is asked to stop when this one is, and its record."""
 
+import json
+import pathlib
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+
+from drw_tf import config as configuration
 
 
 def train(words: Sequence[str]) -> None:
@@ -34,3 +38,18 @@ def run(command: Sequence[str]) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def record_of(path: pathlib.Path, config: configuration.Config, advice: str = "") -> dict:
+    """The record that a run of this configuration has left.
+
+    Raises:
+        ConfigError: it was made with other flags; the line ends with `advice`.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    lines = configuration.differences(found["configuration"], config)
+    if lines:
+        raise configuration.ConfigError(
+            f"{path} is of another setting ({'; '.join(lines)}){advice}."
+        )
+    return found

@@ -32,9 +32,7 @@ _TABLE = (
 def main(argv: list[str] | None = None) -> None:
     """Runs what has no record yet; every flag of the trainer may follow and is handed on."""
     arguments = (sys.argv if argv is None else argv)[1:]
-    own_names = {f"--{flag.name}" for flag in _TABLE} | {f"--no{flag.name}" for flag in _TABLE}
-    own = [word for word in arguments if word.split("=")[0] in own_names]
-    rest = [word for word in arguments if word not in own]
+    own, rest = configuration.split_arguments(arguments, _TABLE)
     if help_text.ASKS_FOR_HELP & set(rest):
         text = help_text.of_program("drw_tf.compare", _TABLE, rest)
         configuration.show(f"{text}\n\nFlags of drw_tf.train are handed on to every run.")
@@ -67,14 +65,10 @@ def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
 
 def read(results: pathlib.Path, row: configuration.Config) -> dict:
     """A kept record; refused where it was made with other flags."""
-    path = path_of(results, row)
-    found = json.loads(path.read_text())
-    lines = configuration.differences(found["configuration"], row)
-    if lines:
-        configuration.refuse(
-            "compare", ValueError(f"{path} is of another setting ({'; '.join(lines)}).")
-        )
-    return found
+    try:
+        return child.record_of(path_of(results, row), row)
+    except configuration.ConfigError as error:
+        configuration.refuse("compare", error)
 
 
 def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -> None:

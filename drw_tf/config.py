@@ -63,6 +63,15 @@ def refuse_value(name: str, value: object) -> ConfigError:
     return ConfigError(f"--{name} must be {flag_table.BY_NAME[name].allowed}, got {value}.")
 
 
+def split_arguments(
+    arguments: Iterable[str], table: Sequence[flag_table.Flag]
+) -> tuple[list[str], list[str]]:
+    """(those that are flags of `table`, all others), each in their order."""
+    names = {f"--{negated}{flag.name}" for flag in table for negated in ("", "no")}
+    own = [word for word in arguments if word.split("=")[0] in names]
+    return own, [word for word in arguments if word not in own]
+
+
 def resolve(given: Mapping) -> Config:
     """The whole configuration, from the flags that a user typed.
 

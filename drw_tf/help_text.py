@@ -55,7 +55,7 @@ def _group(flags: Sequence[flag_table.Flag], full: bool) -> list[str]:
     lines, named = [], []
     for flag in flags:
         if full or flag.name in _COMMON or flag.name not in flag_table.BY_NAME:
-            default = "" if flag.default is None else f" [{flag.default}]"
+            default = "" if flag.default in (None, []) else f" [{flag.default}]"
             lines.append(f"  --{flag.name}: {flag.help}{default}")
         else:
             named.append(f"--{flag.name}")

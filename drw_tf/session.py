@@ -207,8 +207,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         sum(stream.batch for stream in run.stages.streams(0)),
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
-    is_chief = run.team.is_chief
-    log = _TensorBoard(run, folder.tensorboard) if config.tensorboard and is_chief else None
+    log = _TensorBoard(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
     history = loop.run(
         run.method,
         run.stages.all,
@@ -216,14 +215,14 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         run.stages.begin,
         run.batches,
         lambda: run.evaluations(judges),
-        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, run.team),
+        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
         plan,
         [log.write] if log else [],
         log.start if log else lambda step: None,
-        run.team,
+        team,
     )
     network = run.networks()["ema"]
-    if not is_chief:
+    if not team.is_chief:
         return
     result = record.build_record(
         command_line=command,
@@ -234,7 +233,6 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         seconds=history[-1]["seconds"],
         images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
     )
-    team = run.team
     result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
     if config.export:
         run_export.export_run(run, folder.export, result, network)

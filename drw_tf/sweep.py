@@ -7,7 +7,6 @@ the same command may be stopped and repeated at will.
 
 import dataclasses
 import itertools
-import json
 import pathlib
 import shlex
 import shutil
@@ -36,9 +35,7 @@ METRIC = "balanced_accuracy"
 def main(argv: list[str] | None = None) -> None:
     """Runs what is not finished; every flag of the trainer may follow and is handed on."""
     arguments = (sys.argv if argv is None else argv)[1:]
-    names = {f"--{flag.name}" for flag in _TABLE}
-    own = [word for word in arguments if word.split("=")[0] in names]
-    rest = [word for word in arguments if word not in own]
+    own, rest = configuration.split_arguments(arguments, _TABLE)
     if help_text.ASKS_FOR_HELP & {*rest}:
         text = help_text.of_program("drw_tf.sweep", _TABLE, rest)
         configuration.show(f"{text}\n\nFlags of drw_tf.train are handed on to every run.")
@@ -110,12 +107,7 @@ def read(run: Run) -> dict:
     Raises:
         ValueError: it is of other flags, or held-out pictures were not evaluated.
     """
-    found = json.loads(run.record.read_text(encoding="utf-8"))
-    lines = configuration.differences(found["configuration"], run.config)
-    if lines:
-        raise ValueError(
-            f"{run.record} is of another setting ({'; '.join(lines)}); give other --runs."
-        )
+    found = child.record_of(run.record, run.config, "; give other --runs")
     if "validation" not in found["history"][-1]:
         raise ValueError(f"{run.record} has no evaluation of held-out pictures; remove the run.")
     return found

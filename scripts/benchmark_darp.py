@@ -10,6 +10,7 @@ import math
 import time
 
 import benchmark_input
+import measuring
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
@@ -41,10 +42,10 @@ def _refresh_seconds(pool, target_counts, alpha):
 def main(_):
     """Prints a refinement, a step, and the share of the first in all."""
     FLAGS.step_flags = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
-    config, method, ways = benchmark_input.trainer("cifar10")
-    facts = method.facts
+    run, ways = benchmark_input.trainer("cifar10")
+    config, facts = run.config, run.method.facts
     spent = _refresh_seconds(facts.pool_size, facts.labeled_counts, config.darp_alpha)
-    function, iterator = method.make_train_function(), iter(ways["resident"])
+    function, iterator = run.method.make_train_function(), iter(ways["resident"])
 
     def execute(batches):
         tf.nest.map_structure(lambda value: value.numpy(), function(batches))
@@ -54,7 +55,7 @@ def main(_):
         step = min(step, benchmark_input.round_of(execute, iterator, 1, int(turn == 0)))
     refresh = float(np.median(spent))
     share = refresh / (refresh + config.darp_refresh * step)
-    print(benchmark_input.machine())
+    print(measuring.machine())
     print(
         f"refinement of {facts.pool_size} x {facts.num_classes}: {1e3 * refresh:.1f} ms, every "
         f"{config.darp_refresh} steps of {1e3 * step:.0f} ms: {100 * share:.2f} % of the time"

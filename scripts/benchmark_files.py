@@ -18,12 +18,11 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import measuring
 import numpy as np
-import repository  # noqa: F401
 import tensorflow as tf
 from absl import app, flags
 
-from drw_tf import config as configuration
 from drw_tf.augment import crops
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, pipeline
@@ -115,12 +114,10 @@ def _memory(folder):
 def _memory_worker():
     """Prints resident megabytes before the data set is made, and the peak after some steps."""
     files = sorted(map(str, pathlib.Path(FLAGS.worker_folder).glob("*.jpeg")))
-    config = configuration.resolve(
-        configuration.parse(["train", "--dataset=imagenet127", "--data_dir=."])
-    )
+    config = measuring.resolve(["--dataset=imagenet127", "--data_dir=."], "benchmark")
     paths = np.array(list(itertools.islice(itertools.cycle(files), FLAGS.worker_files)))
     images = records.FileImages(paths, np.zeros(len(paths), np.int64))
-    before = _peak()
+    before = measuring.peak_memory()
     shape = (config.image_size, config.image_size, 3)
     middle = (0.5, 0.5, 0.5)
     dataset = records.Dataset("imagenet127", ("a",), shape, images, None, True, middle, middle)
@@ -132,13 +129,7 @@ def _memory_worker():
     )
     for _ in batches.take(FLAGS.memory_steps):
         pass
-    print(before, _peak())
-
-
-def _peak():
-    """Megabytes; `getrusage` would give those of the process that started this one."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(before / 2**20, measuring.peak_memory() / 2**20)
 
 
 def main(_):

@@ -15,7 +15,6 @@ Rounds are interleaved and the fastest of each counts. Nothing else should run m
 import math
 import os
 import pathlib
-import platform
 import signal
 import subprocess
 import sys
@@ -26,15 +25,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import benchmark_augment
 import benchmark_files
-import numpy as np
+import measuring
 import repository
 import tensorflow as tf
 from absl import app, flags
 
-from drw_tf import config as configuration
-from drw_tf.data import dataset as records
-from drw_tf.data import long_tail, pipeline, registry
-from drw_tf.training import assembly, devices, stages
+from drw_tf import session
+from drw_tf.data import registry
+from drw_tf.training import devices
 
 FLAGS = flags.FLAGS
 PARTS = ("augment", "step", "files", "start")
@@ -50,59 +48,23 @@ flags.DEFINE_integer("start_rounds", 3, "Rounds of `start`.", 1)
 # ---- step
 
 
-def _synthetic(name):
-    """A long-tailed data set of random pictures in the form of `name`, and its split."""
-    config = _config(name)
-    if name == "digits":
-        return config, *registry.load(config)
-    classes = 10
-    counts = [
-        long_tail.class_counts(classes, largest, config.imbalance_ratio)
-        for largest in (config.labeled_max, config.unlabeled_max)
-    ]
-    labels = np.concatenate([np.repeat(np.arange(classes), count) for count in counts])
-    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
-    rows = np.arange(len(labels), dtype=np.int64)
-    first = int(sum(counts[0]))
-    split = records.Split(rows[:first], rows[first:], rows[:0])
-    names = tuple(map(str, range(classes)))
-    images = records.ArrayImages(pixels, labels.astype(np.int64))
-    middle = (0.5, 0.5, 0.5)
-    return (
-        config,
-        records.Dataset(name, names, (32, 32, 3), images, None, True, middle, middle),
-        split,
-    )
-
-
-def _config(name):
-    words = ["train", f"--dataset={name}", *(f"--{word}" for word in FLAGS.step_flags)]
+def trainer(name):
+    """A run ready for its first step, its distributed pipeline, and one batch for ever."""
+    words = [f"--dataset={name}", *(f"--{word}" for word in FLAGS.step_flags)]
+    data = None
     if name == "cifar10":
         # Ten of its steps would be a round of their own.
         words.append("--steps_per_execution=1")
-    return configuration.resolve(configuration.parse(words))
-
-
-def trainer(name):
-    """A compiled method, its distributed pipeline, and one of its batches for ever."""
-    config, dataset, split = _synthetic(name)
-    strategy = devices.strategy(config.strategy)
-    with strategy.scope():
-        method = assembly.build_method(config, dataset, split)
-    parts = stages.Stages(config, dataset, split, method, strategy, lambda images: None)
-    parts.prepare(0)
-
-    def stream(shard):
-        views = assembly.views(config, dataset)
-        return pipeline.training_batches(
-            dataset.train, parts.streams(0), views, config.seed, 0, shard
-        )
+        dataset, _ = measuring.pictures((32, 32, 3), 10, 50_000, 0)
+        data = dataset, registry.long_tailed_split(dataset, measuring.resolve(words, "benchmark"))
+    run = session.Run(measuring.resolve(words, "benchmark"), data=data)
+    run.stages.prepare(0)
 
     def resident(shard):
-        return tf.data.Dataset.from_tensors(next(iter(stream(shard)))).repeat()
+        return tf.data.Dataset.from_tensors(next(iter(run.local_batches(0, 0, shard)))).repeat()
 
-    ways = {"pipeline": stream, "resident": resident}
-    return config, method, {way: devices.distribute(strategy, ways[way]) for way in ways}
+    ways = {"pipeline": run.batches(0, 0), "resident": devices.distribute(run.strategy, resident)}
+    return run, ways
 
 
 def round_of(execute, iterator, executions, warm):
@@ -115,8 +77,8 @@ def round_of(execute, iterator, executions, warm):
 
 
 def _step(name):
-    config, method, ways = trainer(name)
-    function = method.make_train_function()
+    run, ways = trainer(name)
+    config, function = run.config, run.method.make_train_function()
 
     def execute(iterator):
         tf.nest.map_structure(lambda value: value.numpy(), function(iterator))
@@ -176,22 +138,12 @@ def _seconds_to_first_step():
     return seconds
 
 
-def machine():
-    """One line on what this runs on."""
-    model = platform.processor()
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    return f"{os.cpu_count()} x {model}, TensorFlow {tf.__version__}, load {os.getloadavg()[0]:.1f}"
-
-
 def main(_):
     """Prints a table for each part."""
     unknown = set(FLAGS.parts) - set(PARTS)
     if unknown:
         app.usage(shorthelp=True, detailed_error=f"--parts: {unknown} unknown.", exitcode=2)
-    print(machine())
+    print(measuring.machine())
     if "augment" in FLAGS.parts:
         benchmark_augment.main([])
     rest = [part for part in PARTS[1:] if part in FLAGS.parts]

@@ -75,7 +75,7 @@ class Loop:
     def train(self):
         """Trains all epochs; durations of each one's steps and of its end are in the lists."""
         run, config = self.run, self.run.config
-        judge = run.evaluator(run.dataset.test)
+        judges = run.judges()
         log = session._TensorBoard(run, self.folder.tensorboard)
         checkpoints = checkpoint.Checkpoints(
             self.folder.checkpoints, run.method, config.keep_checkpoints
@@ -89,7 +89,7 @@ class Loop:
             run.stages.prepare,
             run.stages.begin,
             run.batches,
-            lambda: self._evaluate(judge),
+            lambda: self._evaluate(judges),
             checkpoints,
             plan,
             [log.write, self._round],
@@ -107,10 +107,10 @@ class Loop:
 
         return timed
 
-    def _evaluate(self, judge):
+    def _evaluate(self, judges):
         begin = time.perf_counter()
         self.step_seconds.append(begin - self._end)
-        found = self.run.evaluate(judge)
+        found = self.run.evaluations(judges)
         self._end = time.perf_counter()
         self.evaluation_seconds.append(self._end - begin)
         return found

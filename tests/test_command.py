@@ -38,6 +38,7 @@ def test_every_module_that_can_be_run_is_a_program():
         for path in (ROOT / "drw_tf").glob("*.py")
         if '__name__ == "__main__"' in path.read_text()
     }
+    runnable |= {path.parent.name for path in (ROOT / "drw_tf").glob("*/__main__.py")}
     assert set(command.programs()) == runnable - {"command", "__main__"}
     assert {"train", "evaluate", "export", "predict"} <= runnable
 

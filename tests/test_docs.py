@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from drw_tf import command, flag_table
+from drw_tf import config as configuration
 from drw_tf.data import dataset as records
 from drw_tf.methods import base as methods
 from drw_tf.rebalance import base as rebalance
@@ -49,6 +50,23 @@ def test_code_in_a_page_parses_and_programs_in_it_exist(page):
     text = page.read_text()
     named = set(re.findall(r"(?:python -m drw_tf\.|drw-tf )([a-z]\w+)", text))
     assert named <= {*command.programs(), "completion"}
+
+
+def commands():
+    """The arguments of every `drw_tf.train` in the pages' blocks that is written out."""
+    for page in PAGES:
+        for block in re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            text = block.replace("\\\n", " ")
+            for line in re.findall(r"drw_tf\.train (--.*)", text):
+                yield pytest.param(re.sub(r" \.\.\.$", "", line).split(), id=page.stem)
+            arguments = re.findall(r"^ +- (--\S+)$", text, re.MULTILINE)
+            if arguments:
+                yield pytest.param(arguments, id=page.stem)
+
+
+@pytest.mark.parametrize("arguments", list(commands()))
+def test_commands_are_accepted(arguments):
+    configuration.resolve(configuration.parse(["train", *arguments]))
 
 
 def run(block):

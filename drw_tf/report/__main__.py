@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, quiet
+from drw_tf import flag_table, help_text, quiet
 
+_MEANING = __doc__.partition("\n\n")[2].strip()
 _OUTPUT = "output"
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="report"),
@@ -29,10 +30,9 @@ _MAX_COLUMNS = 6
 def main(argv: list[str] | None = None) -> None:
     """Prints a table and writes the report; exits with 2 after bad input."""
     arguments = (sys.argv if argv is None else argv)[1:]
-    if {"--help", "-h", "-help", "--helpfull"} & {*arguments}:
-        lines = [__doc__.strip(), "", *(f"  --{one.name}: {one.help}" for one in _TABLE)]
-        print("\n".join(lines))
-        return
+    if help_text.ASKS_FOR_HELP & {*arguments}:
+        text = help_text.of_program("drw_tf.report", _TABLE, arguments, "RUN [RUN ...]")
+        configuration.show(f"{text}\n\n{_MEANING}")
     try:
         given = configuration.parse(
             ["report", *(word for word in arguments if word.startswith("-"))], _TABLE
