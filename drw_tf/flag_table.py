@@ -681,7 +681,8 @@ FLAGS = (
     _choice(
         "jit_compile",
         ("auto", "on", "off"),
-        "compile the step with XLA; auto: on one GPU, not on a CPU (slower) and on several GPUs",
+        "compile the step with XLA, whose random numbers for VAT and ABC are other ones; auto: on "
+        "one GPU, not on a CPU (slower) and on several GPUs",
         RUNTIME,
         default="auto",
         changes_result=False,

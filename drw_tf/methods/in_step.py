@@ -21,21 +21,6 @@ def ramp(method: base.Method) -> tf.Tensor:
     return rise(method.step, method.stage.steps, method.hyper.ramp_fraction)
 
 
-def all_rows(values: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas in their order, without gradient; inverse of `draws.own_rows`.
-
-    Args:
-        values: [N, ...], on every replica.
-
-    Returns:
-        [N * replicas, ...], the same on every replica.
-    """
-    if draws.replicas() == 1:
-        return values
-    gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
-    return tf.ensure_shape(gathered, [values.shape[0] * draws.replicas(), *values.shape[1:]])
-
-
 def mixed(
     method: base.Method, images: list[tf.Tensor], targets: list[tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,7 +42,7 @@ def mixed(
     mine = tf.concat([draws.own_rows(part) for part in tf.split(partners, sizes)], axis=0)
 
     def blend(parts):
-        everyone = tf.concat([all_rows(part) for part in parts], axis=0)
+        everyone = tf.concat([draws.all_rows(part) for part in parts], axis=0)
         return mixup.mix(tf.concat(parts, axis=0), tf.gather(everyone, mine), coefficient)
 
     return blend(images), blend(targets)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.ops import metrics
-from drw_tf.rebalance import banks
+from drw_tf.rebalance import banks, draws
 
 
 def _summed(shape, name) -> tf.Variable:
@@ -94,11 +94,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
             self.truth.add(pseudo_label, mask, index)
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
-            context = tf.distribute.get_replica_context()
-            if context.num_replicas_in_sync > 1:
-                index = context.all_gather(index, axis=0)
-                code = context.all_gather(code, axis=0)
-            banks.write_rows(self.bank, index, code)
+            banks.write_rows(self.bank, draws.all_rows(index), draws.all_rows(code))
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
         """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""

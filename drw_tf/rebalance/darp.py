@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from drw_tf.ops import refinement
-from drw_tf.rebalance import banks, base
+from drw_tf.rebalance import banks, base, draws
 
 
 class DistributionAligningRefinery(base.Rebalancer):
@@ -34,11 +34,8 @@ class DistributionAligningRefinery(base.Rebalancer):
 
     def refine(self, probabilities, weak):
         probabilities = tf.stop_gradient(probabilities)
-        replica = tf.distribute.get_replica_context()
         # Every replica keeps the whole bank, and so computes the same R.
-        index = replica.all_gather(weak.index, axis=0)
-        rows = replica.all_gather(probabilities, axis=0)
-        banks.write_rows(self.latest, index, rows)
+        banks.write_rows(self.latest, draws.all_rows(weak.index), draws.all_rows(probabilities))
         since = weak.step - round(self.hyper.darp_start * self.facts.total_steps)
         is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
         tf.cond(is_due, self._refresh, lambda: tf.no_op())

@@ -40,6 +40,22 @@ def own_rows(values: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(values[first : first + rows], [rows, *values.shape[1:]])
 
 
+def all_rows(values: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas in their order, without gradient; inverse of `own_rows`.
+
+    Args:
+        values: [N, ...], on every replica.
+
+    Returns:
+        [N * replicas, ...], the same on every replica.
+    """
+    if replicas() == 1:
+        return values
+    # A copy: what comes into a graph is on no device, and other workers could not be sent it.
+    gathered = tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
+    return tf.ensure_shape(gathered, [values.shape[0] * replicas(), *values.shape[1:]])
+
+
 def uniform_rows(seed: int, name: str, step: tf.Tensor, rows: int) -> tf.Tensor:
     """float32 [rows] in [0, 1), a number for each of this replica's rows.
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from drw_tf.rebalance import draws
 from drw_tf.training import rendezvous
 
 # sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
@@ -124,12 +125,7 @@ class Team:
         )
 
     def _exchange(self, one_each):
-        def everyone(values):
-            # A copy: what comes into a graph is on no device, and could not be sent.
-            replica = tf.distribute.get_replica_context()
-            return replica.all_gather(tf.identity(values), axis=0)
-
-        return self.strategy.run(everyone, args=(one_each,))
+        return self.strategy.run(draws.all_rows, args=(one_each,))
 
     def _gather(self, values: np.ndarray) -> np.ndarray:
         """[workers * n, ...], the [n, ...] of each worker in their order."""

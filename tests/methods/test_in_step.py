@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from drw_tf.methods import in_step, mean_teacher
 from drw_tf.rebalance import base as rebalance
-from drw_tf.rebalance import draws
 
 
 @pytest.fixture
@@ -38,21 +37,6 @@ def test_key_depends_on_seed_stage_name_and_step(method):
 
     found = [tuple(key.numpy()) for key in keys()]
     assert len(set(found)) == len(found)
-
-
-def test_all_rows_undoes_own_rows_on_every_replica(two_replicas):
-    values = tf.reshape(tf.range(12.0), [6, 2])
-
-    @tf.function
-    def both():
-        own = draws.own_rows(values)
-        return own, in_step.all_rows(own)
-
-    own, everyone = (two_replicas.experimental_local_results(r) for r in two_replicas.run(both))
-    np.testing.assert_array_equal(own[0], values[:3])
-    np.testing.assert_array_equal(own[1], values[3:])
-    for one in everyone:
-        np.testing.assert_array_equal(one, values)
 
 
 def test_soft_labels_are_counted_by_their_largest_class(method):
