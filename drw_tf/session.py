@@ -317,7 +317,7 @@ class _TensorBoard:
 
     def start(self, step: int) -> None:
         # What a run that has not saved yet has logged at step 0 is logged again.
-        event_files.truncate(self.logdir, step or -1)
+        event_files.truncate(self.logdir, step or -1, tensorboard.FINAL_TAGS)
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:
             self.log.log_text(self.run.config)

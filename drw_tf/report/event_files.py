@@ -61,7 +61,9 @@ def read(logdir: str | os.PathLike) -> dict[tuple[str, int], float | np.ndarray]
     return values
 
 
-def truncate(logdir: str | os.PathLike, last_step: int) -> Truncation:
+def truncate(
+    logdir: str | os.PathLike, last_step: int, dropped_tags: tuple[str, ...] = ()
+) -> Truncation:
     """What was kept and dropped so that no event lies beyond a step.
 
     Each file is written beside and renamed, so being killed here costs nothing: the same
@@ -71,6 +73,7 @@ def truncate(logdir: str | os.PathLike, last_step: int) -> Truncation:
     Args:
         logdir: folder with event files, also in folders below it.
         last_step: steps; events with a larger one are dropped. -1 drops all values.
+        dropped_tags: how tags begin whose events are dropped at any step.
 
     Returns:
         The number of events kept and dropped, and the damaged files.
@@ -80,7 +83,7 @@ def truncate(logdir: str | os.PathLike, last_step: int) -> Truncation:
     kept_total, dropped_total, damaged = 0, 0, []
     for path in find(logdir):
         records = list(event_file_loader.RawEventFileLoader(str(path)).Load())
-        kept = [record for record in records if _is_kept(record, last_step)]
+        kept = [record for record in records if _is_kept(record, last_step, dropped_tags)]
         whole = path.stat().st_size == _framed_size(records)
         if not whole:
             damaged.append(path.name)
@@ -99,10 +102,13 @@ def _events(path: pathlib.Path) -> Iterator[tf.compat.v1.Event]:
         yield tf.compat.v1.Event.FromString(record)
 
 
-def _is_kept(record: bytes, last_step: int) -> bool:
-    """Whether an event says nothing about a later step; the version line has no values."""
+def _is_kept(record: bytes, last_step: int, dropped_tags: tuple[str, ...]) -> bool:
+    """Whether an event is of no later step and no dropped tag; the version line has no values."""
     event = tf.compat.v1.Event.FromString(record)
-    return event.WhichOneof("what") == "file_version" or event.step <= last_step
+    if event.WhichOneof("what") == "file_version":
+        return True
+    is_dropped = any(value.tag.startswith(dropped_tags) for value in event.summary.value)
+    return event.step <= last_step and not is_dropped
 
 
 def _framed_size(records: list[bytes]) -> int:

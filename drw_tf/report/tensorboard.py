@@ -30,6 +30,8 @@ from drw_tf.report import evaluation_figures, record
 MAX_CLASS_SCALARS = 200
 # What depends on the clock, and so differs between two otherwise equal runs.
 CLOCK_TAGS = ("train/seconds", "train/images_per_second")
+# How the tags begin of what a run logs at its end; one that goes on logs it again.
+FINAL_TAGS = ("final/", "_hparams_/")
 
 _CLASS_TAGS = {
     "pseudo_numbers": "pseudo_number",

@@ -11,7 +11,7 @@ from drw_tf.report import event_files
 
 def write(logdir, steps, tag="loss", scale=0.5):
     """One event file with a scalar of scale * step at each step."""
-    writer = tf.summary.create_file_writer(str(logdir), filename_suffix=f".{tag}")
+    writer = tf.summary.create_file_writer(str(logdir), filename_suffix=f".{tag.replace('/', '_')}")
     with writer.as_default():
         for step in steps:
             tf.summary.scalar(tag, scale * step, step=step)
@@ -115,6 +115,15 @@ def test_truncation_cuts_a_damaged_tail_off_so_that_tensorboard_reads_on(tmp_pat
     while place < len(content):
         place += 16 + struct.unpack("<Q", content[place : place + 8])[0]
     assert place == len(content)
+
+
+def test_truncation_drops_named_tags_at_any_step(tmp_path):
+    write(tmp_path, [1, 2])
+    write(tmp_path, [2], tag="final/loss")
+    write(tmp_path, [2], tag="half/final/loss")
+    assert event_files.truncate(tmp_path, 2, ("final/", "other/")).dropped == 1
+    kept = {("loss", 1), ("loss", 2), ("half/final/loss", 2)}
+    assert event_files.read(tmp_path).keys() == kept
 
 
 def test_truncation_to_before_the_start_leaves_no_file(tmp_path):
