@@ -45,7 +45,7 @@ def metrics_table(found: dict, class_names, labeled_counts) -> str:
     """Metrics in percent, then the recall of each class, one column a network.
 
     Args:
-        found: network's name -> its metrics, as `drw_tf.ops.metrics.summarize` gives them.
+        found: network's name -> its metrics, as `drw_tf.ops.summary.summarize` gives them.
         class_names: C names.
         labeled_counts: [C], labeled training pictures.
     """

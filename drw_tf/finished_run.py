@@ -77,21 +77,21 @@ def open_run(workdir: str | pathlib.Path):
         workdir: folder of the run; where it lay when it was trained does not matter.
 
     Returns:
-        A `session.Run` whose method has the checkpoint's weights, and the checkpoint's
+        A `drw_tf.run.Run` whose method has the checkpoint's weights, and the checkpoint's
         state: "step", "stage", "history", "seconds".
 
     Raises:
         ConfigError: see `configuration_of`.
         CheckpointError: all checkpoints are damaged.
     """
-    from drw_tf import session
+    from drw_tf import run as runs
     from drw_tf.training import checkpoint, cluster, devices
 
     config = configuration_of(workdir)
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
-    run = session.Run(config, cluster.Team(strategy))
+    run = runs.Run(config, cluster.Team(strategy))
     checkpoints = checkpoint.Checkpoints(
         pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )
@@ -112,7 +112,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     Raises:
         ValueError: the file is not a record.
     """
-    from drw_tf import session
+    from drw_tf import run as runs
     from drw_tf.report import record
 
     path = pathlib.Path(workdir, "record.json")
@@ -123,7 +123,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     return record.build_record(
         command_line=[],
         configuration=run.config,
-        dataset=session.facts(run),
+        dataset=runs.facts(run),
         history=state["history"],
         steps=state["step"],
         seconds=state["seconds"],

@@ -15,7 +15,7 @@ import numpy as np
 import repository  # noqa: F401
 from tensorflow import keras
 
-from drw_tf import session
+from drw_tf import run as runs
 
 
 def exchange(run, batch, path):
@@ -45,7 +45,7 @@ def main():
     settings = json.loads(sys.argv[1])
     data = measuring.pictures(tuple(settings["shape"]), settings["classes"], 2000, 200)
     config = measuring.resolve(settings["flags"], settings["folder"])
-    run = session.Run(config, data=data)
+    run = runs.Run(config, data=data)
     step = measuring.Step(run)
     batch = run.strategy.experimental_local_results(step.batch)[0]
     exchange(run, batch, settings["exchange"])

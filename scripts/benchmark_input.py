@@ -30,7 +30,7 @@ import repository
 import tensorflow as tf
 from absl import app, flags
 
-from drw_tf import session
+from drw_tf import run as runs
 from drw_tf.data import registry
 from drw_tf.training import devices
 
@@ -57,7 +57,7 @@ def trainer(name):
         words.append("--steps_per_execution=1")
         dataset, _ = measuring.pictures((32, 32, 3), 10, 50_000, 0)
         data = dataset, registry.long_tailed_split(dataset, measuring.resolve(words, "benchmark"))
-    run = session.Run(measuring.resolve(words, "benchmark"), data=data)
+    run = runs.Run(measuring.resolve(words, "benchmark"), data=data)
     run.stages.prepare(0)
 
     def resident(shard):

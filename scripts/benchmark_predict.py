@@ -22,7 +22,8 @@ import tensorflow as tf
 from absl import app, flags
 from PIL import Image
 
-from drw_tf import predict, session
+from drw_tf import predict
+from drw_tf import run as runs
 from drw_tf.serving import decoding, picture_stream, predictor, run_export
 
 FLAGS = flags.FLAGS
@@ -59,7 +60,7 @@ def make_run(folder):
         f"--model={FLAGS.model}",
         f"--eval_batch_size={FLAGS.batch_size}",
     ]
-    return session.Run(measuring.resolve(arguments, str(folder / "run")), data=data)
+    return runs.Run(measuring.resolve(arguments, str(folder / "run")), data=data)
 
 
 def ways_of(run, folder, paths):

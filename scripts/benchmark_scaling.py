@@ -4,10 +4,11 @@
     python scripts/benchmark_scaling.py --classes=10,1000 --rows=1e4,1e6 --ratios=1,7
 
 Three tables, each measured in rounds in turn, of which the fastest counts: the step with its
-input pipeline, over that of the first line, and the step on a resident batch. For each number
-of classes also the step over that of FixMatch, and how much of it are the class weights, the
-histogram of pseudo-labels and, shared over the epoch, the new weights at its end. Pictures
-are random. Figures are void while anything else runs on the machine.
+input pipeline, over that of the first line; for unlabeled pictures also the step on a resident
+batch. For each number of classes also the step over that of FixMatch, the median over pairs of
+steps, and how much of it are the class weights, the histogram of pseudo-labels and, shared over
+the epoch, the new weights at its end. Pictures are random. Figures are void while anything else
+runs on the machine.
 """
 
 import os
@@ -21,7 +22,7 @@ import repository  # noqa: F401
 import tensorflow as tf
 from absl import app, flags
 
-from drw_tf import session
+from drw_tf import run as runs
 from drw_tf.methods import composition
 from drw_tf.rebalance import base as rebalance
 
@@ -34,6 +35,7 @@ flags.DEFINE_list("shape", ["32", "32", "3"], "Height, width, channels there.")
 flags.DEFINE_integer("batch_size", 64, "B, labeled pictures a step.", 1)
 flags.DEFINE_integer("rounds", 5, "Rounds; the fastest counts.", 1)
 flags.DEFINE_integer("round_steps", 3, "Steps in a round.", 1)
+flags.DEFINE_integer("pairs", 15, "Pairs of single steps with and without re-weighting.", 1)
 flags.DEFINE_integer("small_steps", 50, "Steps in a round of the second table.", 1)
 
 # Ten million of these pictures fit in memory, and a step is short, so that little would show.
@@ -45,7 +47,7 @@ def make(folder, shape, classes, rows, *arguments):
     labeled = max(classes, min(rows // 10, 5000))
     data = measuring.pictures(shape, classes, labeled + rows, labeled)
     common = ("--dataset=cifar10", "--protocol=modern", "--tensorboard=false", *arguments)
-    return measuring.Step(session.Run(measuring.resolve(list(common), folder), data=data))
+    return measuring.Step(runs.Run(measuring.resolve(list(common), folder), data=data))
 
 
 def rounds_of(step, steps, batches=None):
@@ -59,16 +61,9 @@ def rounds_of(step, steps, batches=None):
 
 
 def measure(steps, count):
-    """Seconds of a step: name -> (with the pipeline, on a resident batch)."""
-    ways = {}
-    for name, step in steps.items():
-        batches = iter(step.run.batches(0, 1))
-        ways[name, "pipeline"] = rounds_of(step, count, batches)
-        ways[name, "resident"] = rounds_of(step, count)
-    best = measuring.in_turn(ways, FLAGS.rounds)
-    return {
-        name: (best[name, "pipeline"] / count, best[name, "resident"] / count) for name in steps
-    }
+    """Seconds of a step with its input pipeline: name -> float."""
+    ways = {name: rounds_of(one, count, iter(one.run.batches(0, 1))) for name, one in steps.items()}
+    return {name: best / count for name, best in measuring.in_turn(ways, FLAGS.rounds).items()}
 
 
 def own_share(step, seconds):
@@ -102,23 +97,20 @@ def by_classes(folder):
     """Lines of the table over the number of classes."""
     shape = tuple(map(int, FLAGS.shape))
     common = (f"--model={FLAGS.model}", f"--batch_size={FLAGS.batch_size}")
-    steps = {}
+    steps, plain = {}, {}
     for classes in map(int, FLAGS.classes):
-        for method in ("drw", "fixmatch"):
-            rows = max(2000, classes)
-            steps[classes, method] = make(
-                folder, shape, classes, rows, *common, f"--method={method}"
-            )
+        rows = max(2000, classes)
+        steps[classes] = make(folder, shape, classes, rows, *common, "--method=drw")
+        plain[classes] = make(folder, shape, classes, rows, *common, "--method=fixmatch")
     times = measure(steps, FLAGS.round_steps)
     yield "| classes | ms a step | over the first | DRw over FixMatch | weights and histogram |"
     yield "| --- | --- | --- | --- | --- |"
-    first = times[int(FLAGS.classes[0]), "drw"][0]
-    for classes in map(int, FLAGS.classes):
-        piped, resident = times[classes, "drw"]
-        share = own_share(steps[classes, "drw"], resident)
-        plain = times[classes, "fixmatch"][1]
+    first = times[int(FLAGS.classes[0])]
+    for classes, seconds in times.items():
+        share = own_share(steps[classes], seconds)
+        _, ratio, _ = measuring.ratios(steps[classes], plain[classes], FLAGS.pairs)
         yield (
-            f"| {classes} | {1e3 * piped:.2f} | {piped / first:.3f} | {resident / plain:.3f} "
+            f"| {classes} | {1e3 * seconds:.2f} | {seconds / first:.3f} | {ratio:.3f} "
             f"| {share:.3%} |"
         )
 
@@ -133,13 +125,16 @@ def by_rows(folder):
         steps[count] = make(folder, SMALL_SHAPE, SMALL_CLASSES, count, *arguments)
         starts[count] = time.perf_counter() - begin
     times = measure(steps, FLAGS.small_steps)
+    resident = {name: rounds_of(one, FLAGS.small_steps) for name, one in steps.items()}
+    resident = measuring.in_turn(resident, FLAGS.rounds)
     yield "| unlabeled pictures | ms a step | over the first | resident batch, ms | s to start |"
     yield "| --- | --- | --- | --- | --- |"
-    for count, (piped, resident) in times.items():
-        ratio = piped / times[counts[0]][0]
-        start = starts[count]
+    for count, seconds in times.items():
+        ratio = seconds / times[counts[0]]
+        alone = resident[count] / FLAGS.small_steps
         yield (
-            f"| {count} | {1e3 * piped:.2f} | {ratio:.3f} | {1e3 * resident:.2f} | {start:.1f} |"
+            f"| {count} | {1e3 * seconds:.2f} | {ratio:.3f} | {1e3 * alone:.2f} "
+            f"| {starts[count]:.1f} |"
         )
 
 
@@ -155,10 +150,10 @@ def by_ratio(folder):
     yield "| mu | ms a step | us a view | over the first, a view |"
     yield "| --- | --- | --- | --- |"
     # Of each unlabeled picture a weak and a strong view.
-    each = {mu: one[0] / (FLAGS.batch_size * (1 + 2 * mu)) for mu, one in times.items()}
+    each = {mu: one / (FLAGS.batch_size * (1 + 2 * mu)) for mu, one in times.items()}
     first = each[int(FLAGS.ratios[0])]
-    for mu, (piped, _) in times.items():
-        yield f"| {mu} | {1e3 * piped:.2f} | {1e6 * each[mu]:.1f} | {each[mu] / first:.3f} |"
+    for mu, seconds in times.items():
+        yield f"| {mu} | {1e3 * seconds:.2f} | {1e6 * each[mu]:.1f} | {each[mu] / first:.3f} |"
 
 
 def main(_):
@@ -170,8 +165,9 @@ def main(_):
             (by_rows, FLAGS.rows),
             (by_ratio, FLAGS.ratios),
         ):
-            for line in (*table(folder), "") if wanted else ():
+            for line in table(folder) if wanted else ():
                 print(line, flush=True)
+            print()
 
 
 if __name__ == "__main__":

@@ -38,6 +38,26 @@ def in_turn(
     return best
 
 
+def ratios(
+    first: Callable[[], object], second: Callable[[], object], pairs: int
+) -> tuple[float, float, float]:
+    """First quartile, median and third quartile of the first's time over the second's.
+
+    One call of each makes a pair, the other one first in every second pair: a machine that
+    changes its speed from second to second moves both. Finer than `in_turn` for small
+    differences.
+    """
+    found = []
+    for number in range(pairs):
+        seconds = {}
+        for work in (first, second) if number % 2 else (second, first):
+            start = time.perf_counter()
+            work()
+            seconds[work] = time.perf_counter() - start
+        found.append(seconds[first] / seconds[second])
+    return tuple(np.quantile(found, [0.25, 0.5, 0.75]))
+
+
 def matrix_product(side: int) -> Callable[[], None]:
     """Multiplies two float32 matrices of this side: 2 side^3 operations a call."""
     left, right = (tf.random.stateless_normal([side, side], [1, n]) for n in range(2))
@@ -106,7 +126,7 @@ class Step:
     """The compiled training step of a run, and a batch that stays in memory."""
 
     def __init__(self, run):
-        """Takes a `session.Run`; the batch is its first one."""
+        """Takes a `drw_tf.run.Run`; the batch is its first one."""
         self.run = run
         run.stages.prepare(0)
         self.batch = next(iter(run.batches(0, 0)))

@@ -21,7 +21,7 @@ import tensorflow as tf
 from drw_tf.augment import crops
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, in_memory, orders, seeds
+from drw_tf.data import image_files, in_memory, orders, other_files, seeds
 
 # Steps are augmented in blocks of about this many values, so that small pictures do not
 # pay the overhead of a call for each step.
@@ -238,7 +238,7 @@ def _decoder(images: records.FileImages, views: augment_views.Views, pillow: boo
     def decode(row, boxes):
         contents = tf.io.read_file(tf.gather(paths, row))
         if not pillow:
-            contents = image_files.refuse_pillow(contents, tf.gather(paths, row))
+            contents = other_files.refuse_pillow(contents, tf.gather(paths, row))
         if views.geometry == augment_views.CROP:
             pixels = image_files.decode_resized(contents, height, pillow=pillow)
             pixels = tf.repeat(pixels[None], boxes.shape[0], axis=0)

@@ -1,4 +1,6 @@
-"""Temperature scaling: probabilities that are as often right as they say."""
+"""Calibration: probabilities that are as often right as they say, and how far off they are."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -82,3 +84,74 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(np.exp(middle)) < 0 else (low, middle)
     return float(np.exp(-(low + high) / 2))
+
+
+def calibration_bins(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> dict[str, list]:
+    """Confidence and accuracy of the rows in each of K bins of confidence of equal width.
+
+    An edge belongs to the bin below it.
+
+    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
+    0.25
+
+    Args:
+        probabilities: float [N, C], rows that sum to 1.
+        labels: int [N] in [0, C).
+        bins: K, >= 1.
+
+    Returns:
+        "count" (K ints, rows), "confidence" and "accuracy" (K floats, means over the rows of
+        the bin in [0, 1], nan for an empty one).
+
+    Raises:
+        ValueError: `bins` is below 1, or a label is outside [0, C).
+
+    Source:
+        Guo et al., ICML 2017 (arXiv:1706.04599), Sec. 2.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be >= 1, got {bins}.")
+    probabilities = np.asarray(probabilities, np.float64)
+    labels = metrics.class_indices("labels", labels, probabilities.shape[1])
+    return bin_rows(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+
+
+def bin_rows(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[str, list]:
+    """`calibration_bins` of [N] confidences in [0, 1] and [N] bools: which rows are right.
+
+    >>> bin_rows(np.array([0.75, 0.25]), np.array([True, False]), bins=2)["accuracy"]
+    [0.0, 1.0]
+    """
+    # Clipped: a softmax may be 1 + 1e-16.
+    bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(bin_of_row, minlength=bins)
+    sums = (np.bincount(bin_of_row, weights=part, minlength=bins) for part in (confidence, right))
+    confidence, accuracy = (metrics.shares(part, count).tolist() for part in sums)
+    return {"count": count.tolist(), "confidence": confidence, "accuracy": accuracy}
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> float:
+    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments."""
+    return calibration_error(calibration_bins(probabilities, labels, bins))
+
+
+def calibration_error(bins: Mapping[str, Sequence]) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy, in [0, 1].
+
+        sum_b n_b / N |accuracy_b - confidence_b|
+
+    Args:
+        bins: as `calibration_bins` returns them, at least one row in all.
+
+    Source:
+        Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.
+    """
+    count = np.asarray(bins["count"])
+    confidence, accuracy = (
+        np.asarray(bins[key], np.float64)[count > 0] for key in ("confidence", "accuracy")
+    )
+    return float(np.sum(count[count > 0] * np.abs(accuracy - confidence)) / count.sum())

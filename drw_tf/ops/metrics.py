@@ -1,17 +1,12 @@
 """Numbers that describe a classifier on a test set. NumPy and float64; fractions, not percent."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from drw_tf.ops import rows
 
-# A confusion matrix of 10,000 classes is 800 MB, and several GB as Python's numbers.
-MAX_CONFUSION_CLASSES = 1000
 
-
-def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
-    """`values` as int64 [N], refused outside [0, C)."""
+def class_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
+    """`values` as int64 [N]; ValueError with their `name` where one is outside [0, C)."""
     values = np.asarray(values, np.int64)
     broken = values[(values < 0) | (values >= num_classes)]
     if broken.size:
@@ -21,8 +16,8 @@ def _row_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _pairs(labels, predictions, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Both as int64 [N], refused where they do not fit together."""
-    labels = _row_indices("labels", labels, num_classes)
-    predictions = _row_indices("predictions", predictions, num_classes)
+    labels = class_indices("labels", labels, num_classes)
+    predictions = class_indices("predictions", predictions, num_classes)
     if labels.shape != predictions.shape:
         raise ValueError(
             f"predictions must have the shape of labels, {labels.shape}, got {predictions.shape}."
@@ -202,139 +197,5 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
         ValueError: a label is outside [0, C), or logits are not finite.
     """
     logits = np.asarray(logits)
-    labels = _row_indices("labels", labels, logits.shape[1])
+    labels = class_indices("labels", labels, logits.shape[1])
     return float(rows.judge(logits, labels)[1].mean())
-
-
-def calibration_bins(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> dict[str, list]:
-    """Confidence and accuracy of the rows in each of K bins of confidence of equal width.
-
-    An edge belongs to the bin below it.
-
-    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
-    0.25
-
-    Args:
-        probabilities: float [N, C], rows that sum to 1.
-        labels: int [N] in [0, C).
-        bins: K, >= 1.
-
-    Returns:
-        "count" (K ints, rows), "confidence" and "accuracy" (K floats, means over the rows of
-        the bin in [0, 1], nan for an empty one).
-
-    Raises:
-        ValueError: `bins` is below 1, or a label is outside [0, C).
-
-    Source:
-        Guo et al., ICML 2017 (arXiv:1706.04599), Sec. 2.
-    """
-    if bins < 1:
-        raise ValueError(f"bins must be >= 1, got {bins}.")
-    probabilities = np.asarray(probabilities, np.float64)
-    labels = _row_indices("labels", labels, probabilities.shape[1])
-    return _bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
-
-
-def _bins(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[str, list]:
-    # Clipped: a softmax may be 1 + 1e-16.
-    bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    count = np.bincount(bin_of_row, minlength=bins)
-    sums = (np.bincount(bin_of_row, weights=part, minlength=bins) for part in (confidence, right))
-    confidence, accuracy = (shares(part, count).tolist() for part in sums)
-    return {"count": count.tolist(), "confidence": confidence, "accuracy": accuracy}
-
-
-def expected_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> float:
-    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments."""
-    return calibration_error(calibration_bins(probabilities, labels, bins))
-
-
-def calibration_error(bins: Mapping[str, Sequence]) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, in [0, 1].
-
-        sum_b n_b / N |accuracy_b - confidence_b|
-
-    Args:
-        bins: as `calibration_bins` returns them, at least one row in all.
-
-    Source:
-        Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.
-    """
-    count = np.asarray(bins["count"])
-    confidence, accuracy = (
-        np.asarray(bins[key], np.float64)[count > 0] for key in ("confidence", "accuracy")
-    )
-    return float(np.sum(count[count > 0] * np.abs(accuracy - confidence)) / count.sum())
-
-
-def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) -> dict:
-    """Every number that is reported of one evaluation.
-
-    Args:
-        labels: int [N], true classes in [0, C).
-        logits: float [N, C], finite.
-        train_counts: [C], labeled training examples per class.
-
-    Returns:
-        "balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece"
-        (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); "reliability"
-        (`calibration_bins`); up to `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints,
-        `[true][predicted]`). nan is what the test set cannot tell.
-
-    Raises:
-        ValueError: logits that are not finite, or what the single functions refuse.
-    """
-    logits = np.asarray(logits)
-    num_classes = logits.shape[1]
-    labels = _row_indices("labels", labels, num_classes)
-    predictions, losses, confidence = rows.judge(logits, labels)
-    right = labels == predictions
-    recall, precision = found_and_right(labels, predictions, num_classes)
-    many, medium, few = many_medium_few(recall, train_counts)
-    bins = _bins(confidence, right)
-    found = {
-        "balanced_accuracy": balanced_accuracy(recall),
-        "accuracy": float(right.mean()),
-        "geometric_mean": geometric_mean(recall),
-        "many": many,
-        "medium": medium,
-        "few": few,
-        "recall": recall.tolist(),
-        "precision": precision.tolist(),
-        "loss": float(losses.mean()),
-        "ece": calibration_error(bins),
-        "reliability": bins,
-    }
-    if num_classes <= MAX_CONFUSION_CLASSES:
-        pairs = confusion_matrix(labels, predictions, num_classes)
-        found["confusion"] = pairs.tolist()
-    return found
-
-
-def summarize_history(values: list[float]) -> dict[str, float]:
-    """What is reported of a quantity that was evaluated again and again.
-
-    Args:
-        values: at least one evaluation, in order; larger is better.
-
-    Returns:
-        "last", "best", "mean_last_20" and "median_last_20"; the latter two are of all
-        evaluations where there are fewer than 20.
-
-    Raises:
-        ValueError: no evaluations.
-    """
-    values = np.asarray(values, np.float64)
-    if not values.size:
-        raise ValueError("values must hold at least one evaluation, got none.")
-    return {
-        "last": float(values[-1]),
-        "best": float(values.max()),
-        "mean_last_20": float(values[-20:].mean()),
-        "median_last_20": float(np.median(values[-20:])),
-    }

@@ -11,7 +11,7 @@ from tensorflow import keras
 
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
-from drw_tf.ops import metrics
+from drw_tf.ops import summary
 
 
 class Evaluator:
@@ -68,11 +68,11 @@ class Evaluator:
         head: str = "logits",
         adjust: Callable[[np.ndarray, keras.Model], np.ndarray] | None = None,
     ) -> dict:
-        """All metrics of `drw_tf.ops.metrics.summarize`, after `adjust` changed the logits."""
+        """All metrics of `drw_tf.ops.summary.summarize`, after `adjust` changed the logits."""
         logits = self.logits(network, head)
         if adjust:
             logits = np.asarray(adjust(logits, network))
-        return metrics.summarize(self.labels, logits, self.train_counts)
+        return summary.summarize(self.labels, logits, self.train_counts)
 
     def _forward(self, network: keras.Model):
         # One graph a network for the whole run: tracing again each epoch would leak memory.

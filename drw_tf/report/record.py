@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from drw_tf.ops import metrics
+from drw_tf.ops import summary
 from drw_tf.report import environment
 from drw_tf.report import history as run_history
 
@@ -206,7 +206,7 @@ def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
     best = max(defined, key=lambda point: point[1], default=(None, None))
     numbers = [math.nan if value is None else value for value in values]
     return {
-        **plain(metrics.summarize_history(numbers), metric),
+        **plain(summary.summarize_history(numbers), metric),
         "best": {"value": best[1], "step": best[0]},
         "evaluations": min(WINDOW, len(values)),
     }

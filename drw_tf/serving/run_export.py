@@ -48,7 +48,7 @@ def refuse(run) -> None:
     """Nothing; what a run can never export is refused, before it is trained.
 
     Args:
-        run: a `drw_tf.session.Run`.
+        run: a `drw_tf.run.Run`.
 
     Raises:
         ConfigError: an adjustment is asked for that the method has not, or a fit without
@@ -73,7 +73,7 @@ def export_run(
     """The temperature of the export that was written, as the run's flags ask.
 
     Args:
-        run: a `drw_tf.session.Run`, its averaged network as it is to be exported.
+        run: a `drw_tf.run.Run`, its averaged network as it is to be exported.
         folder: where.
         record: of the run, for the model card.
         network: in place of the averaged one, of equal weights.
@@ -209,5 +209,5 @@ def _judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     shares /= shares.sum(axis=1, keepdims=True)
     return {
         "loss": metrics.negative_log_likelihood(logits, labels),
-        "ece": metrics.expected_calibration_error(shares, labels),
+        "ece": calibration.expected_calibration_error(shares, labels),
     }

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
-from drw_tf.ops import metrics
+from drw_tf.ops import summary
 from drw_tf.serving import predictor, run_export
 
 
@@ -175,6 +175,6 @@ def test_flags_of_the_export_without_an_export_are_refused(make_run):
 def test_judged_is_what_evaluation_says_of_the_same_logits():
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, (40, 4)), random.integers(0, 4, 40)
-    summary = metrics.summarize(labels, logits, np.array([4, 3, 2, 1]))
+    expected = summary.summarize(labels, logits, np.array([4, 3, 2, 1]))
     found = run_export._judged(logits, labels)
-    assert found == pytest.approx({"loss": summary["loss"], "ece": summary["ece"]})
+    assert found == pytest.approx({"loss": expected["loss"], "ece": expected["ece"]})

@@ -11,7 +11,7 @@ import tensorflow as tf
 from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
-from drw_tf.ops import metrics
+from drw_tf.ops import summary
 from drw_tf.report import event_files, record
 from drw_tf.training import loop
 
@@ -157,7 +157,7 @@ def test_held_out_pictures_are_evaluated_beside_the_test_set(
     result = train(config)
     run, _ = finished_run.open_run(config.workdir)
     logits = run.logits(records.take(dataset.train, held_out))
-    expected = metrics.summarize(dataset.train.labels[held_out], logits, [10, 5, 3, 2])
+    expected = summary.summarize(dataset.train.labels[held_out], logits, [10, 5, 3, 2])
     (entry,) = result["history"]
     got = entry["validation"]["ema"]
     assert got.keys() == {name for name, value in expected.items() if isinstance(value, float)}

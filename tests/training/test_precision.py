@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import finished_run, session
+from drw_tf import run as runs
 from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.serving import predictor
@@ -28,7 +29,7 @@ def restored(config):
 
 def first_gradients(config, quarters):
     """Logits, gradients and loss of the first batch, before any step."""
-    run = session.Run(config)
+    run = runs.Run(config)
     run.stages.prepare(0)
     batch = next(iter(run.batches(0, 0)))
     method = run.method
@@ -89,7 +90,7 @@ def test_overflow_halves_the_scale_and_is_no_alarm(resolve, monkeypatch):
 def test_a_dropped_step_changes_no_weight(resolve, monkeypatch, quarters):
     overflow(monkeypatch, [0])
     config = resolve("--method=supervised", "--precision=float16", "--protocol=darp")
-    run = session.Run(config)
+    run = runs.Run(config)
     run.stages.prepare(0)
     before = [variable.numpy() for variable in run.method.network.trainable_variables]
     batches = iter(run.batches(0, 0))
@@ -113,7 +114,7 @@ def test_what_the_scale_cannot_explain_stops_training(resolve, monkeypatch, also
 
 
 def test_the_policy_of_keras_is_left_alone_and_nets_compute_in_16_bits(resolve):
-    run = session.Run(resolve("--method=drw", "--precision=bfloat16"))
+    run = runs.Run(resolve("--method=drw", "--precision=bfloat16"))
     assert keras.mixed_precision.global_policy().name == "float32"
     convolutions = [
         layer for layer in run.method.network.layers if isinstance(layer, keras.layers.Conv2D)
@@ -156,7 +157,7 @@ def test_two_replicas_drop_a_step_together(resolve, monkeypatch, quarters, two_r
 
     monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
     monkeypatch.setattr(devices, "strategy", lambda name: two_replicas)
-    run = session.Run(resolve("--method=supervised", "--precision=float16"))
+    run = runs.Run(resolve("--method=supervised", "--precision=float16"))
     run.stages.prepare(0)
     method, batches = run.method, iter(run.batches(0, 0))
 

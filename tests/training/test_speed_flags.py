@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import finished_run, recipes, session
+from drw_tf import run as runs
 from drw_tf.data import registry
 from drw_tf.rebalance import draws
 from drw_tf.training import devices
@@ -43,7 +44,7 @@ def test_steps_per_execution_changes_no_bit(resolve, tmp_path):
 
 def losses(config, steps):
     """Mean losses, weights and batch statistics after some compiled steps."""
-    run = session.Run(config)
+    run = runs.Run(config)
     run.stages.prepare(0)
     method = run.method
     method.fit(run.batches(0, 0), steps_per_epoch=steps, epochs=1, verbose=0)
@@ -99,7 +100,7 @@ def test_several_replicas_are_not_compiled(two_replicas):
 
 @pytest.mark.parametrize("method", ["mixmatch", "remixmatch_cdmad"])
 def test_methods_with_mixup_are_not_compiled(resolve, monkeypatch, method):
-    run = session.Run(resolve(f"--method={method}", "--jit_compile=on"))
+    run = runs.Run(resolve(f"--method={method}", "--jit_compile=on"))
     with pytest.raises(ValueError, match="--jit_compile must be auto or off for methods with mix"):
         run.stages.prepare(0)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import finished_run, session
+from drw_tf import run as runs
 from drw_tf.data import registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import loop
@@ -52,7 +53,7 @@ def opened(resolve):
     """opened(name): a run that has not been trained, ready for its first step."""
 
     def make(name):
-        run = session.Run(resolve(*ARGUMENTS[name]))
+        run = runs.Run(resolve(*ARGUMENTS[name]))
         run.stages.prepare(0)
         return run
 

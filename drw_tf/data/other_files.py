@@ -1,0 +1,96 @@
+"""Picture files that are no JPEG: whether TensorFlow or Pillow reads one, and their pixels."""
+
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+# RE2 reads patterns as UTF-8; \C is any byte, and all bytes named below are under 0x80.
+# What TensorFlow reads wrongly or not at all: PNG with a transparent colour (its alpha channel
+# it reads), GIF with one, BMP but the plain 24-bit kind, WebP.
+_FOR_PILLOW = (
+    r"(?s)\CPNG\C*tRNS\C*",
+    r"(?s)GIF8\C*!\C\x04[\x01\x03\x05\x07\x09\x0b\x0d\x0f\x11\x13\x15\x17\x19\x1b\x1d\x1f]\C*",
+    r"(?s)RIFF\C{4}WEBP\C*",
+    r"(?s)BM\C*",
+)
+# Colour types 4 and 6. Only they are decoded to four channels: of a grey PNG with less than 8
+# bits TensorFlow would give 1 for alpha.
+_PNG_WITH_ALPHA = r"(?s)\CPNG\C{21}[\x04\x06]\C*"
+_PLAIN_BMP = r"(?s)BM\C{12}\x28\x00\x00\x00\C{10}\x18\x00\x00\x00\x00\x00\C*"
+
+
+def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """bool [], by the first three bytes."""
+    return tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+
+
+def decode(contents: tf.Tensor, pillow: bool) -> tf.Tensor:
+    """uint8 [h, w, 3] of what is not a JPEG."""
+    head = tf.strings.substr(contents, 0, 1 << 16)
+
+    def opaque():
+        return tf.io.decode_image(contents, channels=3, expand_animations=False)
+
+    def transparent():
+        return _on_white(tf.io.decode_png(contents, channels=4))
+
+    def by_tensorflow():
+        return tf.cond(tf.strings.regex_full_match(head, _PNG_WITH_ALPHA), transparent, opaque)
+
+    if not pillow:
+        return by_tensorflow()
+
+    def by_pillow():
+        return tf.numpy_function(_pillow_pixels, [contents], tf.uint8)
+
+    return tf.cond(_needs_pillow(head), by_pillow, by_tensorflow)
+
+
+def _needs_pillow(head: tf.Tensor) -> tf.Tensor:
+    """bool []; `head` is long enough to hold what lies before the pixels of a PNG or GIF."""
+    hits = [tf.strings.regex_full_match(head, pattern) for pattern in _FOR_PILLOW]
+    return tf.reduce_any(hits) & ~tf.strings.regex_full_match(head, _PLAIN_BMP)
+
+
+def refuse_pillow(contents: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
+    """`contents`, string [], of a file that TensorFlow reads alone; in a graph.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it needs Pillow; `path`, string [], is named.
+    """
+
+    def checked():
+        needs = _needs_pillow(tf.strings.substr(contents, 0, 1 << 16))
+        said = ["is a WebP, or a PNG, GIF or BMP that only Pillow reads:", path]
+        with tf.control_dependencies([tf.debugging.Assert(~needs, said)]):
+            return tf.identity(contents)
+
+    return tf.cond(is_jpeg(contents), lambda: contents, checked)
+
+
+def _on_white(image: tf.Tensor) -> tf.Tensor:
+    """uint8 [h, w, 3] from uint8 [h, w, 4], rounded."""
+    image = tf.cast(image, tf.int32)
+    alpha = image[..., 3:]
+    return tf.cast((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+
+
+def _pillow_pixels(contents: bytes | np.ndarray) -> np.ndarray:
+    if not isinstance(contents, bytes):
+        # Eagerly TensorFlow hands over an object array without dimensions.
+        contents = contents.item()
+    with Image.open(io.BytesIO(contents), formats=("BMP", "GIF", "PNG", "WEBP")) as image:
+        if image.format == "WEBP":
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            # Pillow's own conversion clips 16 bits at 255 instead of scaling them.
+            values = np.asarray(image)
+            white = values == image.info.get("transparency", -1)
+            image = Image.fromarray(np.where(white, 255, values >> 8).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return np.asarray(image.convert("RGB"))

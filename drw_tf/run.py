@@ -1,0 +1,139 @@
+"""One run, built from its configuration: data, networks, method, stages, judges. No mathematics."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from drw_tf import config as configuration
+from drw_tf import recipes
+from drw_tf.data import data_service, pipeline, registry
+from drw_tf.data import dataset as records
+from drw_tf.report import evaluation
+from drw_tf.training import assembly, cluster, devices, stages
+
+
+class Run:
+    """Everything of a run that is built from its configuration."""
+
+    def __init__(
+        self,
+        config: configuration.Config,
+        team: cluster.Team | None = None,
+        data: tuple[records.Dataset, records.Split] | None = None,
+    ):
+        """Takes pictures and their split where they are not those that the flags name."""
+        if config.deterministic:
+            devices.set_determinism()
+        self.config = config
+        self.team = team or cluster.Team(devices.strategy(config.strategy))
+        self.strategy = self.team.strategy
+        self.recipe = recipes.RECIPES[config.method]
+        self.dataset, self.split = data or registry.load(config)
+        with self.strategy.scope():
+            self.method = assembly.build_method(config, self.dataset, self.split)
+        self._copies = {}
+        if self.team.workers > 1:
+            build = assembly.network_builder(config, self.dataset)
+            self._copies = {name: build(self.method.all_heads()) for name in ("ema", "raw")}
+        self.stages = stages.Stages(
+            config, self.dataset, self.split, self.method, self.strategy, self.logits
+        )
+
+    def batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
+        """The distributed training batches of a stage, from one of its steps on."""
+        return devices.distribute(
+            self.strategy, lambda shard: self.local_batches(stage, start_step, shard)
+        )
+
+    def local_batches(self, stage: int, start_step: int, shard: pipeline.Shard) -> tf.data.Dataset:
+        """One shard of the same batches, not distributed."""
+        service = self.config.data_service
+        make = functools.partial(data_service.batches, service) if service else None
+        return (make or pipeline.training_batches)(
+            self.dataset.train,
+            self.stages.streams(stage),
+            assembly.views(self.config, self.dataset),
+            self.config.seed,
+            start_step,
+            shard,
+        )
+
+    def logits(self, images: records.ArrayImages) -> np.ndarray:
+        """float32 [N, C] of the averaged network on pictures as they are."""
+        return self.evaluator(images).logits(self.networks()["ema"], self.method.evaluated_head)
+
+    def networks(self) -> dict[str, keras.Model]:
+        """{"ema": averaged, "raw": in training}, for use outside of a step.
+
+        With several workers copies: a batch statistic of the originals is the mean over all
+        workers, who would have to read it together. So call this on all of them at once.
+        """
+        found = {"ema": self.method.ema_network, "raw": self.method.network}
+        for name, copy in self._copies.items():
+            copy.set_weights(found[name].get_weights())
+        return self._copies or found
+
+    def evaluator(
+        self, images: records.ArrayImages, progress: bool = False, alone: bool = False
+    ) -> evaluation.Evaluator:
+        """A judge on these pictures; between epochs the bar of the training is enough.
+
+        All workers judge a part each, and must all ask, unless this one is `alone`.
+        """
+        return evaluation.Evaluator(
+            images,
+            self.dataset.image_shape,
+            self.method.facts.labeled_counts,
+            self.config.eval_batch_size,
+            progress,
+            None if alone else self.team,
+        )
+
+    def evaluate(self, judge: evaluation.Evaluator) -> dict:
+        """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
+        method, head = self.method, self.method.evaluated_head
+        networks = self.networks()
+        found = {
+            name: judge.metrics(network, head, method.adjust) for name, network in networks.items()
+        }
+        if method.adjusts:
+            found["ema_unadjusted"] = judge.metrics(networks["ema"], head)
+        return found
+
+    def judges(self) -> dict[str, evaluation.Evaluator | None]:
+        """Judges of what is evaluated: the "test" pictures, and "validation" if there are any."""
+        test, held_out = self.dataset.test, self.split.validation
+        found = {"test": None if test is None else self.evaluator(test)}
+        if len(held_out):
+            found["validation"] = self.evaluator(records.take(self.dataset.train, held_out))
+        return found
+
+    def evaluations(self, judges: dict[str, evaluation.Evaluator | None]) -> dict[str, dict]:
+        """What `evaluate` finds on each set; of validation pictures the single numbers alone."""
+        found = {name: self.evaluate(judge) if judge else {} for name, judge in judges.items()}
+        for network, metrics in found.get("validation", {}).items():
+            numbers = {name: one for name, one in metrics.items() if isinstance(one, float)}
+            found["validation"][network] = numbers
+        return found
+
+
+def facts(run: Run) -> dict:
+    """What the record says about the data."""
+    train, test = run.dataset.train.labels, run.dataset.test
+
+    def counts(labels):
+        """[C], or None where nobody knows the classes."""
+        if (labels == records.UNKNOWN_LABEL).any():
+            return None
+        return records.class_counts(labels, run.dataset.num_classes).tolist()
+
+    return {
+        "name": run.dataset.name,
+        "class_names": list(run.dataset.class_names),
+        "split_checksum": run.split.checksum(),
+        "labeled_counts": counts(train[run.split.labeled]),
+        "unlabeled_counts": counts(train[run.split.unlabeled]),
+        "test_counts": None if test is None else counts(test.labels),
+    }
