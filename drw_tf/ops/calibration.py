@@ -93,8 +93,8 @@ def calibration_bins(
 
     An edge belongs to the bin below it.
 
-    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
-    0.25
+    >>> calibration_bins([[0.75, 0.25]] * 2, [0, 1], bins=2)["count"]
+    [0, 2]
 
     Args:
         probabilities: float [N, C], rows that sum to 1.
@@ -135,7 +135,11 @@ def bin_rows(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> float:
-    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments."""
+    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments.
+
+    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
+    0.25
+    """
     return calibration_error(calibration_bins(probabilities, labels, bins))
 
 
@@ -143,6 +147,9 @@ def calibration_error(bins: Mapping[str, Sequence]) -> float:
     """Expected calibration error: mean gap between confidence and accuracy, in [0, 1].
 
         sum_b n_b / N |accuracy_b - confidence_b|
+
+    >>> calibration_error({"count": [1, 3], "confidence": [0.5, 1.0], "accuracy": [0.5, 0.0]})
+    0.75
 
     Args:
         bins: as `calibration_bins` returns them, at least one row in all.
