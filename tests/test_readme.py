@@ -26,3 +26,15 @@ def test_every_flag_and_file_in_it_exists():
     assert set(re.findall(r"--([a-z][a-z_]*)", TEXT)) <= known
     for path in re.findall(r"(?:drw_tf|scripts|flags)/[\w/]+\.\w+", TEXT):
         assert (ROOT / path).exists(), path
+
+
+def test_every_part_in_the_picture_exists_and_no_package_is_missing():
+    picture = (ROOT / "docs" / "structure.svg").read_text()
+    titles = re.findall(r'class="name"[^>]*>([^<]+)<', picture)
+    named = {name for title in titles for name in title.split(", ")}
+    folder = ROOT / "drw_tf"
+    for name in named:
+        assert (folder / name).is_dir() or (folder / f"{name}.py").exists(), name
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} <= named
+    for name in re.findall(r"\w+\.py", picture):
+        assert any(folder.rglob(name)), name
