@@ -5,7 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
 
@@ -38,6 +38,11 @@ def run(command: Sequence[str]) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def is_finished(record: Mapping, config: configuration.Config) -> bool:
+    """Whether a run, by its record, has as many steps as are wanted."""
+    return record["steps"] >= config.stop_at_step
 
 
 def record_of(path: pathlib.Path, config: configuration.Config, advice: str = "") -> dict:

@@ -74,8 +74,7 @@ def read(results: pathlib.Path, row: configuration.Config) -> dict:
 def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -> None:
     """One run of the trainer in a process of its own, and its record kept."""
     results = pathlib.Path(settings["results"])
-    if path_of(results, row).exists():
-        read(results, row)
+    if path_of(results, row).exists() and child.is_finished(read(results, row), row):
         return
     workdir = pathlib.Path(settings["runs"]) / row.method / f"seed{row.seed}"
     words = [*rest, f"--method={row.method}", f"--seed={row.seed}", f"--workdir={workdir}"]

@@ -145,6 +145,8 @@ def _derive(values: dict, given: Mapping) -> None:
     if "checkpoint_steps" not in given:
         whole = values["checkpoint_steps"] // values["steps_per_execution"]
         values["checkpoint_steps"] = max(1, whole) * values["steps_per_execution"]
+    if values["stop_at_step"] is None:
+        values["stop_at_step"] = values["steps"]
     if values["learning_rate"] is None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
     if values["crop"] is None and values["image_size"] is not None:
@@ -166,6 +168,12 @@ def _check_together(values: Mapping) -> None:
         raise ConfigError(
             f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "
             f"got {values['steps']}."
+        )
+    end = values["stop_at_step"]
+    if end % values["steps_per_epoch"] or end > values["steps"]:
+        raise ConfigError(
+            f"--stop_at_step must be a multiple of --steps_per_epoch={values['steps_per_epoch']} "
+            f"and at most --steps={values['steps']}, got {end}."
         )
     if values["steps_per_epoch"] % values["steps_per_execution"]:
         raise ConfigError(

@@ -297,6 +297,15 @@ FLAGS = (
     ),
     _number("steps", "int", "length of training in steps, >= 1", OPTIMIZATION, 1),
     _number(
+        "stop_at_step",
+        "int",
+        "step to end at before the --steps that schedules are made for, a multiple of "
+        "--steps_per_epoch; the same command with a later one goes on [--steps]",
+        OPTIMIZATION,
+        1,
+        changes_result=False,
+    ),
+    _number(
         "steps_per_epoch",
         "int",
         "steps between two evaluations, which is also the period of the pseudo-label histogram",

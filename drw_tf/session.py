@@ -81,7 +81,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         run_export.refuse(run)
     judges = run.judges()
     plan = loop.Plan(
-        config.steps,
+        config.stop_at_step,
         config.steps_per_epoch,
         config.checkpoint_steps,
         sum(stream.batch for stream in run.stages.streams(0)),
@@ -125,9 +125,11 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
     """Whether nothing is left to do; the record is the last thing that a run writes."""
     if not folder.record.exists():
         return False
-    earlier = record.read_record(folder.record)["configuration"]
+    written = record.read_record(folder.record)
+    if written["steps"] < config.stop_at_step:
+        return False
     same = all(
-        earlier.get(name, flag_table.BY_NAME[name].default) == config[name]
+        written["configuration"].get(name, flag_table.BY_NAME[name].default) == config[name]
         for name in run_export.FLAGS
     )
     return not config.export or (folder.export.exists() and same)

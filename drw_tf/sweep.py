@@ -43,7 +43,9 @@ def main(argv: list[str] | None = None) -> None:
         given = configuration.parse(["sweep", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
         plan = grid(settings, rest)
-        finished = [run for run in plan if run.record.exists() and read(run)]
+        finished = [
+            run for run in plan if run.record.exists() and child.is_finished(read(run), run.config)
+        ]
     except ValueError as error:
         configuration.refuse("sweep", error)
     for number, run in enumerate(plan):

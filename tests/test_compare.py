@@ -44,8 +44,9 @@ def started(monkeypatch, tmp_path):
         commands.append(words)
         given = config.parse(["train", *words])
         workdir = tmp_path / given["workdir"]
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)
         found = record(given["method"], given["seed"], 1 / 3, steps=given["steps"])
+        found["steps"] = given.get("stop_at_step", given["steps"])
         (workdir / "record.json").write_text(json.dumps(found))
 
     monkeypatch.chdir(tmp_path)
@@ -64,6 +65,17 @@ def test_runs_what_has_no_record_and_nothing_twice(started, tmp_path, capsys):
     assert len(started) == 5
     assert "--method=drw" in started[-1]
     assert "--seed=1" in started[-1]
+
+
+def test_a_run_that_ended_early_goes_on_where_it_was(started, tmp_path):
+    words = ["compare", "--methods=drw", "--seeds=0", "--steps=200"]
+    compare.main([*words, "--stop_at_step=100"])
+    compare.main([*words, "--stop_at_step=50"])
+    assert len(started) == 1
+    compare.main(words)
+    assert len(started) == 2
+    kept = json.loads((tmp_path / "results" / "digits" / "drw_seed0.json").read_text())
+    assert kept["steps"] == 200
 
 
 def test_kept_record_of_another_setting_is_refused(started, capsys):

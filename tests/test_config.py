@@ -56,6 +56,8 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
         ("--dataset=mnist1", "--dataset must be one of"),
         ("--forward=both", "--forward must be one of joint, separate, got both."),
         ("--treshold=0.9", "Did you mean: threshold"),
+        ("--stop_at_step=125", "--stop_at_step must be a multiple of --steps_per_epoch=50 and"),
+        ("--stop_at_step=9999000", "at most --steps=3000, got 9999000."),
         ("stray", "every argument must be a flag"),
         ("--flagfile=/nowhere/at.all", "/nowhere/at.all"),
     ],

@@ -233,7 +233,8 @@ def test_a_finished_run_is_exported_again_where_the_export_would_differ(
     config = configuration.resolve({"method": "drw_la", "workdir": str(tmp_path), **given})
     # A record from before the flags of the export were there.
     earlier = {k: v for k, v in config.items() if not k.startswith("export_")}
-    monkeypatch.setattr("drw_tf.report.record.read_record", lambda path: {"configuration": earlier})
+    written = {"configuration": earlier, "steps": config.steps}
+    monkeypatch.setattr("drw_tf.report.record.read_record", lambda path: written)
     folder = SimpleNamespace(record=tmp_path / "record.json", export=tmp_path / "export")
     assert not session._is_finished(config, folder)
     folder.record.touch()

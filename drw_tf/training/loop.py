@@ -24,7 +24,8 @@ class Plan:
     """Lengths of a run, all in steps.
 
     Attributes:
-        steps: whole length.
+        steps: at which training ends, at most all those of the stages; a multiple of
+            `steps_per_epoch`.
         steps_per_epoch: period of evaluation and of the pseudo-label histogram.
         checkpoint_steps: period of checkpoints; the last step has one in any case.
         images_per_step: labeled and unlabeled pictures read a step, views not counted.
@@ -86,9 +87,10 @@ def run(
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
             runner.begin_stage(stage, ends - stages[stage].steps)
-            _train_until(runner, ends, lambda done, stage=stage: batches(stage, done))
+            here = min(ends, plan.steps)
+            _train_until(runner, here, lambda done, stage=stage: batches(stage, done))
             stage += 1
-            if stage == len(stages):
+            if stage == len(stages) or runner.step >= plan.steps:
                 break
             begin(stage)
     return runner.history

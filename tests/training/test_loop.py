@@ -81,6 +81,27 @@ def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, met
         np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "method", [["--method=drw"], ["--method=crt", "--crt_head_fraction=0.5"]], ids=["drw", "crt"]
+)
+def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, tmp_path, method):
+    # That of cRT ends where its first stage does.
+    arguments = [*method, "--deterministic"]
+    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
+    arguments += [f"--workdir={tmp_path / 'cut'}"]
+    first = train(resolve(*arguments, "--stop_at_step=10"))
+    assert (first["steps"], len(first["history"])) == (10, 1)
+    assert train(resolve(*arguments, "--stop_at_step=10")) == first
+    with pytest.raises(ValueError, match="--steps: was 20, now 30"):
+        train(resolve(*arguments, "--steps=30"))
+    last = train(resolve(*arguments))
+    assert without_clock(last["history"]) == without_clock(whole["history"])
+    assert train(resolve(*arguments, "--stop_at_step=20")) == last
+    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
 def test_other_flags_on_resume_are_refused_with_the_difference(resolve):
     train(resolve("--method=drw"))
     with pytest.raises(ValueError, match=r"--seed: was 0, now 1"):
