@@ -4,9 +4,13 @@ import logging
 import os
 import pathlib
 
+import tensorflow as tf
+
 from drw_tf import config as configuration
 from drw_tf import flag_table, run_log
 from drw_tf import run as runs
+from drw_tf.data import dataset as records
+from drw_tf.data import image_scan
 from drw_tf.methods import alarm
 from drw_tf.report import record
 from drw_tf.serving import folders, run_export
@@ -27,6 +31,14 @@ USER_ERRORS = (
     folders.ExportError,
     OSError,  # a full disk, a missing file
     ValueError,
+)
+# What reading or decoding a file raises in a graph.
+_READING_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+    tf.errors.UnknownError,
 )
 
 
@@ -88,19 +100,22 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
-    history = loop.run(
-        run.method,
-        run.stages.all,
-        run.stages.prepare,
-        run.stages.begin,
-        run.batches,
-        lambda: run.evaluations(judges),
-        checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
-        plan,
-        [log.write] if log else [],
-        log.start if log else lambda step: None,
-        team,
-    )
+    try:
+        history = loop.run(
+            run.method,
+            run.stages.all,
+            run.stages.prepare,
+            run.stages.begin,
+            run.batches,
+            lambda: run.evaluations(judges),
+            checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
+            plan,
+            [log.write] if log else [],
+            log.start if log else lambda step: None,
+            team,
+        )
+    except _READING_ERRORS as error:
+        raise _damage(run.dataset, str(error)) or error from None
     network = run.networks()["ema"]
     if not team.is_chief:
         return
@@ -119,6 +134,19 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     if log:
         log.finish(result)
     record.write_record(folder.record, result)
+
+
+def _damage(dataset: records.Dataset, said: str) -> ValueError | None:
+    """What became unreadable while a run was at work; TensorFlow does not say which file."""
+    if "IteratorGetNext" not in said:
+        return None  # not of the input
+    parts = (dataset.train, dataset.test)
+    files = [part for part in parts if isinstance(part, records.FileImages)]
+    found = image_scan.first_damaged([path for part in files for path in part.paths])
+    return found and ValueError(
+        f"{found.path}: {found.reason}. It could be read when training began; mend it, and the "
+        "same command goes on from the last checkpoint."
+    )
 
 
 def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:

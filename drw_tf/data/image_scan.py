@@ -9,6 +9,7 @@ the speed of decoding.
 import concurrent.futures
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -108,6 +109,19 @@ def scan(
     if bad and on_bad == "fail":
         raise ValueError(report.summary() + "\n--on_bad_image=skip leaves them out.")
     return report
+
+
+def first_damaged(paths: Sequence[str]) -> BadImage | None:
+    """A picture that cannot be read now, if there is one; all are decoded only to find it.
+
+    Args:
+        paths: str [N].
+    """
+    for full in (False, True):
+        report = scan(paths, max_megapixels=math.inf, on_bad="skip", full=full)
+        if report.bad:
+            return report.bad[0]
+    return None
 
 
 def usable_dataset(

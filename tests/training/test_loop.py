@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
@@ -35,6 +36,9 @@ def variables_of(workdir):
 def without_clock(history):
     drop = ("seconds", "images_per_second")
     return [{key: value for key, value in entry.items() if key not in drop} for entry in history]
+
+
+load = registry.load
 
 
 def train(config):
@@ -188,6 +192,34 @@ def test_held_out_pictures_are_evaluated_beside_the_test_set(
     logged = event_files.read(tmp_path / "run" / "tensorboard")
     tag = ("validation_ema/balanced_accuracy", 10)
     assert logged[tag] == pytest.approx(expected["balanced_accuracy"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_file_that_becomes_unreadable_while_training_is_named(
+    resolve, tmp_path, monkeypatch, damage
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    for number, picture in enumerate(pixels):
+        path = tmp_path / "pictures" / f"class_{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    words = (f"--labeled_dir={path.parents[1]}", f"--unlabeled_dir={path.parents[1]}")
+    words += ("--dataset=folder", "--image_size=8", "--in_memory_gigabytes=0", "--batch_size=2")
+    config = resolve(*words, "--model=wide_resnet_10_1")
+
+    def looked_at(given):
+        found = load(given)
+        if damage == "cut":
+            path.write_bytes(path.read_bytes()[:200])
+        else:
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(registry, "load", looked_at)
+    with pytest.raises(session.USER_ERRORS, match=rf"^{path}: .*It could be read when") as caught:
+        train(config)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "record.json").exists()
 
 
 def test_a_damaged_configuration_is_named(resolve, tmp_path):
