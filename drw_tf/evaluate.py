@@ -1,13 +1,24 @@
-"""`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint."""
+"""`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint.
+
+With `--as_method` those of a method that trains alike and adjusts logits at test time.
+"""
 
 import logging
 import math
+import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import finished_run, quiet
+from drw_tf import adjusted_run, finished_run, flag_table, quiet
 
-_TABLE = (finished_run.WORKDIR,)
+_TABLE = (
+    finished_run.WORKDIR,
+    flag_table.Flag(
+        "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
+    ),
+    *adjusted_run.flags(),
+    flag_table.Flag("out", "string", "file for the record of --as_method", "output"),
+)
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}
 _ROWS = {
     "balanced accuracy": "balanced_accuracy",
@@ -21,24 +32,56 @@ _ROWS = {
 
 def main(argv: list[str] | None = None) -> None:
     """Prints the metrics; exits with 2 after bad input."""
-    flags = finished_run.from_argv("evaluate", sys.argv if argv is None else argv, _TABLE)
+    argv = sys.argv if argv is None else argv
+    flags = finished_run.from_argv("evaluate", argv, _TABLE)
+    try:
+        other = _other_method(flags)
+    except configuration.ConfigError as error:
+        configuration.refuse("evaluate", error)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
         from drw_tf import session
+        from drw_tf.report import record
 
     try:
         run, state = finished_run.open_run(flags["workdir"])
         test = run.dataset.test
         if test is None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
-        found = run.evaluate(run.evaluator(test, progress=True))
+        judge = run.evaluator(test, progress=True)
+        found = run.evaluate(judge)
+        config = run.config
+        if other:
+            config = other
+            adjust = adjusted_run.adjustment(run, state, config)
+            network = run.networks()["ema"]
+            found = {
+                "ema": judge.metrics(network, run.method.evaluated_head, adjust),
+                "ema_unadjusted": found["ema"],
+            }
+        if flags["out"]:
+            earlier = finished_run.record_of(flags["workdir"], run, state)
+            command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]
+            made = adjusted_run.record_of(earlier, config, found, command)
+            record.write_record(pathlib.Path(flags["out"]), made)
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
-    config = run.config
     with configuration.reader_may_leave():
         print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
         print(f"{len(test)} test pictures; in percent; averaged: weights averaged over the steps")
         print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
+
+
+def _other_method(flags: dict) -> configuration.Config | None:
+    """The configuration that `--as_method` asks for."""
+    if flags["as_method"]:
+        chosen = {name: flags[name] for name in adjusted_run.FLAGS}
+        config = finished_run.configuration_of(flags["workdir"])
+        return adjusted_run.configuration_as(config, flags["as_method"], chosen)
+    for name in ("out", *adjusted_run.FLAGS):
+        if flags[name] is not None:
+            raise configuration.ConfigError(f"--{name} is read with --as_method only.")
+    return None
 
 
 def metrics_table(found: dict, class_names, labeled_counts) -> str:

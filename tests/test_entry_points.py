@@ -158,6 +158,48 @@ def test_evaluate_prints_what_the_record_has(capsys, run_folder):
     assert recalls == expected
 
 
+@pytest.mark.parametrize("given", [{}, {"la_prior": "effective"}, {"la_prior": "pseudo"}])
+def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(capsys, tmp_path, given):
+    from drw_tf import session
+
+    values = {"steps": 20, "steps_per_epoch": 10, "tensorboard": False, "export": False}
+    values |= {"deterministic": True, "reweight_start": 0.5}
+    records = {}
+    for method, more in (("drw", {}), ("drw_la", given)):
+        chosen = {**values, **more, "method": method, "workdir": str(tmp_path / method)}
+        records[method] = session.train(configuration.resolve(chosen), ["test"])
+    out = tmp_path / "kept.json"
+    words = [f"--{name}={value}" for name, value in given.items()]
+    words += [f"--workdir={tmp_path / 'drw'}", "--as_method=drw_la", f"--out={out}"]
+    evaluate.main(["evaluate", *words])
+    assert capsys.readouterr().out.startswith("drw_la on digits, seed 0, step 20\n")
+    got, expected = json.loads(out.read_text()), records["drw_la"]
+    assert got["configuration"] == {
+        **expected["configuration"],
+        "workdir": str(tmp_path / "drw"),
+    }
+    for network in ("ema", "ema_unadjusted"):
+        assert got["last_metrics"][network] == expected["last_metrics"][network]
+        assert got["final"][network]["balanced_accuracy"]["evaluations"] == 1
+    assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--as_method=fixmatch_la"], "--as_method must be left out for a run of drw_la"),
+        (["--la_prior=pseudo"], "--la_prior is read with --as_method only."),
+        (["--out=x.json"], "--out is read with --as_method only."),
+        (["--as_method=drw_la", "--la_strength=-1"], "--la_strength must be a number in [0, 10]"),
+    ],
+)
+def test_a_run_is_not_judged_as_a_method_that_trains_otherwise(capsys, run_folder, words, message):
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main(["evaluate", f"--workdir={run_folder}", *words])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_the_exported_model_answers_like_the_run(capsys, run_folder, tmp_path):
     from drw_tf.data import digits
     from drw_tf.serving import predictor

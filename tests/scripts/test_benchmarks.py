@@ -28,6 +28,7 @@ def test_step_prints_ratios_and_the_counted_operations(run):
         "--rows=40",
         "--model=wide_resnet_10_1",
         "--peak_side=16",
+        "--pairs=2",
         "--protocol=darp",
     )
     names = [row[0] for row in rows(text, "what")]
@@ -48,7 +49,7 @@ def test_step_prints_ratios_and_the_counted_operations(run):
     step, alone = re.search(r"step: (\S+) GFLOP; network alone: (\S+) GFLOP", text).groups()
     assert float(step) == pytest.approx(total, rel=1e-3)
     assert float(alone) == pytest.approx(total, rel=1e-3)
-    for line in ("drw over fixmatch: ", "pipeline over resident batch: ", "peak memory: "):
+    for line in ("drw over fixmatch, median of 2 pairs: ", "pipeline over resident batch: ", "peak memory: "):
         assert re.search(rf"^{line}\d", text, re.MULTILINE)
     assert "epochs of 500 and checkpoints every 500 steps" in text
 
@@ -64,6 +65,7 @@ def test_scaling_prints_a_line_for_each_size(run):
         "--rows=100,1e3",
         "--ratios=1,2",
         "--small_steps=1",
+        "--pairs=2",
     )
     assert [row[0] for row in rows(text, "classes")] == ["3", "20"]
     assert [row[0] for row in rows(text, "unlabeled pictures")] == ["100", "1000"]

@@ -1,0 +1,97 @@
+"""A finished run judged as the method that adds logit adjustment at test time to its own.
+
+Training is the same step for step, so DRw + LA needs no training of its own.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from drw_tf import config as configuration
+from drw_tf import flag_table, recipes
+
+_ADJUSTMENT = "logit_adjustment"
+FLAGS = recipes.REBALANCERS[_ADJUSTMENT].flags
+
+
+def configuration_as(
+    config: configuration.Config, method: str, given: Mapping
+) -> configuration.Config:
+    """The configuration of the run as it would be of the other method.
+
+    Args:
+        config: of a run.
+        method: recipe that is the run's own and logit adjustment.
+        given: values of `FLAGS`, None for the default.
+
+    Raises:
+        ConfigError: training as `method` is another one, or a value is not allowed.
+    """
+    own = recipes.RECIPES[config.method]
+    fitting = [
+        name
+        for name, recipe in recipes.RECIPES.items()
+        if (recipe.method, recipe.rebalancers) == (own.method, (*own.rebalancers, _ADJUSTMENT))
+    ]
+    if method not in fitting:
+        allowed = f"one of {', '.join(fitting)}" if fitting else "left out"
+        raise configuration.ConfigError(
+            f"--as_method must be {allowed} for a run of {config.method}, got {method!r}."
+        )
+    values = {name: value for name, value in config.items() if value is not None}
+    values |= {name: value for name, value in given.items() if value is not None}
+    return configuration.resolve({**values, "method": method})
+
+
+def adjustment(run, state: Mapping, config: configuration.Config) -> Callable:
+    """What the other method does with logits: (float [N, C], network) -> float64 [N, C].
+
+    Args:
+        run: and
+        state: of `finished_run.open_run`.
+        config: of `configuration_as`.
+    """
+    from drw_tf.rebalance import base, logit_adjustment
+
+    hyper = base.Hyperparameters(config, FLAGS)
+    added = logit_adjustment.LogitAdjustment(hyper, run.method.facts)
+    added.attach(run.method.rebalancers)
+    numbers = state["history"][-1].get("pseudo_numbers")
+    added.end_epoch(base.Observation(state["step"], numbers and np.asarray(numbers)))
+    return added.adjust
+
+
+def record_of(
+    earlier: Mapping, config: configuration.Config, found: Mapping, command: list[str]
+) -> dict:
+    """The record of the other method: of the last evaluation, the only one that can be made.
+
+    Args:
+        earlier: record of the run.
+        config: of `configuration_as`.
+        found: metrics of the test pictures by network, with "ema_unadjusted".
+        command: what was typed.
+    """
+    from drw_tf.report import record
+
+    return record.build_record(
+        command_line=command,
+        configuration=config,
+        dataset=earlier["dataset"],
+        history=[{**earlier["history"][-1], "test": found}],
+        steps=earlier["steps"],
+        seconds=earlier["seconds"],
+        images_per_second=earlier["images_per_second"],
+    )
+
+
+def flags() -> tuple[flag_table.Flag, ...]:
+    """Those of logit adjustment, as flags of another program."""
+    known = [flag_table.BY_NAME[name] for name in FLAGS]
+    return tuple(
+        dataclasses.replace(
+            flag, default=None, help=f"with --as_method: {flag.help} [{flag.default}]"
+        )
+        for flag in known
+    )
