@@ -106,7 +106,7 @@ def table(records: Sequence[Mapping]) -> str:
         return "no record yet"
     paper = paper_numbers.setting_of(records[0]["configuration"])
     window = "mean_last_20" if paper else "last"
-    return tables.methods(groups.by_method(records), window, paper).markdown()
+    return tables.methods(groups.by_method(records), window).markdown()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import math
 import pathlib
 import sys
 
-from drw_tf import config as configuration
 from drw_tf import adjusted_run, finished_run, flag_table, quiet
+from drw_tf import config as configuration
 
 _TABLE = (
     finished_run.WORKDIR,

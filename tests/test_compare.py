@@ -35,6 +35,15 @@ def test_in_a_setting_of_the_paper_its_numbers_stand_beside_the_mean_of_the_last
     assert "| 76.2 |" in lines[3]
 
 
+def test_beside_shorter_runs_on_its_data_the_paper_stands_with_its_own_length():
+    rows = [record("drw", 0, 0.5, dataset="cifar10", protocol="small_budget")]
+    rows[0]["final"]["ema"]["balanced_accuracy"]["mean_last_20"] = 0.781
+    lines = compare.table(rows).splitlines()
+    assert lines[0].endswith("| the paper, 250,000 steps, bACC % | seeds | minutes a run |")
+    assert lines[2].startswith("| drw | 50.0 |")
+    assert "| 79.3 ± 0.27 |" in lines[2]
+
+
 @pytest.fixture
 def started(monkeypatch, tmp_path):
     """Command lines that were started; each leaves a record as the trainer would."""

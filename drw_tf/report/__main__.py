@@ -95,7 +95,7 @@ def _print_tables(settings) -> None:
             labels = [f"{one.name} seed {run['configuration']['seed']}" for one, run in tested]
             print(tables.recalls([run for _, run in tested], labels))
         else:
-            table = tables.methods(setting.variants, setting.window, setting.paper)
+            table = tables.methods(setting.variants, setting.window)
             print(f"{setting.title}\n\n{table.markdown()}\n\n{table.note}")
 
 

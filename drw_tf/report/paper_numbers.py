@@ -76,6 +76,7 @@ SETTINGS = {
         },
     ),
 }
+_BUDGET = ("protocol", "steps")
 # What each table shows, for its heading.
 TABLES = {
     1: "balanced accuracy on long-tailed CIFAR",
@@ -126,6 +127,15 @@ def setting_of(configuration: Mapping) -> str | None:
     """
     for name, setting in SETTINGS.items():
         if all(configuration.get(flag) == value for flag, value in setting.flags.items()):
+            return name
+    return None
+
+
+def data_of(configuration: Mapping) -> str | None:
+    """Name of the paper's setting with the data that a run has, however it trained; or None."""
+    for name, setting in SETTINGS.items():
+        data = {flag: value for flag, value in setting.flags.items() if flag not in _BUDGET}
+        if all(configuration.get(flag) == value for flag, value in data.items()):
             return name
     return None
 

@@ -73,7 +73,7 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
 
 def _setting(setting: groups.Setting, out: pathlib.Path, draw: Sequence[str]) -> pages.Section:
     """Tables and pictures of one setting."""
-    found = tables.methods(setting.variants, setting.window, setting.paper)
+    found = tables.methods(setting.variants, setting.window)
     parts: list = [("Methods", found)] if found.rows else ["No run here was tested."]
     calibration = tables.calibration(setting)
     if calibration.rows:

@@ -47,22 +47,27 @@ def values(variant: groups.Variant, metric: str, window: str) -> dict[int, float
     return {seed: 100 * value for seed, value in found.items() if value is not None}
 
 
-def methods(
-    variants: Sequence[groups.Variant], window: str = "last", paper: str | None = None
-) -> Table:
+def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
     """Mean and standard deviation over seeds of each method, best balanced accuracy first.
+
+    Where the paper used the same data its numbers stand beside ours, with its number of steps
+    if that is another one.
 
     Args:
         variants: runs of one setting.
         window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
-        paper: name of the paper's setting, whose numbers then stand beside ours.
     """
     reference = next((one for one in variants if one.name == REFERENCE), None)
     has_gain = reference is not None and len(variants) > 1
+    configuration = variants[0].records[0]["configuration"] if variants else {}
+    paper = paper_numbers.data_of(configuration)
     printed = paper_numbers.of_methods(paper) if paper else {}
     head = ["method", *(f"{title} %" for title, _ in METRICS)]
     head += [f"gain over {REFERENCE} [95 %]"] if has_gain else []
-    head += ["the paper, bACC %"] if paper else []
+    if paper and paper_numbers.setting_of(configuration):
+        head += ["the paper, bACC %"]
+    elif paper:
+        head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
     head += ["seeds", "minutes a run"]
     lines = []
     for one in variants:

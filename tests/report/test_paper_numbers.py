@@ -37,7 +37,10 @@ def test_the_run_of_each_rows_flagfile_has_the_setting_of_its_column(tmp_path, m
 def test_a_run_that_differs_in_data_or_length_has_none_of_the_papers_settings(change):
     words = ["train", "--dataset=cifar10", "--imbalance_ratio=100"]
     assert paper_numbers.setting_of(config.resolve(config.parse(words))) == "cifar10_r100"
-    assert paper_numbers.setting_of(config.resolve(config.parse([*words, change]))) is None
+    changed = config.resolve(config.parse([*words, change]))
+    assert paper_numbers.setting_of(changed) is None
+    same_data = change.startswith("--steps")
+    assert paper_numbers.data_of(changed) == ("cifar10_r100" if same_data else None)
 
 
 def test_numbers_of_methods_are_the_printed_ones_with_their_deviation():

@@ -49,7 +49,8 @@ def test_step_prints_ratios_and_the_counted_operations(run):
     step, alone = re.search(r"step: (\S+) GFLOP; network alone: (\S+) GFLOP", text).groups()
     assert float(step) == pytest.approx(total, rel=1e-3)
     assert float(alone) == pytest.approx(total, rel=1e-3)
-    for line in ("drw over fixmatch, median of 2 pairs: ", "pipeline over resident batch: ", "peak memory: "):
+    paired = "drw over fixmatch, median of 2 pairs: "
+    for line in (paired, "pipeline over resident batch: ", "peak memory: "):
         assert re.search(rf"^{line}\d", text, re.MULTILINE)
     assert "epochs of 500 and checkpoints every 500 steps" in text
 
