@@ -79,6 +79,7 @@ def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     assert all(moved), [
         v.name for v, m in zip(method.network.weights, moved, strict=False) if not m
     ]
+    method.end_epoch(config.steps)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -96,3 +97,27 @@ def test_every_component_is_in_some_recipe_and_can_be_loaded():
     assert used == set(recipes.REBALANCERS)
     for component in recipes.REBALANCERS.values():
         assert issubclass(component.load(), rebalance.Rebalancer)
+
+
+def test_dynamic_weights_need_a_method_that_counts(noise, monkeypatch):
+    monkeypatch.setattr("drw_tf.methods.tally.PseudoLabelHistogram", lambda *arguments: None)
+    message = "DynamicWeights needs pseudo numbers, which FixMatch does not count"
+    with pytest.raises(ValueError, match=message):
+        assembly.build_method(resolve("drw"), *noise)
+
+
+@pytest.mark.parametrize("what", ["terms", "scalars"])
+def test_a_method_returns_what_it_declares(noise, what):
+    config = resolve("fixmatch")
+    method = assembly.build_method(config, *noise)
+    assembly.compile_method(config, method, method.stages(config.steps)[0])
+    made = method.loss_terms
+
+    def changed(batch, prepared):
+        found = dict(zip(("terms", "scalars"), made(batch, prepared), strict=True))
+        found[what] = {**found[what], "other": next(iter(found[what].values()))}
+        return tuple(found.values())
+
+    method.loss_terms = changed
+    with pytest.raises(ValueError, match=rf"FixMatch\.loss_terms must return the {what} .*, got"):
+        method.train_step(batch_for(method, ROWS * config.unlabeled_ratio))

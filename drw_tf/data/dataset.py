@@ -23,6 +23,15 @@ class ArrayImages:
     pixels: np.ndarray
     labels: np.ndarray
 
+    def __post_init__(self):
+        """Refuses what would be read as other pictures or classes."""
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
+            got = f"{self.pixels.dtype} {list(self.pixels.shape)}"
+            raise ValueError(f"pixels must be uint8 [N, H, W, Ch], got {got}.")
+        if self.labels.dtype != np.int64 or self.labels.shape != (len(self.pixels),):
+            got = f"{self.labels.dtype} {list(self.labels.shape)}"
+            raise ValueError(f"labels must be int64 [{len(self.pixels)}], got {got}.")
+
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.labels)

@@ -5,7 +5,7 @@ those terms. Everything else is here.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -94,10 +94,17 @@ class Method(keras.Model):
             self.network, self.ema_network, training.ema_decay, training.ema_warmup
         )
         self.average.start()
-        extra = [term for one in rebalancers for term in one.terms]
-        self.means = tally.Means(("loss", *self.terms, *extra, *self.scalars))
-        self.alarm = alarm.Alarm((*self.terms, *extra))
+        self._all_terms = (*self.terms, *(term for one in rebalancers for term in one.terms))
+        self.means = tally.Means(("loss", *self._all_terms, *self.scalars))
+        self.alarm = alarm.Alarm(self._all_terms)
         self.histogram = None
+
+    def _check_names(self, what: str, got: Mapping, declared: tuple[str, ...]) -> None:
+        if set(got) != set(declared):
+            raise ValueError(
+                f"{type(self).__name__}.loss_terms must return the {what} {', '.join(declared)}, "
+                f"got {', '.join(got)}."
+            )
 
     def all_heads(self) -> Heads:
         """The method's heads, with those of the rebalancers added or put in their place."""
@@ -215,6 +222,8 @@ class Method(keras.Model):
         prepared = self.prepare(batch)
         with tf.GradientTape() as tape:
             terms, scalars = self.loss_terms(batch, prepared)
+            self._check_names("terms", terms, self._all_terms)
+            self._check_names("scalars", scalars, self.scalars)
             loss = tf.add_n(list(terms.values()))
             # Gradients are summed over replicas; each replica's loss is a mean over its rows.
             scaled = loss / replicas
@@ -223,7 +232,8 @@ class Method(keras.Model):
         before = tf.identity(self.step)
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         forgiven = loss_scale.may_overflow(self.optimizer)
-        bad, dropped = self.alarm.watch(list(terms.values()), gradients, before, rate, forgiven)
+        watched = [terms[name] for name in self._all_terms]
+        bad, dropped = self.alarm.watch(watched, gradients, before, rate, forgiven)
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
         shrink = None
         if rules.weight_decay and rules.weight_decay_kind == "l2":

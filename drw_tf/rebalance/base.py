@@ -147,6 +147,8 @@ class Rebalancer(keras.layers.Layer):
     # What `refine` works on in methods that align and sharpen: their finished "targets", or
     # the network's "predictions" before.
     refines: str = "targets"
+    # Whether `end_epoch` reads `Observation.pseudo_numbers`.
+    needs_pseudo_numbers: bool = False
 
     def __init__(self, hyper: Hyperparameters, facts: Facts, name: str | None = None):
         super().__init__(trainable=False, dtype="float32", name=name)

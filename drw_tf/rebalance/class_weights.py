@@ -72,6 +72,8 @@ class FixedUnlabeledWeights(_ClassWeights):
 class DynamicWeights(_ClassWeights):
     """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`."""
 
+    needs_pseudo_numbers = True
+
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "dynamic_weights")
 

@@ -52,6 +52,12 @@ def build_method(config, dataset: records.Dataset, split: records.Split) -> base
             config.on_nonfinite,
         ),
     )
+    for one in rebalancers:
+        if one.needs_pseudo_numbers and method.histogram is None:
+            raise ValueError(
+                f"{type(one).__name__} needs pseudo numbers, which {type(method).__name__} does "
+                "not count: it has no histogram."
+            )
     if method.histogram is not None:
         known = _pool_truth(dataset, split, split.pool(config.pool == "all"))
         if (known != records.UNKNOWN_LABEL).any():

@@ -1,5 +1,8 @@
+import re
+
 import hypothesis
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from drw_tf.data import dataset as records
@@ -53,3 +56,17 @@ def test_records_know_their_sizes():
     dataset = records.Dataset("two", ("a", "b"), (4, 4, 1), images, None, False, (0.5,), (0.5,))
     assert (len(images), len(files), dataset.num_classes) == (2, 3, 2)
     assert dataset.given_split is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "message"),
+    [
+        (np.zeros([2, 4, 4, 3]), [0, 1], "pixels must be uint8 [N, H, W, Ch], got float64"),
+        (np.zeros([2, 4, 4], np.uint8), [0, 1], "got uint8 [2, 4, 4]."),
+        (np.zeros([2, 4, 4, 3], np.uint8), [0], "labels must be int64 [2], got int64 [1]."),
+        (np.zeros([2, 4, 4, 3], np.uint8), [0.0, 1.0], "labels must be int64 [2], got float64"),
+    ],
+)
+def test_other_types_of_pictures_and_labels_are_refused(pixels, labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        records.ArrayImages(pixels, np.array(labels))

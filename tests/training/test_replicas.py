@@ -56,38 +56,33 @@ def _train(strategy, replicas, method, batches, steps):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--method=drw", "--reweight_start=0"],
+        pytest.param(["--method=drw", "--reweight_start=0"], id="modern"),
         # Adam's first steps are the gradient's sign, which rounding decides where it is tiny.
-        ["--method=drw", "--protocol=darp", "--optimizer=sgd", "--pseudo_memory=bank"],
-        ["--method=supervised"],
-        ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
-        ["--method=focal2"],
+        pytest.param(
+            ["--method=drw", "--protocol=darp", "--optimizer=sgd", "--pseudo_memory=bank"],
+            id="darp_bank",
+        ),
+        pytest.param(["--method=supervised"], id="supervised"),
+        pytest.param(
+            ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
+            id="drw_darp",
+        ),
+        pytest.param(["--method=focal2"], id="focal"),
         # Rounding of a smaller difference would show after three steps.
-        ["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"],
-        ["--method=mean_teacher", "--ramp_fraction=0"],
-        ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"],
-        ["--method=remixmatch", "--ramp_fraction=0"],
-        ["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"],
-        ["--method=drw_cdmad", "--cdmad_start=0"],
-        ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
-        ["--method=ldam_drw"],
-        ["--method=crt", "--crt_head_fraction=0.5"],
-    ],
-    ids=[
-        "modern",
-        "darp_bank",
-        "supervised",
-        "drw_darp",
-        "focal",
-        "vat",
-        "mean_teacher",
-        "mixmatch",
-        "remixmatch",
-        "abc",
-        "cdmad",
-        "crest_plus",
-        "ldam",
-        "crt",
+        pytest.param(["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"], id="vat"),
+        pytest.param(["--method=mean_teacher", "--ramp_fraction=0"], id="mean_teacher"),
+        pytest.param(
+            ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"], id="mixmatch"
+        ),
+        pytest.param(["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch"),
+        pytest.param(["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"], id="abc"),
+        pytest.param(["--method=drw_cdmad", "--cdmad_start=0"], id="cdmad"),
+        pytest.param(
+            ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
+            id="crest_plus",
+        ),
+        pytest.param(["--method=ldam_drw"], id="ldam"),
+        pytest.param(["--method=crt", "--crt_head_fraction=0.5"], id="crt"),
     ],
 )
 def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
