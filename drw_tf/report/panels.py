@@ -193,11 +193,12 @@ def class_bars(
             _bars(axes, ranks, value[order], label, run, len(values))
     axes.grid(visible=False, axis="x")
     class_axis(axes, names, order)
-    # Above the chart: inside it would lie on the bars.
+    # Above the chart: inside it would lie on the bars. A letter takes about .09 inch.
+    fitting = axes.figure.get_figwidth() / (0.09 * max(map(len, labels)) + 0.8)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=min(3, len(values)),
+        ncols=max(1, min(3, len(values), int(fitting))),
         borderaxespad=0.3,
         handlelength=1.6,
     )

@@ -72,6 +72,19 @@ def test_fixmatch_drw_and_then_the_best_are_drawn_or_what_was_asked_for(make_rec
     assert [one.name for one in pictures.chosen(found, ["crt", "drw"])] == ["crt", "drw"]
 
 
+def test_a_run_judged_as_another_method_has_no_curves(make_record, saved, tmp_path):
+    runs = [make_record(method) for method in ("fixmatch", "drw", "fixmatch_la", "vat", "crt")]
+    runs[2]["history"] = runs[2]["history"][-1:]
+    runs[2]["final"]["ema"]["balanced_accuracy"]["last"] = 1.0
+    found = setting(runs)
+    names = [one.name for one in pictures.chosen(found)]
+    assert names == ["fixmatch", "drw", "vat", "crt"]
+    made = pictures.draw_setting(found, tmp_path, ["drw", "fixmatch_la"])
+    captions = {one.stem.name: one.caption for one in made}
+    assert captions["figure5_losses"].endswith("test pictures: fixmatch_la.")
+    assert "Without" not in captions["recall"]
+
+
 def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved, tmp_path):
     def run(beta, seed, score, ratio=20.0):
         # Labeled counts 40 to 10: --beta=auto is .999.
