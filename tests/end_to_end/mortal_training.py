@@ -26,7 +26,7 @@ MOMENTS = {
     "old checkpoints removed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "after"),
     "end of an epoch": ("drw_tf.methods.base:Method.end_epoch", "after"),
     "evaluation": ("drw_tf.report.evaluation:Evaluator.logits", "before"),
-    "metrics": ("drw_tf.ops.metrics:summarize", "after"),
+    "metrics": ("drw_tf.ops.summary:summarize", "after"),
     "curves written": ("drw_tf.report.tensorboard:TensorBoardLog.log_evaluation", "after"),
     "curves cut off": ("drw_tf.report.event_files:truncate", "after"),
     "stage ended": ("drw_tf.training.stages:Stages.begin", "before"),
