@@ -295,6 +295,9 @@ def read(path: pathlib.Path) -> Config:
         ConfigError: the file is not one.
     """
     try:
-        return Config(json.loads(path.read_text()))
+        found = Config(json.loads(path.read_text()))
+        if not {"dataset", "method"} <= found.keys():
+            raise ValueError("it names no data set and method")
+        return found
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is not the configuration of a run: {error}.") from None

@@ -186,10 +186,14 @@ def _percent(value: float | None) -> str:
 
 
 def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -> None:
-    """Refuses to go on with flags that would make it another run."""
+    """Refuses to go on with flags that would make it another run.
+
+    Where nothing was trained there is nothing to go on with: flags that were refused
+    once the data were known must not stand in the way of the right ones.
+    """
     if folder.config.exists():
         lines = configuration.differences(configuration.read(folder.config), config)
-        if lines:
+        if lines and folder.is_begun:
             raise configuration.ConfigError(
                 f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
                 "give the same flags, another --workdir, or --fresh to start over."

@@ -44,6 +44,11 @@ class Layout:
         """Folder of the SavedModel."""
         return self.path / "export"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there are results of training, be they damaged."""
+        return self.record.exists() or any(self.checkpoints.glob("step_*"))
+
     def write_config(self, text: str) -> None:
         """Writes `config` beside and renames it: a kill leaves the old file or the new one."""
         writing = self.config.with_suffix(".writing")

@@ -112,6 +112,16 @@ def test_other_flags_on_resume_are_refused_with_the_difference(resolve):
         train(resolve("--method=drw", "--seed=1"))
 
 
+def test_flags_that_the_data_refused_do_not_stand_in_the_way(resolve, monkeypatch, quarters):
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "load", load)
+        with pytest.raises(ValueError, match="class 0 must have"):
+            train(resolve("--method=drw", "--labeled_max=1000"))
+    assert train(resolve("--method=drw", "--labeled_max=30"))["steps"] == 20
+    with pytest.raises(ValueError, match=r"--labeled_max: was 30, now 40"):
+        train(resolve("--method=drw"))
+
+
 def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
     train(resolve("--method=drw"))
     result = train(resolve("--method=drw", "--seed=1", "--fresh"))
@@ -222,8 +232,10 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-def test_a_damaged_configuration_is_named(resolve, tmp_path):
+@pytest.mark.parametrize("text", ["{", "[]", '{"of": "another program"}'])
+def test_a_configuration_that_is_none_is_named_and_kept(resolve, tmp_path, text):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text("{")
+    (tmp_path / "run" / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
         train(resolve("--method=drw"))
+    assert (tmp_path / "run" / "config.json").read_text() == text
