@@ -10,13 +10,14 @@ import json
 import math
 import os
 import pathlib
+import re
 import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags as absl_flags
 
-from drw_tf import flag_table, flagfiles, help_text, protocols, recipes
+from drw_tf import contradictions, flag_table, flagfiles, help_text, protocols, recipes
 
 EXIT_BAD_INPUT = 2
 
@@ -60,7 +61,17 @@ class Config(Mapping):
 
 def refuse_value(name: str, value: object) -> ConfigError:
     """The error for a value out of range."""
-    return ConfigError(f"--{name} must be {flag_table.BY_NAME[name].allowed}, got {value}.")
+    return ConfigError(
+        f"--{name} must be {flag_table.BY_NAME[name].allowed}, got {value or repr(value)}."
+    )
+
+
+def _refuse_type(error: absl_flags.IllegalFlagValueError, table) -> ConfigError:
+    """The error for a value of the wrong type, which absl names, but not what is allowed."""
+    name, value = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL).groups()
+    (flag,) = [flag for flag in table if flag.name == name]
+    allowed = "true or false" if flag.kind == "bool" else flag.allowed
+    return ConfigError(f"--{name} must be {allowed}, got {value!r}.")
 
 
 def split_arguments(
@@ -113,7 +124,8 @@ def resolve(given: Mapping) -> Config:
     _derive(values, given)
     for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
         values[name] = None  # a recorded value would look as if it had been used
-    _check_together(values)
+    for line in contradictions.found(values):
+        raise ConfigError(line)
     return Config(values)
 
 
@@ -159,49 +171,6 @@ def _derive(values: dict, given: Mapping) -> None:
         )
 
 
-def _check_together(values: Mapping) -> None:
-    if values["dataset"] == "folder" and not values["labeled_dir"]:
-        raise ConfigError("--labeled_dir must be given with --dataset=folder.")
-    if values["dataset"] == "csv" and not values["labels_csv"]:
-        raise ConfigError("--labels_csv must be given with --dataset=csv.")
-    if values["steps"] % values["steps_per_epoch"]:
-        raise ConfigError(
-            f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "
-            f"got {values['steps']}."
-        )
-    end = values["stop_at_step"]
-    if end % values["steps_per_epoch"] or end > values["steps"]:
-        raise ConfigError(
-            f"--stop_at_step must be a multiple of --steps_per_epoch={values['steps_per_epoch']} "
-            f"and at most --steps={values['steps']}, got {end}."
-        )
-    if values["steps_per_epoch"] % values["steps_per_execution"]:
-        raise ConfigError(
-            f"--steps_per_execution must divide --steps_per_epoch={values['steps_per_epoch']}, "
-            f"got {values['steps_per_execution']}."
-        )
-    if values["checkpoint_steps"] % values["steps_per_execution"]:
-        raise ConfigError(
-            f"--checkpoint_steps must be a multiple of --steps_per_execution="
-            f"{values['steps_per_execution']}, got {values['checkpoint_steps']}."
-        )
-    if values["vat_difference"] is not None and values["precision"] != "float32":
-        raise ConfigError(
-            f"--precision must be float32 for --method={values['method']}, whose finite "
-            f"differences vanish in 16 bits, got {values['precision']}."
-        )
-    if values["data_service"] and values["deterministic"]:
-        raise ConfigError(
-            "--data_service hands over steps in the order in which they are ready, so it cannot "
-            "be used with --deterministic."
-        )
-    if values["warmup_steps"] >= values["steps"]:
-        raise ConfigError(
-            f"--warmup_steps must be less than --steps={values['steps']}, "
-            f"got {values['warmup_steps']}."
-        )
-
-
 def differences(old: Mapping, new: Mapping) -> list[str]:
     """One line for each flag that differs and changes the result of a run.
 
@@ -242,6 +211,8 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
         _DEFINE[flag.kind](flag.name, None, flag.help, flag_values=values)
     try:
         rest = values([argv[0], *flagfiles.expand(argv[1:])])
+    except absl_flags.IllegalFlagValueError as error:
+        raise _refuse_type(error, table) from None
     except (absl_flags.Error, ValueError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if len(rest) > 1:

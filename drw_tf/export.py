@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import finished_run, flag_table, quiet
+from drw_tf import contradictions, finished_run, flag_table, quiet
 
 
 def _again(name: str) -> flag_table.Flag:
@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
         run, state = finished_run.open_run(flags["workdir"])
-        changed = {name: flags[name] for name in run_export.FLAGS if flags[name] is not None}
+        changed = {
+            name: flags[name] for name in contradictions.EXPORT_FLAGS if flags[name] is not None
+        }
         run.config = configuration.Config({**run.config, **changed})
         found = finished_run.record_of(flags["workdir"], run, state)
         temperature = run_export.export_run(run, out, found)

@@ -6,6 +6,8 @@ A default of None means that the protocol, the data set or the recipe decides;
 
 import dataclasses
 import math
+import pathlib
+import re
 from collections.abc import Callable
 
 
@@ -53,8 +55,14 @@ def _is_service(value: str) -> bool:
     return scheme == "grpc" and bool(separator and host) and port.isdecimal() and int(port) < 65536
 
 
-def _number(name, kind, text, group, low, high=math.inf, *, closed=True, **kwargs) -> Flag:
+# Beyond any use, and far below where 64 bits end.
+_LARGEST = {"int": 10**9, "float": math.inf}
+_WORDS = {"int": "a whole number", "float": "a number"}
+
+
+def _number(name, kind, text, group, low, high=None, *, closed=True, **kwargs) -> Flag:
     """A number in [low, high], or in [low, high) where `closed` is false."""
+    high = _LARGEST[kind] if high is None else high
     bracket = "]" if closed and high != math.inf else ")"
     end = "infinity" if high == math.inf else f"{high:g}"
 
@@ -66,7 +74,7 @@ def _number(name, kind, text, group, low, high=math.inf, *, closed=True, **kwarg
         kind,
         text,
         group,
-        allowed=f"a number in [{low:g}, {end}{bracket}",
+        allowed=f"{_WORDS[kind]} in [{low:g}, {end}{bracket}",
         check=check,
         **kwargs,
     )
@@ -81,6 +89,13 @@ def _is_beta(value: str) -> bool:
         return False
 
 
+def _is_model(value: str) -> bool:
+    depth = re.fullmatch(r"wide_resnet_([1-9]\d{0,3})_[1-9]\d{0,2}", value)
+    if depth:
+        return int(depth[1]) >= 10 and int(depth[1]) % 6 == 4
+    return value in _MODELS or bool(re.fullmatch(r"applications/[A-Za-z]\w*", value))
+
+
 def _is_temperature(value: str) -> bool:
     if value in ("none", "fit"):
         return True
@@ -89,6 +104,8 @@ def _is_temperature(value: str) -> bool:
     except ValueError:
         return False
 
+
+_MODELS = ("resnet50", "resnet50_small_images", "small_resnet")
 
 RUN = "run"
 DATA = "data"
@@ -107,13 +124,21 @@ FLAGS = (
         RUN,
     ),
     _number(
-        "seed", "int", "seed of split, weights and batches, whole number >= 0", RUN, 0, default=0
+        "seed",
+        "int",
+        "seed of split, weights and batches, whole number >= 0",
+        RUN,
+        0,
+        10**18,
+        default=0,
     ),
     Flag(
         "workdir",
         "string",
         "folder of the run [runs/<dataset>/<method>/seed<seed>]",
         RUN,
+        allowed="the name of a folder",
+        check=bool,
         changes_result=False,
     ),
     Flag(
@@ -266,6 +291,10 @@ FLAGS = (
         "network: wide_resnet_<depth>_<width>, resnet50, resnet50_small_images, small_resnet, "
         "applications/<name in keras.applications> [by data set]",
         NETWORK,
+        allowed="wide_resnet_<depth>_<width> with a depth of 6 n + 4 (10, 16, 22, 28, ...), "
+        + ", ".join(_MODELS)
+        + " or applications/<name in keras.applications>",
+        check=_is_model,
     ),
     Flag(
         "init_weights",
@@ -273,6 +302,10 @@ FLAGS = (
         "pretrained start: none, imagenet (applications only) or a weights file",
         NETWORK,
         default="none",
+        allowed="none, imagenet or a file that ends in .h5 or .keras",
+        check=lambda value: (
+            value in ("none", "imagenet") or pathlib.Path(value).suffix in (".h5", ".keras")
+        ),
     ),
     _number(
         "batch_norm_momentum",

@@ -25,10 +25,12 @@ class Component:
     Attributes:
         path: "package.module.Class".
         flags: names of the hyper-parameter flags that change what the class does.
+        adjusts: whether it changes logits at test time.
     """
 
     path: str
     flags: tuple[str, ...] = ()
+    adjusts: bool = False
 
     def load(self) -> type:
         """The class itself; imports its module."""
@@ -59,6 +61,11 @@ class Recipe:
         for key in self.rebalancers:
             names.update(REBALANCERS[key].flags)
         return tuple(sorted(names))
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits are changed at test time."""
+        return any(REBALANCERS[key].adjusts for key in self.rebalancers)
 
     @property
     def reads_unlabeled(self) -> bool:
@@ -102,7 +109,9 @@ REBALANCERS = {
         "drw_tf.rebalance.class_weights.DynamicWeights", (*_WEIGHTS, "reweight_start")
     ),
     "logit_adjustment": Component(
-        "drw_tf.rebalance.logit_adjustment.LogitAdjustment", ("la_prior", "la_strength")
+        "drw_tf.rebalance.logit_adjustment.LogitAdjustment",
+        ("la_prior", "la_strength"),
+        adjusts=True,
     ),
     "class_balanced_sampling": Component("drw_tf.rebalance.resampling.ClassBalancedSampling"),
     "margin_loss": Component(
@@ -123,7 +132,7 @@ REBALANCERS = {
     "focal": Component("drw_tf.rebalance.focal.FocalLoss", ("focal_gamma", "focal_apply")),
     "abc": Component("drw_tf.rebalance.abc.AuxiliaryBalancedClassifier", ("threshold",)),
     "cdmad": Component(
-        "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color")
+        "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color"), adjusts=True
     ),
 }
 

@@ -7,7 +7,7 @@ import pathlib
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, run_log
+from drw_tf import contradictions, flag_table, run_log
 from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.data import image_scan
@@ -87,7 +87,6 @@ def _train(config, command, strategy) -> dict | None:
 
 
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
-    run_export.refuse_unread(config)
     run = runs.Run(config, team)
     if config.export:
         run_export.refuse(run)
@@ -158,7 +157,7 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
         return False
     same = all(
         written["configuration"].get(name, flag_table.BY_NAME[name].default) == config[name]
-        for name in run_export.FLAGS
+        for name in contradictions.EXPORT_FLAGS
     )
     return not config.export or (folder.export.exists() and same)
 

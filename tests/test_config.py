@@ -49,8 +49,20 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
         ("--beta=1.0", "--beta must be a number in [0, 1), auto, auto_mean or literal, got 1.0."),
         ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
         ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
-        ("--steps=0", "--steps must be a number in [1, infinity), got 0."),
-        ("--steps=ten", "--steps=ten"),
+        ("--steps=0", "--steps must be a whole number in [1, 1e+09], got 0."),
+        ("--steps=ten", "--steps must be a whole number in [1, 1e+09], got 'ten'."),
+        ("--steps=1.5", "--steps must be a whole number in [1, 1e+09], got '1.5'."),
+        ("--eval_batch_size=1" + 30 * "0", "--eval_batch_size must be a whole number in"),
+        ("--ema_decay=", "--ema_decay must be a number in [0, 1), got ''."),
+        ("--fresh=maybe", "--fresh must be true or false, got 'maybe'."),
+        ("--workdir=", "--workdir must be the name of a folder, got ''."),
+        ("--model=wide_resnet_27_2", "--model must be wide_resnet_<depth>_<width> with a depth"),
+        ("--model=resnet51", "or applications/<name in keras.applications>, got resnet51."),
+        ("--init_weights=x.npz", "--init_weights must be none, imagenet or a file that ends in"),
+        ("--init_weights=imagenet", "for --model=applications/... only, not for small_resnet."),
+        ("--imbalance_ratio=41", "--imbalance_ratio must be at most --labeled_max=40, got 41"),
+        ("--export_temperature=fit", "--export_temperature=fit needs pictures that were held out"),
+        ("--export_logit_adjustment", "at test time, got --method=drw."),
         ("--steps=1001", "--steps must be a multiple of --steps_per_epoch=50, got 1001."),
         ("--method=drx", "--method must be one of"),
         ("--dataset=mnist1", "--dataset must be one of"),
@@ -67,6 +79,37 @@ def test_bad_values_are_refused_in_one_line(argument, message):
         resolve(argument)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method=crt", "--steps=50"], "--steps must be at least 100, one epoch of"),
+        (["--method=fixmatch_crest", "--steps=250"], "for each of the 6 stages of --method="),
+        (
+            ["--method=fixmatch_crest", "--steps=350", "--warmup_steps=50"],
+            "--warmup_steps must be less than 50, the steps of the shortest of",
+        ),
+        (["--method=mixmatch", "--jit_compile=on"], "--jit_compile must be auto or off"),
+        (["--export_temperature=2", "--noexport"], "--export_temperature is not read with"),
+        (
+            ["--unlabeled_imbalance_ratio=100"],
+            "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",
+        ),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused_in_one_line(arguments, message):
+    with pytest.raises(config.ConfigError) as caught:
+        resolve(*arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_export_that_the_flags_allow_is_not_refused():
+    resolve("--method=drw_la", "--export_logit_adjustment")
+    resolve("--method=drw_cdmad", "--export_logit_adjustment")
+    resolve("--export_temperature=fit", "--validation_per_class=8")
+    resolve("--export_temperature=none", "--noexport")
 
 
 def test_a_flag_that_the_method_does_not_read_is_refused():

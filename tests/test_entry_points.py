@@ -78,7 +78,7 @@ def test_tensorflow_is_not_imported_for_a_refusal(program, tmp_path):
     [
         ({"method": "no_such"}, "--method must be one of"),
         ({"dataset": "../../etc"}, "--dataset must be one of"),
-        ({"batch_size": -1}, "--batch_size must be a number in [1, infinity), got -1"),
+        ({"batch_size": -1}, "--batch_size must be a whole number in [1, 1e+09], got -1"),
         ({"batch_size": "many"}, "config.json: "),
         ({"lambda_u": [1]}, "config.json: "),
         ({"payload": "x"}, "of another version of drw_tf: it has the unknown --payload"),

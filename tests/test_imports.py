@@ -17,7 +17,7 @@ LAYERS = (
     {"methods"},
     {"recipes"},
     {"training", "report"},
-    {"config", "flag_table", "flagfiles", "help_text", "protocols"},
+    {"config", "contradictions", "flag_table", "flagfiles", "help_text", "protocols"},
 )
 CONFIG = LAYERS[-1]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

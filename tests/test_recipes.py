@@ -21,6 +21,12 @@ EAGER = {
 }
 
 
+def test_the_table_knows_which_rebalancers_adjust_logits_at_test_time():
+    for name, component in recipes.REBALANCERS.items():
+        does = component.load().adjust is not rebalance.Rebalancer.adjust
+        assert component.adjusts == does, name
+
+
 def images(generator, rows):
     return generator.integers(0, 256, [rows, 8, 8, 1]).astype(np.uint8)
 

@@ -124,11 +124,16 @@ def long_tailed_split(dataset: records.Dataset, config) -> records.Split:
         config.unlabeled_imbalance_ratio,
         config.unlabeled_order,
     )
-    return splits.draw_split(
-        dataset.train.labels,
-        dataset.num_classes,
-        labeled_counts=labeled,
-        unlabeled_counts=unlabeled,
-        seed=config.seed,
-        validation_per_class=config.validation_per_class,
-    )
+    try:
+        return splits.draw_split(
+            dataset.train.labels,
+            dataset.num_classes,
+            labeled_counts=labeled,
+            unlabeled_counts=unlabeled,
+            seed=config.seed,
+            validation_per_class=config.validation_per_class,
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Lower --labeled_max, --unlabeled_max or --validation_per_class."
+        ) from None

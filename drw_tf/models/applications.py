@@ -169,7 +169,7 @@ def build(
     """
     if application not in names():
         raise ValueError(
-            f"backbone must be one of {', '.join(PREFIX + n for n in names())}, "
+            f"--model must be one of {', '.join(PREFIX + n for n in names())}, "
             f"got {PREFIX + application!r}."
         )
     model = _construct(application, *image_shape[:2], init_weights)

@@ -73,7 +73,7 @@ def build_backbone(
         )
     if name not in _FIXED and not _WIDE_RESNET.fullmatch(name):
         known = (*_OWN, f"{applications.PREFIX}<name in keras.applications>")
-        raise ValueError(f"backbone must be one of {', '.join(known)}, got {name!r}.")
+        raise ValueError(f"--model must be one of {', '.join(known)}, got {name!r}.")
     if init_weights == "imagenet":
         raise ValueError(
             f"init_weights=imagenet is for {applications.PREFIX}... only, not for {name}."

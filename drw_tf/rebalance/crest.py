@@ -30,12 +30,6 @@ class ClassRebalancingSelfTraining(base.Rebalancer):
     def stages(self, steps):
         every, generations = self.facts.steps_per_epoch, self.hyper.crest_generations
         epochs = steps // every
-        if epochs < generations:
-            raise ValueError(
-                f"--steps must be at least {generations * every}, one epoch of "
-                f"--steps_per_epoch={every} for each of --crest_generations={generations}, "
-                f"got {steps}."
-            )
         ends = [epochs * (g + 1) // generations * every for g in range(generations)]
         return [
             base.Stage(

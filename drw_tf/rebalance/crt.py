@@ -19,11 +19,6 @@ class ClassifierRetraining(base.Rebalancer):
     def stages(self, steps):
         every = self.facts.steps_per_epoch
         epochs = steps // every
-        if epochs < 2:
-            raise ValueError(
-                f"--steps must be at least {2 * every}, one epoch of --steps_per_epoch={every} "
-                f"for the features and one for the head, got {steps}."
-            )
         last = min(max(1, round(self.hyper.crt_head_fraction * epochs)), epochs - 1) * every
         return [
             base.Stage("features", steps - last),

@@ -10,7 +10,6 @@ import numpy as np
 from tensorflow import keras
 
 from drw_tf import config as configuration
-from drw_tf import flag_table
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files
 from drw_tf.ops import calibration, metrics
@@ -18,8 +17,6 @@ from drw_tf.serving import model_card, saved_model
 
 # Flags that say what an adjustment was made of.
 _ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
-# Flags of the trainer that only the export reads.
-FLAGS = ("export_logit_adjustment", "export_temperature")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +32,6 @@ class Temperature:
     value: float = 1.0
     source: str = "none"
     facts: Mapping = dataclasses.field(default_factory=dict)
-
-
-def refuse_unread(config: configuration.Config) -> None:
-    """Raises ConfigError where a flag of the export is given to a run that exports nothing."""
-    for name in FLAGS:
-        if not config.export and config[name] != flag_table.BY_NAME[name].default:
-            raise configuration.ConfigError(f"--{name} is not read with --export=false.")
 
 
 def refuse(run) -> None:

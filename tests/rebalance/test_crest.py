@@ -45,12 +45,6 @@ def test_generations_are_whole_epochs_and_fill_the_run(
     assert [part.begins_with for part in parts] == ["keep"] + ["redraw"] * (generations - 1)
 
 
-def test_fewer_epochs_than_generations_are_refused(make_facts, make_hyper):
-    one = make(crest.ClassRebalancingSelfTraining, make_facts, make_hyper)
-    with pytest.raises(ValueError, match=r"--steps must be at least 30.*got 20"):
-        one.stages(20)
-
-
 def test_most_confident_rows_are_added_more_of_rare_classes(make_facts, make_hyper):
     one = make(crest.ClassRebalancingSelfTraining, make_facts, make_hyper)
     assert len(one.labeled_rows()[0]) == 0

@@ -37,8 +37,3 @@ def test_head_has_its_own_sampling_and_optimizer(make_facts, make_hyper):
     assert head.settings["learning_rate"] == 0.3
     assert head.settings["schedule"] == "cosine"
     assert head.settings["weight_decay"] == 0
-
-
-def test_one_epoch_is_too_short(make_facts, make_hyper):
-    with pytest.raises(ValueError, match="--steps must be at least 20"):
-        make(make_facts, make_hyper).stages(10)

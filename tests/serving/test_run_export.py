@@ -166,12 +166,6 @@ def test_what_the_run_has_not_is_refused(make_run, flags, message):
         run_export.refuse(make_run(**flags))
 
 
-def test_flags_of_the_export_without_an_export_are_refused(make_run):
-    with pytest.raises(configuration.ConfigError, match="--export_temperature is not read"):
-        run_export.refuse_unread(make_run(export=False).config)
-    run_export.refuse_unread(make_run(export=False, export_temperature="none").config)
-
-
 def test_judged_is_what_evaluation_says_of_the_same_logits():
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, (40, 4)), random.integers(0, 4, 40)

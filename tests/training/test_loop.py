@@ -115,7 +115,7 @@ def test_other_flags_on_resume_are_refused_with_the_difference(resolve):
 def test_flags_that_the_data_refused_do_not_stand_in_the_way(resolve, monkeypatch, quarters):
     with monkeypatch.context() as patch:
         patch.setattr(registry, "load", load)
-        with pytest.raises(ValueError, match="class 0 must have"):
+        with pytest.raises(ValueError, match=r"class 0 must have.*Lower --labeled_max"):
             train(resolve("--method=drw", "--labeled_max=1000"))
     assert train(resolve("--method=drw", "--labeled_max=30"))["steps"] == 20
     with pytest.raises(ValueError, match=r"--labeled_max: was 30, now 40"):

@@ -1,0 +1,117 @@
+"""Flags that contradict each other: what is known before any data are read."""
+
+from collections.abc import Iterator, Mapping
+
+from drw_tf import flag_table, recipes
+
+# Flags of the trainer that only the export reads.
+EXPORT_FLAGS = ("export_logit_adjustment", "export_temperature")
+
+
+def found(values: Mapping) -> Iterator[str]:
+    """One line for each contradiction between the flags of a run, each naming the flags.
+
+    Args:
+        values: every flag's value by name, None for those that the run does not read.
+    """
+    if values["dataset"] == "folder" and not values["labeled_dir"]:
+        yield "--labeled_dir must be given with --dataset=folder."
+    if values["dataset"] == "csv" and not values["labels_csv"]:
+        yield "--labels_csv must be given with --dataset=csv."
+    if values["steps"] % values["steps_per_epoch"]:
+        yield (
+            f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "
+            f"got {values['steps']}."
+        )
+    end = values["stop_at_step"]
+    if end % values["steps_per_epoch"] or end > values["steps"]:
+        yield (
+            f"--stop_at_step must be a multiple of --steps_per_epoch={values['steps_per_epoch']} "
+            f"and at most --steps={values['steps']}, got {end}."
+        )
+    if values["steps_per_epoch"] % values["steps_per_execution"]:
+        yield (
+            f"--steps_per_execution must divide --steps_per_epoch={values['steps_per_epoch']}, "
+            f"got {values['steps_per_execution']}."
+        )
+    if values["checkpoint_steps"] % values["steps_per_execution"]:
+        yield (
+            f"--checkpoint_steps must be a multiple of --steps_per_execution="
+            f"{values['steps_per_execution']}, got {values['checkpoint_steps']}."
+        )
+    if values["vat_difference"] is not None and values["precision"] != "float32":
+        yield (
+            f"--precision must be float32 for --method={values['method']}, whose finite "
+            f"differences vanish in 16 bits, got {values['precision']}."
+        )
+    if values["data_service"] and values["deterministic"]:
+        yield (
+            "--data_service hands over steps in the order in which they are ready, so it cannot "
+            "be used with --deterministic."
+        )
+    if values["warmup_steps"] >= values["steps"]:
+        yield (
+            f"--warmup_steps must be less than --steps={values['steps']}, "
+            f"got {values['warmup_steps']}."
+        )
+    if values["init_weights"] == "imagenet" and not values["model"].startswith("applications/"):
+        yield (
+            "--init_weights=imagenet is for --model=applications/... only, "
+            f"not for {values['model']}."
+        )
+    if values["jit_compile"] == "on" and values["mixup_alpha"] is not None:
+        yield (
+            "--jit_compile must be auto or off for methods with mixup, got on: XLA has no "
+            "random numbers of a Gamma distribution."
+        )
+    yield from _in_tails(values)
+    yield from _in_stages(values)
+    yield from _in_export(values)
+
+
+def _in_tails(values: Mapping) -> Iterator[str]:
+    """Tails whose last class would be empty."""
+    for kind, ratio in (("labeled", "imbalance_ratio"), ("unlabeled", "unlabeled_imbalance_ratio")):
+        largest = values[f"{kind}_max"]
+        if kind == "unlabeled" and values["unlabeled_order"] == "uniform":
+            continue
+        if largest is not None and values[ratio] is not None and values[ratio] > largest:
+            yield (
+                f"--{ratio} must be at most --{kind}_max={largest}, got {values[ratio]:g}: the "
+                "smallest class would be empty."
+            )
+
+
+def _in_stages(values: Mapping) -> Iterator[str]:
+    """A run that is too short for its stages, of at least an epoch each."""
+    parts = values["crest_generations"] or (1 if values["crt_head_fraction"] is None else 2)
+    every = values["steps_per_epoch"]
+    if values["steps"] < parts * every:
+        yield (
+            f"--steps must be at least {parts * every}, one epoch of --steps_per_epoch={every} for "
+            f"each of the {parts} stages of --method={values['method']}, got {values['steps']}."
+        )
+    # cRT's head needs no warm-up; its fraction is rounded to whole epochs elsewhere.
+    shortest = values["steps"] // every // parts * every
+    if values["crest_generations"] and values["warmup_steps"] >= shortest:
+        yield (
+            f"--warmup_steps must be less than {shortest}, the steps of the shortest of "
+            f"--crest_generations={parts}, got {values['warmup_steps']}."
+        )
+
+
+def _in_export(values: Mapping) -> Iterator[str]:
+    """What no export can have, or what is asked for where there is none."""
+    for name in EXPORT_FLAGS:
+        if not values["export"] and values[name] != flag_table.BY_NAME[name].default:
+            yield f"--{name} is not read with --export=false."
+    if values["export_logit_adjustment"] and not recipes.RECIPES[values["method"]].adjusts:
+        yield (
+            "--export_logit_adjustment needs a method that adjusts logits at test time, "
+            f"got --method={values['method']}."
+        )
+    if values["export_temperature"] == "fit" and not values["validation_per_class"]:
+        yield (
+            "--export_temperature=fit needs pictures that were held out: give "
+            "--validation_per_class, where the data set has it, or a number."
+        )
