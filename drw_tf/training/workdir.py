@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pathlib
+import platform
 import time
 
 
@@ -70,22 +71,36 @@ class Workdir(Layout):
         super().__init__(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115
+            self._lock = open(self.path / "lock", "a+b", buffering=0)  # noqa: SIM115
         except OSError as error:
-            raise WorkdirError(f"--workdir={path} cannot be written: {error.strerror}.") from None
+            raise self._unusable("written", error) from None
+        try:
+            self._take_lock()
+        except BaseException:
+            self.release()
+            raise
+
+    def _take_lock(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
+            holder = self._lock.read().decode(errors="replace").strip() or "unknown"
             raise WorkdirError(
-                f"--workdir={path} is in use by process {holder}; "
+                f"--workdir={self.path} is in use by process {holder}; "
                 "wait for it or choose another folder."
             ) from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        except OSError as error:
+            raise self._unusable("locked", error) from None
+        try:
+            self._lock.truncate(0)
+            # Of a folder that several machines share, the process may be another one's.
+            self._lock.write(f"{os.getpid()} on {platform.node()}".encode())
+        except OSError as error:
+            raise self._unusable("written", error) from None
+
+    def _unusable(self, what: str, error: OSError) -> WorkdirError:
+        return WorkdirError(f"--workdir={self.path} cannot be {what}: {error.strerror}.")
 
     def release(self) -> None:
         """Gives the folder up."""

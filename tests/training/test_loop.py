@@ -1,7 +1,10 @@
 """A run that was stopped and resumed equals one that was not."""
 
 import dataclasses
+import errno
+import fcntl
 import os
+import platform
 import signal
 
 import numpy as np
@@ -132,9 +135,26 @@ def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
 
 def test_second_process_is_refused_with_the_first_ones_pid(resolve, tmp_path):
     held = session.workdir.Workdir(tmp_path / "run")
-    with pytest.raises(session.workdir.WorkdirError, match=f"in use by process {os.getpid()}"):
+    holder = f"in use by process {os.getpid()} on {platform.node()};"
+    with pytest.raises(session.workdir.WorkdirError, match=holder):
         train(resolve("--method=drw"))
     held.release()
+
+
+def test_a_lock_that_nobody_holds_is_stale_whatever_stands_in_it(tmp_path):
+    (tmp_path / "lock").write_text(f"{os.getpid()} on another machine, longer than ours")
+    held = session.workdir.Workdir(tmp_path)
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()} on {platform.node()}"
+    held.release()
+
+
+def test_a_folder_that_cannot_be_locked_is_named(monkeypatch, tmp_path):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(session.workdir.WorkdirError, match="cannot be locked: No locks available"):
+        session.workdir.Workdir(tmp_path)
 
 
 def test_only_the_newest_entry_keeps_long_lists(resolve, monkeypatch):
