@@ -696,6 +696,7 @@ FLAGS = (
         "what to do in a step whose loss or gradient is not finite; it is never applied",
         RUNTIME,
         default="stop",
+        changes_result=False,
     ),
     _number(
         "max_skipped_steps",

@@ -20,7 +20,7 @@ class Alarm(keras.layers.Layer):
         super().__init__(trainable=False, dtype="float32", name="alarm")
         self.names = (*names, "gradient")
         # Per name: steps in which it was not finite; then all bad steps, then the first one
-        # of the execution, counted from 1, then its learning rate.
+        # of the run, counted from 1, then its learning rate.
         self.state = tf.Variable(
             tf.zeros([len(self.names) + 3]),
             trainable=False,
@@ -41,7 +41,7 @@ class Alarm(keras.layers.Layer):
         Args:
             terms: float32 scalars, in the order of `names`.
             gradients: of the trained variables.
-            step: int64 scalar, steps done before this one.
+            step: int64 scalar, steps of the run that are done before this one.
             learning_rate: float32 scalar.
             may_overflow: bool scalar, whether a loss scale may be why gradients overflow.
         """

@@ -81,6 +81,7 @@ class Method(keras.Model):
         self.rebalancers = rebalancers
         # Of the run's stages the one that is going on.
         self.stage = rebalance.Stage("training", facts.total_steps)
+        self.stage_start = 0
         self.evaluated_head = "logits"
         for one in rebalancers:
             rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)
@@ -233,7 +234,8 @@ class Method(keras.Model):
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         forgiven = loss_scale.may_overflow(self.optimizer)
         watched = [terms[name] for name in self._all_terms]
-        bad, dropped = self.alarm.watch(watched, gradients, before, rate, forgiven)
+        done = before + self.stage_start
+        bad, dropped = self.alarm.watch(watched, gradients, done, rate, forgiven)
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
         shrink = None
         if rules.weight_decay and rules.weight_decay_kind == "l2":

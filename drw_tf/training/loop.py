@@ -175,6 +175,8 @@ class _Runner(keras.callbacks.Callback):
             "learning_rate": float(tf.convert_to_tensor(self.method.optimizer.learning_rate)),
             **self.method.end_epoch(self.step),
         }
+        if self.plan.max_skipped_steps:
+            entry["skipped_steps"] = self.method.alarm.read()[0]
         entry |= self.evaluate()
         self._append(entry)
         for listener in self.listeners:
@@ -200,11 +202,13 @@ class _Runner(keras.callbacks.Callback):
         skipped, first, rate, names = self.method.alarm.read()
         if skipped > self.plan.max_skipped_steps:
             last = self.checkpoints.steps()
+            limit = self.plan.max_skipped_steps
+            more = f"a --max_skipped_steps above {limit}" if limit else "--on_nonfinite=skip"
             raise alarm.NonFiniteError(
                 f"{' and '.join(names)} not finite: {skipped} step(s) were not applied, first "
-                f"step {self.stage_start + first} at learning rate {rate:g}; the last good "
-                f"checkpoint is that of step {last[-1] if last else 0}. A lower --learning_rate "
-                "may help."
+                f"step {first} at learning rate {rate:g}; the last good checkpoint is that of step "
+                f"{last[-1] if last else 0}. With {more} the same command goes on from there; or "
+                "start over with --fresh and a lower --learning_rate."
             )
 
     def _append(self, entry):
@@ -214,7 +218,10 @@ class _Runner(keras.callbacks.Callback):
 
     def _save(self):
         self._tick()
-        best = max(self.history, key=_score, default={"step": None})
+        # An evaluation between two checkpoints may be better, but its weights are gone.
+        kept = {*self.checkpoints.steps(), self.step}
+        saved = [entry for entry in self.history if entry["step"] in kept]
+        best = max(saved, key=_score, default={"step": None})
         state = {
             "step": self.step,
             "stage": self.stage,

@@ -56,6 +56,7 @@ class Stages:
         with self.strategy.scope():
             if stage.begins_with == "new_heads":
                 self.method.freeze_below_heads()
+            self.method.stage_start = sum(earlier.steps for earlier in self.all[:index])
             assembly.compile_method(self.config, self.method, stage)
 
     def begin(self, index: int) -> None:

@@ -157,6 +157,16 @@ def test_a_folder_that_cannot_be_locked_is_named(monkeypatch, tmp_path):
         session.workdir.Workdir(tmp_path)
 
 
+def test_the_best_of_the_saved_evaluations_is_kept(resolve, tmp_path, monkeypatch):
+    # Best between two checkpoints, then at the first one of them.
+    scores = dict(zip(range(5, 45, 5), [0.1, 0.3, 0.9, 0.2, 0.1, 0.1, 0.1, 0.1], strict=True))
+    monkeypatch.setattr(loop, "_score", lambda entry: scores[entry["step"]])
+    words = ("--steps=40", "--steps_per_epoch=5", "--checkpoint_steps=10", "--keep_checkpoints=2")
+    train(resolve("--method=supervised", *words))
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["step_000000010", "step_000000030", "step_000000040"]
+
+
 def test_only_the_newest_entry_keeps_long_lists(resolve, monkeypatch):
     monkeypatch.setattr(loop, "_LONGEST_LIST", 3)
     first, last = train(resolve("--method=drw"))["history"]

@@ -45,6 +45,10 @@ def test_stops_and_names_step_term_rate_and_checkpoint(resolve, poisoned, steps_
     assert "first step 8" in text
     assert "learning rate 0.0" in text
     assert "that of step 5" in text
+    # What it advises works.
+    assert "With --on_nonfinite=skip the same command goes on from there" in text
+    config = resolve("--method=supervised", "--on_nonfinite=skip")
+    assert [entry["skipped_steps"] for entry in train(config)["history"]] == [1, 1]
 
 
 def test_skips_and_leaves_weights_and_statistics_finite(resolve, poisoned, tmp_path):
@@ -63,3 +67,13 @@ def test_skips_and_leaves_weights_and_statistics_finite(resolve, poisoned, tmp_p
 def test_gives_up_after_the_limit(resolve, poisoned):
     with pytest.raises(alarm.NonFiniteError, match="1 step"):
         train(resolve("--method=supervised", "--on_nonfinite=skip", "--max_skipped_steps=0"))
+
+
+def test_the_first_bad_step_is_one_of_the_run_not_of_its_stage(resolve, poisoned):
+    """Step 8 of both stages of ten."""
+    words = ("--method=crt", "--crt_head_fraction=0.5", "--on_nonfinite=skip")
+    with pytest.raises(alarm.NonFiniteError) as caught:
+        train(resolve(*words, "--max_skipped_steps=1"))
+    assert "2 step(s) were not applied, first step 8 at" in str(caught.value)
+    assert "With a --max_skipped_steps above 1 the same command goes on" in str(caught.value)
+    assert train(resolve(*words, "--max_skipped_steps=2"))["history"][-1]["skipped_steps"] == 2
