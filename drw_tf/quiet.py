@@ -23,7 +23,7 @@ def startup():
             yield
             # In a notebook TensorFlow also reports what goes well.
             logging.getLogger("tensorflow").setLevel(logging.WARNING)
-        except BaseException:
+        except Exception:
             sys.stderr.flush()
             file.seek(0)
             os.write(kept, file.read())

@@ -20,7 +20,6 @@ Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
 NotAllCame = rendezvous.NotAllCame
 leave = cluster.leave
-EXIT_STOPPED = loop.EXIT_STOPPED
 # What a user can cause; anything else is a bug and keeps its traceback.
 USER_ERRORS = (
     configuration.ConfigError,

@@ -16,7 +16,6 @@ from drw_tf.training import checkpoint, cluster
 
 # Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
 _LONGEST_LIST = 1000
-EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
 
 
 @dataclasses.dataclass(frozen=True)

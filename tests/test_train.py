@@ -1,0 +1,38 @@
+"""What `python -m drw_tf.train` says when it is stopped while nothing is trained."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_start_is_one_line_and_the_code_of_a_stop(tmp_path, number):
+    words = ("--dataset=digits", "--steps=50", f"--workdir={tmp_path / 'run'}")
+    with subprocess.Popen(
+        [sys.executable, "-m", "drw_tf.train", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        # TensorFlow is imported, the data are not read yet.
+        while not (tmp_path / "run" / "config.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 75
+    name = signal.Signals(number).name
+    assert printed == f"train: stopped by {name}; the same command goes on from what is saved.\n"
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_handler_of_sigterm_is_put_back():
+    from drw_tf import train
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        train.main(["train", "--steps=0"])
+    assert signal.getsignal(signal.SIGTERM) == before
