@@ -10,6 +10,7 @@ to `MAX_CLASS_SCALARS` classes. Above that, a histogram over the classes is writ
 bare name (`recall`), and three scalars, `recall/smallest`, `/median` and `/largest`.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -47,6 +48,8 @@ _SHEET_PIXELS = 48
 class TensorBoardLog:
     """Writes event files of one run into a folder; each call of `log_*` is on disk at its end.
 
+    Where the disk is full it raises an OSError.
+
     On resume, call `event_files.truncate` before making one, and log an evaluation before
     the checkpoint of its step is written: then a kill between the two loses nothing.
 
@@ -59,7 +62,8 @@ class TensorBoardLog:
     def __init__(self, logdir: str | os.PathLike, class_names: Sequence[str]):
         self._class_tags = _class_tags(class_names)
         self._class_names = tuple(class_names)
-        self._writer = tf.summary.create_file_writer(os.fspath(logdir))
+        self._logdir = os.fspath(logdir)
+        self._writer = tf.summary.create_file_writer(self._logdir)
         self._write(custom_scalar_summary.pb(_layout()), step=0)
 
     def __enter__(self):
@@ -108,9 +112,8 @@ class TensorBoardLog:
             for name, value in configuration.items()
         ]
         table = "\n".join(["| flag | value |", "| --- | --- |", *rows])
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.text(tag, table, step=0)
-        self.flush()
 
     def log_images(self, tag: str, images: np.ndarray, step: int) -> None:
         """Writes up to 64 pictures as one sheet, small ones enlarged.
@@ -123,9 +126,8 @@ class TensorBoardLog:
         Raises:
             ValueError: the pictures are not of this kind.
         """
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.image(tag, _sheet(np.asarray(images))[None], step=step)
-        self.flush()
 
     def log_confusion(self, counts: np.ndarray, step: int, tag: str = "confusion/ema") -> None:
         """Writes a confusion matrix as a picture, with the classes' names.
@@ -139,9 +141,8 @@ class TensorBoardLog:
         canvas = backend_agg.FigureCanvasAgg(figure)
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.image(tag, pixels[None], step=step)
-        self.flush()
 
     def log_hparams(self, flags: Mapping, metrics: Mapping[str, float], step: int) -> None:
         """Writes the row of this run in the HParams tab, once, at the end of the run.
@@ -165,13 +166,21 @@ class TensorBoardLog:
             self._write(summary, step=0)
         self._write_scalars(_numbers(metrics, "final/"), step)
 
-    def flush(self) -> None:
-        """Brings everything that was logged to the disk."""
-        self._writer.flush()
-
     def close(self) -> None:
         """Ends the log; nothing can be logged after that."""
         self._writer.close()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """Context of what is logged; at its end it is on the disk."""
+        try:
+            with self._writer.as_default():  # its end is a flush
+                yield
+        except tf.errors.OpError as error:
+            reason = error.message.strip().splitlines()[0].rpartition("; ")[2]
+            raise OSError(
+                f"{self._logdir}: TensorBoard's events could not be written: {reason}."
+            ) from None
 
     def _add(self, scalars: dict, tag: str, value, step: int) -> None:
         """Puts a number, or a number for each class, among the scalars to be written."""
@@ -192,7 +201,7 @@ class TensorBoardLog:
             return
         defined = values[np.isfinite(values)]
         if len(defined):
-            with self._writer.as_default():
+            with self._writing():
                 tf.summary.histogram(tag, defined, step=step)
             scalars[f"{tag}/smallest"] = defined.min()
             scalars[f"{tag}/median"] = np.median(defined)
@@ -212,9 +221,8 @@ class TensorBoardLog:
 
     def _write(self, summary, step: int) -> None:
         """Writes one Summary message and brings it to the disk."""
-        with self._writer.as_default():
+        with self._writing():
             tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
-        self.flush()
 
 
 def _class_tags(class_names: Sequence[str]) -> tuple[str, ...]:

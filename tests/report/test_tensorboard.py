@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 import subprocess
@@ -285,3 +286,20 @@ def test_server_shows_flags_and_results_in_the_hparams_tab(get):
     assert group["hparams"]["widths"] == "[1, 2]"
     assert group["metricValues"][0]["value"] == 0.875
     assert group["metricValues"][0]["trainingStep"] == 200
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    log = tensorboard.TensorBoardLog(tmp_path, "ab")
+
+    @contextlib.contextmanager
+    def as_default():
+        yield
+        # As TensorFlow 2.15 words it on a full tmpfs.
+        message = "/run/events.v2; No space left on device\n\tFailed to flush 1 events to events.v2"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(log._writer, "as_default", as_default)
+    with pytest.raises(OSError, match=r"written: No space left on device\.$") as caught:
+        log.log_text({"seed": 1})
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
