@@ -188,7 +188,7 @@ FLAGS = (
     Flag(
         "allow_outside_paths",
         "bool",
-        "let paths in --labels_csv lead out of its folder",
+        "let paths in --labels_csv lead out of its folder, by links too",
         DATA,
         default=False,
         changes_result=False,

@@ -48,7 +48,7 @@ def load(
     Args:
         labels_csv: path of the table.
         image_size: side that pictures are brought to, pixels.
-        allow_outside: whether a path may lead out of the table's folder.
+        allow_outside: whether a path may lead out of the table's folder, by links too.
         flip: whether a mirrored picture is still of its class.
         note: told, a line at a time, what was left out.
 
@@ -139,13 +139,21 @@ def _row(fields: dict[str, str], where: str, line: int, folder: str, allow_outsi
         raise ValueError(f"{where}: a row of the test split must have a label.")
     if not fields["path"]:
         raise ValueError(f"{where}: the path is empty.")
+    if "\0" in fields["path"]:
+        raise ValueError(f"{where}: a path cannot hold the byte 0.")
     path = os.path.normpath(os.path.join(folder, fields["path"]))
-    if not allow_outside and os.path.commonpath([folder, path]) != folder:
+    if not allow_outside and not _is_inside(path, folder):
         raise ValueError(
             f"{where}: {fields['path']} leads out of the table's folder; "
             "--allow_outside_paths permits that."
         )
     return Row(path, label, split, line)
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    """Whether a path stays below a folder, as it is written and through links."""
+    ways = ((path, folder), (os.path.realpath(path), os.path.realpath(folder)))
+    return all(os.path.commonpath([parent, one]) == parent for one, parent in ways)
 
 
 def _check_files(table: str, rows: list[Row]) -> None:

@@ -153,6 +153,8 @@ def damage(folder: pathlib.Path) -> str | None:
     if not isinstance(sums, dict) or not sums.keys() >= _PARTS:
         return f"checksums.json must name {', '.join(sorted(_PARTS))}"
     for name, expected in sums.items():
+        if name != pathlib.PurePath(name).name:
+            return f"checksums.json names {name!r}, which is not a file in it"
         try:
             if _checksum(folder / name) != expected:
                 return f"{name}: checksum differs"

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,6 +80,28 @@ def test_paths_out_of_the_folder_need_permission(tmp_path, outside):
     assert len(load(path, allow_outside=True).train) == 2
 
 
+@pytest.mark.parametrize("link", ["folder", "picture"])
+def test_links_out_of_the_folder_need_permission(tmp_path, link):
+    path = table(tmp_path, "path,label\n1.png,cat\nlinked/out.png,dog\n")
+    folder, outside = pathlib.Path(path).parent, tmp_path / "outside"
+    outside.mkdir()
+    (outside / "out.png").write_bytes((folder / "1.png").read_bytes())
+    if link == "folder":
+        (folder / "linked").symlink_to(outside)
+    else:
+        (folder / "linked").mkdir()
+        (folder / "linked" / "out.png").symlink_to(outside / "out.png")
+    with pytest.raises(ValueError, match=r"line 3: .*out\.png leads out .*--allow_outside_paths"):
+        load(path)
+    assert len(load(path, allow_outside=True).train) == 2
+
+
+def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
+    path = pathlib.Path(table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n"))
+    (tmp_path / "elsewhere").symlink_to(path.parent)
+    assert len(load(str(tmp_path / "elsewhere" / path.name)).train) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
@@ -90,6 +114,7 @@ def test_paths_out_of_the_folder_need_permission(tmp_path, outside):
         ("path,label\n1.png,cat,\n", ValueError, r"line 2 must have 2 columns, got 3"),
         ('path,label\n"1.png,cat\n', ValueError, r"line 2: unexpected end of data"),
         ("path,label\n,cat\n", ValueError, r"line 2: the path is empty"),
+        ("path,label\n1\0.png,cat\n", ValueError, r"line 2: a path cannot hold the byte 0|NUL"),
         ("path,label\n1.png,a\n1.png,b\n", ValueError, r"1\.png twice, in lines 2 and 3"),
         ("path,label\n1.png,a\n2.png,A\n", ValueError, r"case or spaces, got 'A' and 'a'"),
         ("path,label\n1.png,a\n2.png,a\n", ValueError, r"at least two classes"),

@@ -1,5 +1,6 @@
 """Checkpoints survive damage, full folders and old age."""
 
+import json
 import os
 
 import pytest
@@ -85,6 +86,15 @@ def test_checksums_that_do_not_name_the_files_are_damage(made, caplog, sums):
     (made[1].folder / "step_000000020" / "checksums.json").write_text(sums)
     assert restore(made) == {"step": 10}
     assert "must name state.json, variables.index" in caplog.text
+
+
+def test_checksums_of_files_elsewhere_are_damage(made, caplog):
+    save(made, 10)
+    save(made, 20)
+    path = made[1].folder / "step_000000020" / "checksums.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "/dev/zero": "0"}))
+    assert restore(made) == {"step": 10}
+    assert "names '/dev/zero', which is not a file in it" in caplog.text
 
 
 def test_other_folders_do_not_count(made):
