@@ -131,9 +131,20 @@ class Checkpoints:
         return None
 
     def load(self, step: int) -> None:
-        """Loads the variables of the checkpoint of this step; all of them must be in it."""
-        status = self._checkpoint.read(str(self._folder_of(step) / "variables"))
-        status.assert_existing_objects_matched()
+        """Loads the variables of the checkpoint of this step; all of them must be in it.
+
+        Raises:
+            CheckpointError: it is of other variables, as another version of this program writes.
+        """
+        folder = self._folder_of(step)
+        try:
+            status = self._checkpoint.read(str(folder / "variables"))
+            status.assert_existing_objects_matched()
+        except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
+            raise CheckpointError(
+                f"checkpoint {folder} does not fit this run, it may be of another version: "
+                f"{_one_line(error)}"
+            ) from None
 
     def _folder_of(self, step: int) -> pathlib.Path:
         return self.folder / f"step_{step:09d}"

@@ -88,6 +88,20 @@ def test_checksums_that_do_not_name_the_files_are_damage(made, caplog, sums):
     assert "must name state.json, variables.index" in caplog.text
 
 
+@pytest.mark.parametrize("value", [[0.0, 1.0], None], ids=["other shape", "one more"])
+def test_a_checkpoint_of_other_variables_is_one_line(made, tmp_path, value):
+    save(made, 10)
+    other = Counter()
+    if value is None:
+        other.more = tf.Variable(0.0)
+    else:
+        other.value = tf.Variable(value)
+    checkpoints = checkpoint.Checkpoints(tmp_path / "checkpoints", other, keep=2)
+    with pytest.raises(checkpoint.CheckpointError, match="step_000000010 does not fit") as caught:
+        checkpoints.load(10)
+    assert "\n" not in str(caught.value)
+
+
 def test_checksums_of_files_elsewhere_are_damage(made, caplog):
     save(made, 10)
     save(made, 20)
