@@ -100,9 +100,12 @@ def test_several_replicas_are_not_compiled(two_replicas):
 
 @pytest.mark.parametrize("method", ["mixmatch", "remixmatch_cdmad"])
 def test_methods_with_mixup_are_not_compiled(resolve, monkeypatch, method):
-    run = runs.Run(resolve(f"--method={method}", "--jit_compile=on"))
-    with pytest.raises(ValueError, match="--jit_compile must be auto or off for methods with mix"):
-        run.stages.prepare(0)
+    refused = "--jit_compile must be auto or off for methods with mix"
+    with pytest.raises(ValueError, match=refused):
+        resolve(f"--method={method}", "--jit_compile=on")
+    run = runs.Run(resolve(f"--method={method}"))
+    with pytest.raises(ValueError, match=refused):
+        devices.compiles("on", tf.distribute.get_strategy(), run.method.compilable)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
     assert not devices.compiles("auto", tf.distribute.get_strategy(), run.method.compilable)
 
