@@ -38,6 +38,11 @@ def find(logdir: str | os.PathLike) -> list[pathlib.Path]:
     return sorted(path for path in pathlib.Path(logdir).rglob(f"*{_MARK}*") if path.is_file())
 
 
+def size(logdir: str | os.PathLike) -> int:
+    """Bytes of all event files below a folder."""
+    return sum(path.stat().st_size for path in find(logdir))
+
+
 def read(logdir: str | os.PathLike) -> dict[tuple[str, int], float | np.ndarray]:
     """The last value written for each tag and step, of all event files below a folder.
 

@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams import api_pb2, summary_v2
 from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
-from drw_tf.report import evaluation_figures, record
+from drw_tf.report import evaluation_figures, event_files, record
 
 MAX_CLASS_SCALARS = 200
 # What depends on the clock, and so differs between two otherwise equal runs.
@@ -173,14 +173,18 @@ class TensorBoardLog:
     @contextlib.contextmanager
     def _writing(self):
         """Context of what is logged; at its end it is on the disk."""
+        before = event_files.size(self._logdir)
+        reason = None
         try:
             with self._writer.as_default():  # its end is a flush
                 yield
         except tf.errors.OpError as error:
             reason = error.message.strip().splitlines()[0].rpartition("; ")[2]
-            raise OSError(
-                f"{self._logdir}: TensorBoard's events could not be written: {reason}."
-            ) from None
+        # Of an event larger than its buffer the writer loses the error, and all that follows.
+        if reason is None and event_files.size(self._logdir) <= before:
+            reason = "the file does not grow, the disk may be full"
+        if reason:
+            raise OSError(f"{self._logdir}: TensorBoard's events could not be written: {reason}.")
 
     def _add(self, scalars: dict, tag: str, value, step: int) -> None:
         """Puts a number, or a number for each class, among the scalars to be written."""

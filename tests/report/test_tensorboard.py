@@ -303,3 +303,10 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         log.log_text({"seed": 1})
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_events_that_the_writer_lost_without_a_word_are_noticed(tmp_path, monkeypatch):
+    log = tensorboard.TensorBoardLog(tmp_path, "ab")
+    monkeypatch.setattr(log._writer, "as_default", contextlib.nullcontext)
+    with pytest.raises(OSError, match="the file does not grow, the disk may be full"):
+        log.log_text({"seed": 1})
