@@ -6,6 +6,14 @@ from drw_tf import flag_table, recipes
 
 # Flags of the trainer that only the export reads.
 EXPORT_FLAGS = ("export_logit_adjustment", "export_temperature")
+# Flags that are read only where another one has a certain value.
+_READ_WITH = {
+    **dict.fromkeys(EXPORT_FLAGS, ("export", True)),
+    **dict.fromkeys(
+        ("cluster_hosts", "cluster_port", "cluster_timeout"), ("strategy", "multi_worker")
+    ),
+    "max_skipped_steps": ("on_nonfinite", "skip"),
+}
 
 
 def found(values: Mapping) -> Iterator[str]:
@@ -64,9 +72,17 @@ def found(values: Mapping) -> Iterator[str]:
             "--jit_compile must be auto or off for methods with mixup, got on: XLA has no "
             "random numbers of a Gamma distribution."
         )
+    for name, (other, needed) in _READ_WITH.items():
+        if values[other] != needed and values[name] != flag_table.BY_NAME[name].default:
+            yield f"--{name} is not read with --{other}={_typed(values[other])}."
     yield from _in_tails(values)
     yield from _in_stages(values)
     yield from _in_export(values)
+
+
+def _typed(value: object) -> str:
+    """A value as it is typed on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _in_tails(values: Mapping) -> Iterator[str]:
@@ -101,10 +117,7 @@ def _in_stages(values: Mapping) -> Iterator[str]:
 
 
 def _in_export(values: Mapping) -> Iterator[str]:
-    """What no export can have, or what is asked for where there is none."""
-    for name in EXPORT_FLAGS:
-        if not values["export"] and values[name] != flag_table.BY_NAME[name].default:
-            yield f"--{name} is not read with --export=false."
+    """What no export can have."""
     if values["export_logit_adjustment"] and not recipes.RECIPES[values["method"]].adjusts:
         yield (
             "--export_logit_adjustment needs a method that adjusts logits at test time, "

@@ -49,16 +49,17 @@ def main(argv: list[str] | None = None) -> None:
         if test is None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
         judge = run.evaluator(test, progress=True)
-        found = run.evaluate(judge)
-        config = run.config
+        config = other or run.config
         if other:
-            config = other
             adjust = adjusted_run.adjustment(run, state, config)
             network = run.networks()["ema"]
+            logits = judge.logits(network, run.method.evaluated_head)
             found = {
-                "ema": judge.metrics(network, run.method.evaluated_head, adjust),
-                "ema_unadjusted": found["ema"],
+                "ema": judge.metrics(adjust(logits, network)),
+                "ema_unadjusted": judge.metrics(logits),
             }
+        else:
+            found = run.evaluate(judge)
         if flags["out"]:
             earlier = finished_run.record_of(flags["workdir"], run, state)
             command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]

@@ -717,7 +717,8 @@ FLAGS = (
     _choice(
         "precision",
         ("float32", "bfloat16", "float16"),
-        "numbers that the network computes in; weights, logits and losses are float32 always",
+        "numbers that the network computes in (float16: on a GPU; a CPU is far slower with it); "
+        "weights, logits and losses are float32 always",
         RUNTIME,
         default="float32",
     ),

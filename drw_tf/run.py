@@ -95,11 +95,15 @@ class Run:
         """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
         method, head = self.method, self.method.evaluated_head
         networks = self.networks()
+        logits = dict(
+            zip(networks, judge.logits_of_each(list(networks.values()), head), strict=True)
+        )
         found = {
-            name: judge.metrics(network, head, method.adjust) for name, network in networks.items()
+            name: judge.metrics(method.adjust(logits[name], network))
+            for name, network in networks.items()
         }
         if method.adjusts:
-            found["ema_unadjusted"] = judge.metrics(networks["ema"], head)
+            found["ema_unadjusted"] = judge.metrics(logits["ema"])
         return found
 
     def judges(self) -> dict[str, evaluation.Evaluator | None]:

@@ -91,7 +91,12 @@ def test_bad_values_are_refused_in_one_line(argument, message):
             "--warmup_steps must be less than 50, the steps of the shortest of",
         ),
         (["--method=mixmatch", "--jit_compile=on"], "--jit_compile must be auto or off"),
-        (["--export_temperature=2", "--noexport"], "--export_temperature is not read with"),
+        (
+            ["--export_temperature=2", "--noexport"],
+            "--export_temperature is not read with --export=false",
+        ),
+        (["--max_skipped_steps=3"], "--max_skipped_steps is not read with --on_nonfinite=stop"),
+        (["--cluster_timeout=5"], "--cluster_timeout is not read with --strategy=mirrored"),
         (
             ["--unlabeled_imbalance_ratio=100"],
             "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",

@@ -29,8 +29,10 @@ def batches(
     """Endless batches as of `pipeline.training_batches`, in any order of the steps.
 
     The service's workers take step after step, each one once; a step is made as a whole by one
-    of them, as the same function of (seed, step). Which one is ready first is chance, so two
-    runs differ, and several trainers are not at the same step of a pass at the same moment.
+    of them, as a function of (seed, step). Rows are those of `training_batches`, if sampling is
+    uniform; so are views where its blocks are of one step. Which one is ready first is chance, so
+    two runs differ, and several trainers are not at the same step of a pass at the same moment.
+    Each step shuffles the whole stream anew, 20 to 30 ns of a core a row.
     After a restart, steps that were made and not yet used are made again or left out.
 
     Args:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -57,21 +57,22 @@ class Evaluator:
 
     def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
-        forward = self._forward(network)
-        batches = self._bar(self.batches)
-        found = np.concatenate([forward(images)[head].numpy() for images in batches])
-        return self._team.joined(found, self._size) if self._team else found
+        return self.logits_of_each([network], head)[0]
 
-    def metrics(
-        self,
-        network: keras.Model,
-        head: str = "logits",
-        adjust: Callable[[np.ndarray, keras.Model], np.ndarray] | None = None,
-    ) -> dict:
-        """All metrics of `drw_tf.ops.summary.summarize`, after `adjust` changed the logits."""
-        logits = self.logits(network, head)
-        if adjust:
-            logits = np.asarray(adjust(logits, network))
+    def logits_of_each(
+        self, networks: Sequence[keras.Model], head: str = "logits"
+    ) -> list[np.ndarray]:
+        """The same of several networks; each picture is read and decoded once for all of them."""
+        forwards = [self._forward(network) for network in networks]
+        parts = [
+            [forward(images)[head].numpy() for forward in forwards]
+            for images in self._bar(self.batches)
+        ]
+        found = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        return [self._team.joined(one, self._size) for one in found] if self._team else found
+
+    def metrics(self, logits: np.ndarray) -> dict:
+        """All metrics of `drw_tf.ops.summary.summarize` of logits [N, C], as they are judged."""
         return summary.summarize(self.labels, logits, self.train_counts)
 
     def _forward(self, network: keras.Model):

@@ -62,6 +62,7 @@ class TensorBoardLog:
     def __init__(self, logdir: str | os.PathLike, class_names: Sequence[str]):
         self._class_tags = _class_tags(class_names)
         self._class_names = tuple(class_names)
+        self._confusions = {}
         self._logdir = os.fspath(logdir)
         self._writer = tf.summary.create_file_writer(self._logdir)
         self._write(custom_scalar_summary.pb(_layout()), step=0)
@@ -137,8 +138,12 @@ class TensorBoardLog:
             step: training step.
             tag: what it is called.
         """
-        figure = evaluation_figures.draw_confusions([counts], [tag], self._class_names)
-        canvas = backend_agg.FigureCanvasAgg(figure)
+        if tag in self._confusions:
+            canvas = self._confusions[tag]
+            evaluation_figures.redraw_confusion(canvas.figure, counts)
+        else:
+            figure = evaluation_figures.draw_confusions([counts], [tag], self._class_names)
+            canvas = self._confusions[tag] = backend_agg.FigureCanvasAgg(figure)
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
         with self._writing():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends import backend_agg
 
 from drw_tf.report import evaluation_figures
 
@@ -33,6 +34,27 @@ def test_confusion_shows_shares_of_the_true_class_by_rank(make_record):
         "class 1",
         "class 0",
     ]
+
+
+def pixels(canvas):
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("classes", [4, 15])
+def test_redrawn_matrix_is_the_picture_that_a_new_figure_gives(classes):
+    before, after = np.random.default_rng(0).integers(0, 50, [2, classes, classes])
+    after[1] = 0
+    names = [f"class {number}" for number in range(classes)]
+    canvas, other = (
+        backend_agg.FigureCanvasAgg(evaluation_figures.draw_confusions([counts], ["run"], names))
+        for counts in (before, after)
+    )
+    first = pixels(canvas)
+    evaluation_figures.redraw_confusion(canvas.figure, after)
+    redrawn = pixels(canvas)
+    assert (redrawn != first).any()
+    np.testing.assert_array_equal(redrawn, pixels(other))
 
 
 def test_class_without_test_images_is_blank():
