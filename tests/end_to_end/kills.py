@@ -44,7 +44,7 @@ CALLS = {
     "checkpoint renamed": STEPS // CHECKPOINT,
     "old checkpoints removed": STEPS // CHECKPOINT,
     "end of an epoch": STEPS // EPOCH,
-    "evaluation": 2 * STEPS // EPOCH,
+    "evaluation": STEPS // EPOCH,
     "metrics": 2 * STEPS // EPOCH,
     "curves written": STEPS // EPOCH,
     "curves cut off": 1,

@@ -25,7 +25,7 @@ MOMENTS = {
     "checkpoint renamed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "before"),
     "old checkpoints removed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "after"),
     "end of an epoch": ("drw_tf.methods.base:Method.end_epoch", "after"),
-    "evaluation": ("drw_tf.report.evaluation:Evaluator.logits", "before"),
+    "evaluation": ("drw_tf.report.evaluation:Evaluator.logits_of_each", "before"),
     "metrics": ("drw_tf.ops.summary:summarize", "after"),
     "curves written": ("drw_tf.report.tensorboard:TensorBoardLog.log_evaluation", "after"),
     "curves cut off": ("drw_tf.report.event_files:truncate", "after"),
@@ -47,13 +47,19 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _around(path: str, before=None, after=None) -> None:
-    """Has a function of the trainer call others before or after itself."""
+def find(path: str) -> tuple[object, str]:
+    """The module or class that holds a function of the trainer, and the function's name."""
     module, names = path.split(":")
     *parents, name = names.split(".")
     owner = importlib.import_module(module)
     for parent in parents:
         owner = getattr(owner, parent)
+    return owner, name
+
+
+def _around(path: str, before=None, after=None) -> None:
+    """Has a function of the trainer call others before or after itself."""
+    owner, name = find(path)
     function = getattr(owner, name)
 
     def wrapped(*args, **kwargs):

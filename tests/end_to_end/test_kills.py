@@ -7,7 +7,7 @@ import random
 import pytest
 
 from drw_tf import recipes
-from tests.end_to_end import kills
+from tests.end_to_end import kills, mortal_training
 
 SEED = 20230103
 
@@ -16,6 +16,12 @@ SEED = 20230103
 def trainer():
     with kills.Trainer() as made:
         yield made
+
+
+@pytest.mark.parametrize("name", mortal_training.MOMENTS)
+def test_every_moment_is_a_function_of_the_trainer(name):
+    owner, function = mortal_training.find(mortal_training.MOMENTS[name][0])
+    assert callable(getattr(owner, function))
 
 
 # Histogram and bank; generations, running mean and added labels.
