@@ -116,6 +116,17 @@ def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved,
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.9", "0.999"]
 
 
+def test_lines_of_other_flags_say_which(make_record, saved, tmp_path):
+    starts = (0.0, 0.3)
+    runs = [make_record(beta=b, reweight_start=s) for b in ("0.9", "0.99") for s in starts]
+    defaults = {"beta": "auto", "reweight_start": None}
+    found, _ = groups.settings(runs, defaults)
+    pictures.draw_betas(found, defaults, tmp_path)
+    (axes,) = saved["figure4_beta_digits"].axes
+    names = [line.get_label() for line in axes.containers]
+    assert names == [f"drw, reweight_start {start}, digits, 200 steps" for start in starts]
+
+
 def test_without_two_betas_figure_4_is_not_drawn(make_record, saved, tmp_path):
     found, _ = groups.settings([make_record(beta="0.9")], {"beta": "auto"})
     (made,) = pictures.draw_betas(found, {"beta": "auto"}, tmp_path)
