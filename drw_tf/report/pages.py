@@ -118,7 +118,7 @@ def _picture(part: pictures.Picture, folder: pathlib.Path) -> str:
 
 
 def _table(title: str, table: tables.Table) -> str:
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
+    head = "".join(f'<th scope="col">{_unbroken(cell)}</th>' for cell in table.head)
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
@@ -128,3 +128,8 @@ def _table(title: str, table: tables.Table) -> str:
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n"
         f'<p class="note">{html.escape(table.note)}</p>'
     )
+
+
+def _unbroken(cell: str) -> str:
+    """A heading that breaks between words, but neither CIFAR-10 nor R = 50."""
+    return html.escape(cell).replace("-", "\u2011").replace(" = ", "\u00a0=\u00a0")
