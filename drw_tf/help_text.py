@@ -55,7 +55,8 @@ def _group(flags: Sequence[flag_table.Flag], full: bool) -> list[str]:
     lines, named = [], []
     for flag in flags:
         if full or flag.name in _COMMON or flag.name not in flag_table.BY_NAME:
-            default = "" if flag.default in (None, []) else f" [{flag.default}]"
+            shown = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
+            default = "" if flag.default in (None, []) else f" [{shown}]"
             lines.append(f"  --{flag.name}: {flag.help}{default}")
         else:
             named.append(f"--{flag.name}")

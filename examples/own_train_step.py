@@ -1,6 +1,6 @@
 """DRw in a training step of your own: scikit-learn's digits, a small network, `fit`.
 
-python examples/own_train_step.py
+After `pip install .`: python examples/own_train_step.py
 """
 
 import sys

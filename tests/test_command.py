@@ -102,6 +102,12 @@ def test_full_help_explains_every_flag_with_its_default():
         assert f"\n  --{flag.name}: {flag.help}{default}\n" in text
 
 
+def test_a_list_stands_in_the_help_as_it_is_typed(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["drw-tf", "compare", "--help"])
+    assert "--seeds: seeds, comma-separated [0,1,2]\n" in capsys.readouterr().out
+
+
 def test_common_flags_are_flags():
     assert set(flag_table.BY_NAME) >= help_text._COMMON
 

@@ -80,6 +80,7 @@ def test_the_rebalancer_of_the_page_weighs_by_the_root_of_the_inverse_count():
     facts = rebalance.Facts(3, np.array([16.0, 4.0, 1.0]), 10, 1, 1)
     one = made.InverseFrequency(rebalance.Hyperparameters({}, ()), facts)
     np.testing.assert_allclose(one.labeled_weights([0, 1, 2]), [1.0, 2.0, 4.0])
+    np.testing.assert_allclose(one.describe()["labeled_weights"], [1.0, 2.0, 4.0])
 
 
 def test_the_method_of_the_page_is_a_method_whose_terms_are_named():

@@ -28,7 +28,7 @@ def lines(
                 continue
             others = groups.flags_of(variant.records[0], defaults)
             others.pop("beta", None)
-            key = (setting.title, variant.method, str(sorted(others.items(), key=str)))
+            key = (setting.title, variant.method, *groups.spelled(others))
             dataset = variant.records[0]["dataset"]["name"]
             line = found.setdefault(dataset, {}).setdefault(key, {})
             line.setdefault(beta, []).extend(share / 100 for share in shares)
@@ -40,12 +40,13 @@ def lines(
 
 
 def _named(group: Mapping[tuple, dict]) -> dict[str, dict]:
-    """Lines by a name that tells them apart."""
-    long = [f"{method}, {title}" for title, method, _ in group]
-    return {
-        f"{name} ({index + 1})" if long.count(name) > 1 else name: line
-        for index, (name, line) in enumerate(zip(long, group.values(), strict=True))
-    }
+    """Lines by a name that tells them apart: method, flags that differ, setting."""
+    named = {}
+    for key, line in group.items():
+        title, method = key[:2]
+        rivals = [dict(other[2:]) for other in group if other[:2] == key[:2]]
+        named[f"{groups.name_of(method, dict(key[2:]), rivals)}, {title}"] = line
+    return named
 
 
 def _beta(record: Mapping) -> float | None:

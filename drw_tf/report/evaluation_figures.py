@@ -109,24 +109,31 @@ def redraw_confusion(made: figure.Figure, counts: np.ndarray) -> None:
 def reliability_diagram(bins: Sequence[Mapping], labels: Sequence[str]) -> figure.Figure:
     """Accuracy against confidence, one panel a run, with the share of images below it.
 
+    A title has the expected calibration error (ECE) of its run.
+
     Args:
         bins: for each run "count", "confidence" and "accuracy" [K]: number of test images
             in each of K equal bins of confidence, their mean confidence and accuracy.
         labels: names of the runs.
 
     Returns:
-        Figure whose first axes are the runs' accuracies, the next ones their image shares.
+        Figure whose axes are, for each row of runs, their accuracies, then their image shares.
     """
+    columns = panels.columns_for(len(bins))
+    rows = math.ceil(len(bins) / columns)
+    most = max(np.max(part["count"]) / np.sum(part["count"]) for part in bins)
     with palette.style():
         made, grid = panels.new_figure(
-            len(bins), 2, height=2.4, sharex=True, sharey="row", height_ratios=[3, 1]
+            columns, 2 * rows, height=2.4, sharex=True, sharey="row", height_ratios=[3, 1] * rows
         )
         for run, (part, label) in enumerate(zip(bins, labels, strict=True)):
-            _reliability(grid[:, run], part, label)
-        grid[0, 0].set_ylabel("accuracy")
-        grid[1, 0].set_ylabel("images")
-        for axes in (grid[0, 0], grid[1, 0]):
-            panels.percent_axis(axes.yaxis)
+            row, column = divmod(run, columns)
+            _reliability(grid[2 * row : 2 * row + 2, column], part, label, most)
+        for axes in grid[-2:, len(bins) - (rows - 1) * columns :].flat:
+            axes.set_visible(False)
+        for row, what in enumerate(("accuracy", "images") * rows):
+            grid[row, 0].set_ylabel(what)
+            panels.percent_axis(grid[row, 0].yaxis)
         # Outside: bars may be anywhere inside.
         handles, words = grid[0, 0].get_legend_handles_labels()
         made.legend(handles, words, loc="outside lower left", ncols=2)
@@ -176,8 +183,8 @@ def _write_cells(axes: mpl_axes.Axes, shares: np.ndarray) -> None:
         )
 
 
-def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
-    """One run's diagram: accuracy above, image share below."""
+def _reliability(column: np.ndarray, part: Mapping, label: str, most: float) -> None:
+    """One run's diagram: accuracy above, image share, at most `most` in any run, below."""
     count, confidence, accuracy = (
         np.asarray(part[key], np.float64) for key in ("count", "confidence", "accuracy")
     )
@@ -190,8 +197,10 @@ def _reliability(column: np.ndarray, part: Mapping, label: str) -> None:
     upper.plot([0, 1], [0, 1], "--", color=palette.MUTED_INK, label="perfectly calibrated")
     points = {"color": palette.RUN_COLORS[0], "clip_on": False, "zorder": 3}
     upper.plot(confidence[used], accuracy[used], "o", label="mean of a bin", **points)
-    upper.set_title(f"{label}: calibration error {100 * error:.1f}%")
+    upper.set_title(f"{label}: ECE {100 * error:.1f}%")
     upper.set(xlim=(0, 1), ylim=(0, 1))
     lower.bar(centers, count / count.sum(), width * 0.92, color=palette.MUTED_INK)
     lower.set_xlabel("confidence")
+    lower.tick_params(labelbottom=True)
+    lower.set_ylim(0, 1.05 * most)
     panels.percent_axis(lower.xaxis)

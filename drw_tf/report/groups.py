@@ -113,6 +113,18 @@ def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, objec
     }
 
 
+def spelled(flags: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Flags as text, sorted by name: equal where they are."""
+    return tuple(sorted((name, str(value)) for name, value in flags.items()))
+
+
+def name_of(method: str, flags: Mapping[str, str], rivals: Sequence[Mapping[str, str]]) -> str:
+    """The method, and its values of the flags in which its rivals, itself among them, differ."""
+    names = dict.fromkeys(name for rival in rivals for name in rival)
+    differing = [name for name in names if len({rival.get(name) for rival in rivals}) > 1]
+    return ", ".join([method, *(f"{name} {flags.get(name, 'default')}" for name in differing)])
+
+
 def _setting_key(record: Mapping) -> tuple:
     configuration, dataset = record["configuration"], record["dataset"]
     return (
@@ -142,7 +154,7 @@ def _variants(
     dropped = []
     for one in records:
         flags = flags_of(one, defaults)
-        key = (one["configuration"]["method"], *sorted((k, str(v)) for k, v in flags.items()))
+        key = (one["configuration"]["method"], *spelled(flags))
         seed = one["configuration"]["seed"]
         if members.setdefault(key, {}).setdefault(seed, one) is not one:
             dropped.append(f"{key[0]}, seed {seed}: given more than once, the first is used")
@@ -150,15 +162,10 @@ def _variants(
     for key, seeds in members.items():
         rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
         made.append(
-            Variant(_name(key, rivals), key[0], tuple(seeds[seed] for seed in sorted(seeds)))
+            Variant(
+                name_of(key[0], dict(key[1:]), rivals),
+                key[0],
+                tuple(seeds[seed] for seed in sorted(seeds)),
+            )
         )
     return made, dropped
-
-
-def _name(key: tuple, rivals: Sequence[Mapping]) -> str:
-    """The method, and its values of the flags in which its variants differ."""
-    names = dict.fromkeys(name for rival in rivals for name in rival if name != "method")
-    own = dict(key[1:])
-    differing = [name for name in names if len({rival.get(name) for rival in rivals}) > 1]
-    words = [f"{name} {own.get(name, 'default')}" for name in differing]
-    return ", ".join([key[0], *words])

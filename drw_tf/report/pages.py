@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem; } h2 { font-size: 1.35rem; margin-top: 3rem;
   border-bottom: 1px solid #d0d0d0; } h3 { font-size: 1.1rem; margin-top: 2rem; }
 a { color: #005a9c; } nav ul { columns: 18rem; padding-left: 1.2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
+th, td { padding: .3rem .4rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #e3e3e3; font-variant-numeric: tabular-nums; }
 th { white-space: normal; vertical-align: bottom; border-bottom: 2px solid #6e6e6e; }
 th:first-child, td:first-child { text-align: left; }
@@ -118,7 +118,7 @@ def _picture(part: pictures.Picture, folder: pathlib.Path) -> str:
 
 
 def _table(title: str, table: tables.Table) -> str:
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
+    head = "".join(f'<th scope="col">{_unbroken(cell)}</th>' for cell in table.head)
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
@@ -128,3 +128,8 @@ def _table(title: str, table: tables.Table) -> str:
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n"
         f'<p class="note">{html.escape(table.note)}</p>'
     )
+
+
+def _unbroken(cell: str) -> str:
+    """A heading that breaks between words, but neither CIFAR-10 nor R = 50."""
+    return html.escape(cell).replace("-", "\u2011").replace(" = ", "\u00a0=\u00a0")

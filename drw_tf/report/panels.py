@@ -13,6 +13,8 @@ from drw_tf.report import palette
 MAX_BARS = 80
 # Up to this many classes are named on an axis; more are shown by rank.
 MAX_NAMED_TICKS = 30
+# Up to this many names stand side by side above a chart.
+MAX_KEY_COLUMNS = 4
 # Up to this many evaluations a line has markers.
 MAX_MARKERS = 15
 # Above this many evaluations a line is pale, with its running mean over it.
@@ -195,10 +197,11 @@ def class_bars(
     class_axis(axes, names, order)
     # Above the chart: inside it would lie on the bars. A letter takes about .09 inch.
     fitting = axes.figure.get_figwidth() / (0.09 * max(map(len, labels)) + 0.8)
+    lines_of_key = math.ceil(len(values) / max(1, min(MAX_KEY_COLUMNS, int(fitting))))
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=max(1, min(3, len(values), int(fitting))),
+        ncols=math.ceil(len(values) / lines_of_key),
         borderaxespad=0.3,
         handlelength=1.6,
     )

@@ -215,7 +215,8 @@ def losses(
         for axes in grid[0]:
             panels.step_axis(axes)
             _mark_starts(axes, starts)
-            axes.legend(loc="best")
+            # Of all places the marked start may cross each.
+            axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
         panels.smoothing_note(made, max(len(record["history"]) for record in records))
     return made
 

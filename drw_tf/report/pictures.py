@@ -157,8 +157,9 @@ _PLANS = (
     ),
     _Plan(
         "reliability",
-        "Calibration",
-        "Accuracy of the test pictures against the confidence in them, and how many there are.",
+        "Reliability diagrams",
+        "Accuracy of the test pictures against the confidence in them, and how many there are; "
+        "ECE: expected calibration error.",
         "calibration bins in their record",
         _reliability,
     ),
@@ -252,7 +253,7 @@ def _which(fit, runs, needs: str) -> str:
     seeds = sorted({record["configuration"]["seed"] for record, _ in fit})
     text = f"Seed {', '.join(map(str, seeds))}."
     left = [label for _, label in runs if label not in [label for _, label in fit]]
-    return f"{text} Without {needs}: {', '.join(left)}." if left else text
+    return f"{text} Without {needs}: {'; '.join(left)}." if left else text
 
 
 def _saved(

@@ -86,8 +86,26 @@ def test_reliability_diagram_shows_bins_and_the_expected_calibration_error():
     made = evaluation_figures.reliability_diagram([bins], ["drw"])
     upper, lower = made.axes
     # (10 * .1 + 30 * .2) / 40
-    assert upper.get_title(loc="left") == "drw: calibration error 17.5%"
+    assert upper.get_title(loc="left") == "drw: ECE 17.5%"
     (bars,) = upper.containers
     assert [bar.get_height() for bar in bars] == [0.3, 0.7]
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0.375, 0.875])
     assert [bar.get_height() for bar in lower.containers[0]] == [0, 0.25, 0, 0.75]
+
+
+def test_four_reliability_diagrams_are_two_beside_two_on_one_scale():
+    calm = {"count": [2, 2], "confidence": [0.4, 0.9], "accuracy": [0.3, 0.7]}
+    sharp = {"count": [0, 4], "confidence": [None, 0.9], "accuracy": [None, 0.7]}
+    made = evaluation_figures.reliability_diagram([calm, calm, calm, sharp], list("abcd"))
+    uppers, lowers = (made.axes[:2] + made.axes[4:6], made.axes[2:4] + made.axes[6:])
+    assert [axes.get_title(loc="left")[0] for axes in uppers] == list("abcd")
+    # All four pictures of the last run are in one bin.
+    assert {axes.get_ylim() for axes in lowers} == {(0, 1.05)}
+    assert [axes.get_ylabel() for axes in made.axes[::2]] == ["accuracy", "images"] * 2
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in lowers)
+
+
+def test_places_without_a_run_stay_empty():
+    bins = {"count": [2, 2], "confidence": [0.4, 0.9], "accuracy": [0.3, 0.7]}
+    made = evaluation_figures.reliability_diagram([bins] * 5, list("abcde"))
+    assert [axes.get_visible() for axes in made.axes] == [True] * 8 + [False] + [True] * 2 + [False]

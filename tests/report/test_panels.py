@@ -71,3 +71,12 @@ def test_a_narrow_axis_is_widened_around_its_middle_and_a_wide_one_left_alone():
     axes.set_ylim(0.2, 0.8)
     panels.widen(axes)
     assert axes.get_ylim() == (0.2, 0.8)
+
+
+@pytest.mark.parametrize(("labels", "columns"), [("abcd", 4), ("abcde", 3), (["a" * 13] * 4, 2)])
+def test_keys_above_a_chart_have_rows_of_equal_length(labels, columns):
+    names = ["one", "two"]
+    _, axes = panels.class_chart(names, np.arange(2))
+    panels.class_bars(axes, [np.ones(2)] * len(labels), list(labels), names, np.arange(2))
+    # 7 inches: four names of a letter, three of thirteen.
+    assert axes.get_legend()._ncols == columns

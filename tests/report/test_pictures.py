@@ -35,7 +35,7 @@ def test_every_picture_is_drawn_from_runs_that_have_all(make_record, saved, tmp_
     assert list(precision.lines[2].get_ydata()) == [0.5] * 4
     reliability = saved["reliability"].axes[0]
     # 8 test images, confidence .75, accuracy .5.
-    assert reliability.get_title(loc="left") == "fixmatch: calibration error 25.0%"
+    assert reliability.get_title(loc="left") == "fixmatch: ECE 25.0%"
 
 
 def test_what_no_run_recorded_is_said_and_not_drawn(make_record, saved, tmp_path):
@@ -55,7 +55,7 @@ def test_what_no_run_recorded_is_said_and_not_drawn(make_record, saved, tmp_path
         "Mask rate of each class": "no run here has a threshold, and the count of what passed it.",
         "Weights of the unlabeled loss": "no run here has unlabeled weights.",
         "Weights of the labeled loss": "no run here has labeled weights.",
-        "Calibration": "no run here has calibration bins in their record.",
+        "Reliability diagrams": "no run here has calibration bins in their record.",
     }
     assert "confusion" in saved
 
@@ -85,6 +85,17 @@ def test_a_run_judged_as_another_method_has_no_curves(make_record, saved, tmp_pa
     assert "Without" not in captions["recall"]
 
 
+def test_runs_left_out_of_a_picture_are_told_apart(make_record, saved, tmp_path):
+    runs = [make_record("drw"), make_record("vat", beta="0.9"), make_record("vat", beta="0.5")]
+    for run in runs[1:]:
+        run["history"] = run["history"][-1:]
+    found, _ = groups.settings(runs, {"beta": "auto"})
+    made = {one.title: one for one in pictures.draw_setting(found[0], tmp_path)}
+    # A variant's name has a comma of its own.
+    caption = made["Weights of the labeled loss"].caption
+    assert caption.endswith("Without labeled weights: vat, beta 0.9; vat, beta 0.5.")
+
+
 def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved, tmp_path):
     def run(beta, seed, score, ratio=20.0):
         # Labeled counts 40 to 10: --beta=auto is .999.
@@ -103,6 +114,17 @@ def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved,
     assert line.get_label() == "drw, digits, R = 20, 200 steps"
     assert list(line.lines[0].get_ydata()) == pytest.approx([0.6, 0.8])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.9", "0.999"]
+
+
+def test_lines_of_other_flags_say_which(make_record, saved, tmp_path):
+    starts = (0.0, 0.3)
+    runs = [make_record(beta=b, reweight_start=s) for b in ("0.9", "0.99") for s in starts]
+    defaults = {"beta": "auto", "reweight_start": None}
+    found, _ = groups.settings(runs, defaults)
+    pictures.draw_betas(found, defaults, tmp_path)
+    (axes,) = saved["figure4_beta_digits"].axes
+    names = [line.get_label() for line in axes.containers]
+    assert names == [f"drw, reweight_start {start}, digits, 200 steps" for start in starts]
 
 
 def test_without_two_betas_figure_4_is_not_drawn(make_record, saved, tmp_path):

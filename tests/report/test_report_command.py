@@ -173,6 +173,13 @@ def test_names_of_users_are_text_and_not_markup(tmp_path):
     assert "<none>" not in page
 
 
+def test_headings_break_between_words_alone(tmp_path):
+    table = tables.Table(("method", "CIFAR-10, R = 50: ours"), (("DRw", "-1"),), "")
+    text = pages.page("report", [pages.Section("one", [("Table", table)])], tmp_path)
+    assert '<th scope="col">CIFAR\u201110, R\u00a0=\u00a050: ours</th>' in text
+    assert "<td>-1</td>" in text
+
+
 def test_a_large_svg_gives_way_to_the_png_at_the_same_size(monkeypatch, tmp_path):
     picture = pictures.draw_terms(tmp_path)
     sections = [pages.Section("x", [picture])]
