@@ -47,12 +47,13 @@ def main(argv: list[str] | None = None) -> None:
     try:
         settings, notes = groups.settings([record.read_record(path) for path in paths], defaults)
         out.mkdir(parents=True, exist_ok=True)
-        _print_tables(settings)
         written = summary.write(out, settings, notes, defaults, given.get("draw", []))
     except (OSError, ValueError) as error:
         configuration.refuse("report", error)
-    for path in written:
-        print(f"wrote {path}")
+    with configuration.reader_may_leave():
+        _print_tables(settings)
+        for path in written:
+            print(f"wrote {path}")
 
 
 def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
