@@ -7,7 +7,7 @@ from drw_tf import flag_table, recipes
 # Flags of the trainer that only the export reads.
 EXPORT_FLAGS = ("export_logit_adjustment", "export_temperature")
 # Flags that are read only where another one has a certain value.
-_READ_WITH = {
+READ_WITH = {
     **dict.fromkeys(EXPORT_FLAGS, ("export", True)),
     **dict.fromkeys(
         ("cluster_hosts", "cluster_port", "cluster_timeout"), ("strategy", "multi_worker")
@@ -72,7 +72,7 @@ def found(values: Mapping) -> Iterator[str]:
             "--jit_compile must be auto or off for methods with mixup, got on: XLA has no "
             "random numbers of a Gamma distribution."
         )
-    for name, (other, needed) in _READ_WITH.items():
+    for name, (other, needed) in READ_WITH.items():
         if values[other] != needed and values[name] != flag_table.BY_NAME[name].default:
             yield f"--{name} is not read with --{other}={_typed(values[other])}."
     yield from _in_tails(values)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, protocols, recipes
+from drw_tf import contradictions, flag_table, protocols, recipes
 
 SEED = 3
 FAST, ALL = 4, 24
@@ -26,9 +26,10 @@ def draw(number: int) -> list[str]:
     generator = random.Random(SEED * 1000 + number)
     name = generator.choice([*recipes.RECIPES])
     common = [flag.name for flag in flag_table.FLAGS if flag.name not in _NOT_DRAWN]
-    elsewhere = configuration.data_flags() - set(protocols.DATASETS["digits"]["reads"])
-    if generator.random() < 0.9:  # a flag of other data sets is refused before all else
-        common = [one for one in common if one not in elsewhere]
+    unread = configuration.data_flags() - set(protocols.DATASETS["digits"]["reads"])
+    unread |= contradictions.READ_WITH.keys()
+    if generator.random() < 0.9:  # what nothing reads is refused before all else
+        common = [one for one in common if one not in unread]
     common = [one for one in common if one not in recipes.method_flags()]
     own = [one for one in recipes.RECIPES[name].flags if one not in _NOT_DRAWN]
     words = [f"--method={name}", *_TINY]
