@@ -1,6 +1,7 @@
 """One run, built from its configuration: data, networks, method, stages, judges. No mathematics."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -91,13 +92,17 @@ class Run:
             None if alone else self.team,
         )
 
-    def evaluate(self, judge: evaluation.Evaluator) -> dict:
-        """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too."""
+    def evaluate(
+        self, judge: evaluation.Evaluator, between: Callable[[], None] = lambda: None
+    ) -> dict:
+        """{"ema": ..., "raw": ...}; where logits are adjusted, "ema_unadjusted" too.
+
+        `between` is called before each batch; what it raises ends the evaluation.
+        """
         method, head = self.method, self.method.evaluated_head
         networks = self.networks()
-        logits = dict(
-            zip(networks, judge.logits_of_each(list(networks.values()), head), strict=True)
-        )
+        found = judge.logits_of_each(list(networks.values()), head, between)
+        logits = dict(zip(networks, found, strict=True))
         found = {
             name: judge.metrics(method.adjust(logits[name], network))
             for name, network in networks.items()
@@ -114,9 +119,15 @@ class Run:
             found["validation"] = self.evaluator(records.take(self.dataset.train, held_out))
         return found
 
-    def evaluations(self, judges: dict[str, evaluation.Evaluator | None]) -> dict[str, dict]:
+    def evaluations(
+        self,
+        judges: dict[str, evaluation.Evaluator | None],
+        between: Callable[[], None] = lambda: None,
+    ) -> dict[str, dict]:
         """What `evaluate` finds on each set; of validation pictures the single numbers alone."""
-        found = {name: self.evaluate(judge) if judge else {} for name, judge in judges.items()}
+        found = {
+            name: self.evaluate(judge, between) if judge else {} for name, judge in judges.items()
+        }
         for network, metrics in found.get("validation", {}).items():
             numbers = {name: one for name, one in metrics.items() if isinstance(one, float)}
             found["validation"][network] = numbers

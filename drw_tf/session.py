@@ -105,7 +105,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             run.stages.prepare,
             run.stages.begin,
             run.batches,
-            lambda: run.evaluations(judges),
+            lambda between: run.evaluations(judges, between),
             checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
             plan,
             [log.write] if log else [],

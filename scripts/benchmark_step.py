@@ -92,7 +92,7 @@ class Loop:
             run.stages.prepare,
             run.stages.begin,
             run.batches,
-            lambda: self._evaluate(judges),
+            lambda between: self._evaluate(judges, between),
             checkpoints,
             plan,
             [log.write, self._round],
@@ -110,10 +110,10 @@ class Loop:
 
         return timed
 
-    def _evaluate(self, judges):
+    def _evaluate(self, judges, between):
         begin = time.perf_counter()
         self.step_seconds.append(begin - self._end)
-        found = self.run.evaluations(judges)
+        found = self.run.evaluations(judges, between)
         self._end = time.perf_counter()
         self.evaluation_seconds.append(self._end - begin)
         return found

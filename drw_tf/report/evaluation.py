@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -60,14 +60,20 @@ class Evaluator:
         return self.logits_of_each([network], head)[0]
 
     def logits_of_each(
-        self, networks: Sequence[keras.Model], head: str = "logits"
+        self,
+        networks: Sequence[keras.Model],
+        head: str = "logits",
+        between: Callable[[], None] = lambda: None,
     ) -> list[np.ndarray]:
-        """The same of several networks; each picture is read and decoded once for all of them."""
+        """The same of several networks; each picture is read and decoded once for all of them.
+
+        `between` is called before each batch; what it raises ends the evaluation.
+        """
         forwards = [self._forward(network) for network in networks]
-        parts = [
-            [forward(images)[head].numpy() for forward in forwards]
-            for images in self._bar(self.batches)
-        ]
+        parts = []
+        for images in self._bar(self.batches):
+            between()
+            parts.append([forward(images)[head].numpy() for forward in forwards])
         found = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
         return [self._team.joined(one, self._size) for one in found] if self._team else found
 

@@ -12,7 +12,7 @@ from tensorflow import keras
 
 from drw_tf.methods import alarm, base
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import checkpoint, cluster
+from drw_tf.training import checkpoint, cluster, stop_signals
 
 # Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
 _LONGEST_LIST = 1000
@@ -43,13 +43,17 @@ class Stopped(Exception):
     """Training was asked to stop and has saved its state."""
 
 
+class _EvaluationCut(Exception):
+    """An evaluation was left because training was asked to stop."""
+
+
 def run(
     method: base.Method,
     stages: Sequence[rebalance.Stage],
     prepare: Callable[[int], None],
     begin: Callable[[int], None],
     batches: Callable[[int, int], tf.distribute.DistributedDataset],
-    evaluate: Callable[[], dict],
+    evaluate: Callable[[Callable[[], None]], dict],
     checkpoints: checkpoint.Checkpoints,
     plan: Plan,
     listeners: list[Callable[[dict], None]],
@@ -64,7 +68,8 @@ def run(
         prepare: brings the method into the form of a stage, optimizer included.
         begin: turns the end of the stage before into the start of this one.
         batches: gives the distributed batches of a stage from one of its steps on.
-        evaluate: metrics at this moment by set, {"test": {"ema": {...}, "raw": {...}}}.
+        evaluate: metrics at this moment by set, {"test": {"ema": {...}, "raw": {...}}}; its
+            argument is to be called before each batch, and may raise.
         checkpoints: where state is kept.
         plan: lengths.
         listeners: called with each new entry of the history.
@@ -82,7 +87,9 @@ def run(
         checkpoints.load(state["step"])
     on_resume(state["step"])
     runner = _Runner(method, evaluate, checkpoints, plan, listeners, state, team)
-    with runner.watching_signals(), runner.bar:
+    with stop_signals.handed_to(runner.ask_to_stop), runner.bar:
+        if state.get("unevaluated"):
+            runner.close_epoch(state["unevaluated"])
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
             runner.begin_stage(stage, ends - stages[stage].steps)
@@ -176,7 +183,17 @@ class _Runner(keras.callbacks.Callback):
         }
         if self.plan.max_skipped_steps:
             entry["skipped_steps"] = self.method.alarm.read()[0]
-        entry |= self.evaluate()
+        self.close_epoch(entry)
+
+    # ---- parts
+
+    def close_epoch(self, entry: dict) -> None:
+        """Evaluates, logs and saves; an evaluation that is cut off is made on going on."""
+        try:
+            entry |= self.evaluate(self._leave_evaluation)
+        except _EvaluationCut:
+            self._save(unevaluated=entry)
+            raise Stopped(self._signal) from None
         self._append(entry)
         for listener in self.listeners:
             listener(entry)
@@ -190,7 +207,10 @@ class _Runner(keras.callbacks.Callback):
         self._tick()
         self._epoch_began = (self.seconds, self.step)
 
-    # ---- parts
+    def _leave_evaluation(self):
+        # Several workers judge a part each and agree on a stop after it.
+        if self._signal and not (self.team and self.team.workers > 1):
+            raise _EvaluationCut
 
     def _tick(self):
         now = time.perf_counter()
@@ -215,7 +235,7 @@ class _Runner(keras.callbacks.Callback):
             _thin(earlier)
         self.history.append(entry)
 
-    def _save(self):
+    def _save(self, **more):
         self._tick()
         # An evaluation between two checkpoints may be better, but its weights are gone.
         kept = {*self.checkpoints.steps(), self.step}
@@ -226,6 +246,7 @@ class _Runner(keras.callbacks.Callback):
             "stage": self.stage,
             "history": self.history,
             "seconds": self.seconds,
+            **more,
         }
         self.checkpoints.save(self.step, state, best["step"])
 
@@ -240,10 +261,9 @@ class _Runner(keras.callbacks.Callback):
         shown["images/s"] = f"{entry['images_per_second']:.0f}"
         self.bar.set_postfix(shown, refresh=False)
 
-    def watching_signals(self):
-        return _Signals(self)
-
     def ask_to_stop(self, name: str):
+        if self._signal and name == signal.SIGINT.name:
+            raise KeyboardInterrupt  # the second one: at once
         self._signal = name
 
     def _agree_to_stop(self):
@@ -271,26 +291,3 @@ def _thin(entry: dict) -> None:
 def _score(entry: dict) -> float:
     """Balanced accuracy of the averaged network, 0 where nothing was evaluated."""
     return entry.get("test", {}).get("ema", {}).get("balanced_accuracy", 0.0)
-
-
-class _Signals:
-    """SIGTERM and Ctrl-C ask for a stop at the next step; a second Ctrl-C interrupts."""
-
-    def __init__(self, runner: _Runner):
-        self.runner = runner
-
-    def __enter__(self):
-        self.before = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number, frame):
-        if self.runner._signal and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.runner.ask_to_stop(signal.Signals(number).name)

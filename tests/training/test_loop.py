@@ -88,6 +88,39 @@ def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, met
         np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
+@pytest.mark.parametrize("method", ["drw_la", "fixmatch_crest_plus"])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_evaluation_is_left_when_a_stop_is_asked_for(
+    resolve, tmp_path, monkeypatch, method, epoch
+):
+    # The second batch of an evaluation is never judged; the second epoch is the run's last.
+    arguments = (f"--method={method}", "--deterministic", "--eval_batch_size=10")
+    if "crest" in method:
+        arguments += ("--crest_generations=2",)
+    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
+    config = resolve(*arguments, f"--workdir={tmp_path / 'cut'}")
+    leave, asked = loop._Runner._leave_evaluation, []
+
+    def interrupt(self):
+        asked.append(self.step)
+        if asked.count(10 * epoch) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        leave(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "_leave_evaluation", interrupt)
+        with pytest.raises(loop.Stopped, match="SIGTERM"):
+            train(config)
+    assert asked.count(10 * epoch) == 2
+    resumed = train(config)
+    assert without_clock(resumed["history"]) == without_clock(whole["history"])
+    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+    curves = [event_files.read(tmp_path / name / "tensorboard") for name in ("whole", "cut")]
+    assert curves[0].keys() == curves[1].keys()
+
+
 @pytest.mark.parametrize(
     "method", [["--method=drw"], ["--method=crt", "--crt_head_fraction=0.5"]], ids=["drw", "crt"]
 )
