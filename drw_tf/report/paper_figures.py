@@ -191,7 +191,8 @@ def losses(
     labels = history.run_labels(records, labels)
     starts = [history.dynamic_start(record) for record in records] if starts is None else starts
     with palette.style():
-        made, grid = panels.new_figure(3)
+        # A line of a key takes about .2 inch, and there are at most two a run and the mark's.
+        made, grid = panels.new_figure(3, height=3.4 + 0.2 * (2 * len(records) + 1))
         training, test, accuracy = grid[0]
         for run, (record, label, start) in enumerate(zip(records, labels, starts, strict=True)):
             color = palette.run_color(run)
@@ -215,8 +216,8 @@ def losses(
         for axes in grid[0]:
             panels.step_axis(axes)
             _mark_starts(axes, starts)
-            # Of all places the marked start may cross each.
-            axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+            # Above: with a few runs there is no place inside that is free of lines.
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.3)
         panels.smoothing_note(made, max(len(record["history"]) for record in records))
     return made
 
