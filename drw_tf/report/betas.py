@@ -33,19 +33,19 @@ def lines(
             line = found.setdefault(dataset, {}).setdefault(key, {})
             line.setdefault(beta, []).extend(share / 100 for share in shares)
     return {
-        dataset: {name: line for name, line in _named(group).items() if len(line) > 1}
+        dataset: {name: line for name, line in _named(group, defaults).items() if len(line) > 1}
         for dataset, group in found.items()
         if any(len(line) > 1 for line in group.values())
     }
 
 
-def _named(group: Mapping[tuple, dict]) -> dict[str, dict]:
+def _named(group: Mapping[tuple, dict], defaults: Mapping) -> dict[str, dict]:
     """Lines by a name that tells them apart: method, flags that differ, setting."""
     named = {}
     for key, line in group.items():
         title, method = key[:2]
         rivals = [dict(other[2:]) for other in group if other[:2] == key[:2]]
-        named[f"{groups.name_of(method, dict(key[2:]), rivals)}, {title}"] = line
+        named[f"{groups.name_of(method, dict(key[2:]), rivals, defaults)}, {title}"] = line
     return named
 
 

@@ -118,11 +118,20 @@ def spelled(flags: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, str(value)) for name, value in flags.items()))
 
 
-def name_of(method: str, flags: Mapping[str, str], rivals: Sequence[Mapping[str, str]]) -> str:
-    """The method, and its values of the flags in which its rivals, itself among them, differ."""
+def name_of(
+    method: str,
+    flags: Mapping[str, str],
+    rivals: Sequence[Mapping[str, str]],
+    defaults: Mapping[str, object],
+) -> str:
+    """The method, and its values of the flags in which its rivals, itself among them, differ.
+
+    A default that depends on the data set or the protocol is called "default".
+    """
     names = dict.fromkeys(name for rival in rivals for name in rival)
     differing = [name for name in names if len({rival.get(name) for rival in rivals}) > 1]
-    return ", ".join([method, *(f"{name} {flags.get(name, 'default')}" for name in differing)])
+    known = {name: value for name, value in defaults.items() if value is not None} | dict(flags)
+    return ", ".join([method, *(f"{name} {known.get(name, 'default')}" for name in differing)])
 
 
 def _setting_key(record: Mapping) -> tuple:
@@ -163,7 +172,7 @@ def _variants(
         rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
         made.append(
             Variant(
-                name_of(key[0], dict(key[1:]), rivals),
+                name_of(key[0], dict(key[1:]), rivals, defaults),
                 key[0],
                 tuple(seeds[seed] for seed in sorted(seeds)),
             )

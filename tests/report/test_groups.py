@@ -19,7 +19,13 @@ def test_variants_of_a_method_are_named_by_the_flags_that_differ(make_record):
     runs = [make_record(beta=beta, threshold=0.95) for beta in ("auto", "0.9")]
     runs.append(make_record("frwl", beta="0.9"))
     (found,), _ = groups.settings(runs, DEFAULTS)
-    assert names(found) == [("drw, beta default", 1), ("drw, beta 0.9", 1), ("frwl", 1)]
+    assert names(found) == [("drw, beta auto", 1), ("drw, beta 0.9", 1), ("frwl", 1)]
+
+
+def test_a_default_that_depends_on_other_flags_is_called_so(make_record):
+    runs = [make_record(), make_record(threshold=0.8)]
+    (found,), _ = groups.settings(runs, DEFAULTS)
+    assert names(found) == [("drw, threshold default", 1), ("drw, threshold 0.8", 1)]
 
 
 def test_a_run_older_than_a_flag_did_what_is_its_default(make_record):
