@@ -1,0 +1,63 @@
+"""The plan of the evidence: every command of it is one that the programs take."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from drw_tf import adjusted_run, compare, recipes
+from drw_tf import config as configuration
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "evidence.py"
+
+
+def listed(*arguments):
+    words = [sys.executable, str(SCRIPT), "--list", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def values(line):
+    words = line.split()[3:]
+    return [word for word in words if word.startswith("--")]
+
+
+def test_every_training_resolves_to_the_same_budget(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    trainings = [line for line in listed() if "drw_tf.compare" in line]
+    assert len(trainings) == len({*trainings}) > 60
+    for line in trainings:
+        own, rest = configuration.split_arguments(values(line), compare._TABLE)
+        settings = configuration.parse(["compare", *own], compare._TABLE)
+        (method,), (seed,) = settings["methods"], settings["seeds"]
+        words = ["train", *rest, f"--method={method}", f"--seed={seed}"]
+        config = configuration.resolve(configuration.parse(words))
+        assert (config.protocol, config.steps) == ("small_budget", 10_000)
+        assert config.model == "wide_resnet_10_1"
+        own_threshold = recipes.RECIPES[method].defaults.get("threshold", 0.8)
+        assert config.threshold in (None, own_threshold)
+
+
+def test_judgements_follow_their_run_and_are_of_recipes_that_add_logit_adjustment():
+    lines = listed("r100", "--seeds=1")
+    for index, line in enumerate(lines):
+        if "drw_tf.evaluate" not in line:
+            continue
+        given = dict(word[2:].split("=", 1) for word in values(line))
+        training = next(one for one in reversed(lines[:index]) if "drw_tf.compare" in one)
+        _, name, method, seed = given["workdir"].split("/")
+        assert f"--methods={method} --seeds={seed.removeprefix('seed')}" in training
+        assert f"--runs=runs/{name} " in training
+        config = configuration.resolve({"method": method})
+        prior = {"la_prior": given["la_prior"]}
+        assert adjusted_run.configuration_as(config, given["as_method"], prior)
+    assert sum("drw_tf.evaluate" in line for line in lines) == 8
+
+
+@pytest.mark.parametrize("arguments", [["r10"], ["--seeds=a"]])
+def test_a_part_or_seed_that_is_none_is_refused(arguments):
+    words = [sys.executable, str(SCRIPT), *arguments]
+    found = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "must be" in found.stderr.splitlines()[-1]
