@@ -9,13 +9,12 @@ import json
 import logging
 import os
 import pathlib
-import re
 import shutil
 import tempfile
 
 import tensorflow as tf
 
-from drw_tf.training import cluster
+from drw_tf.training import cluster, messages
 
 _LOG = logging.getLogger("drw_tf")
 _WRITING = ".writing"
@@ -79,7 +78,7 @@ class Checkpoints:
             last = self.steps()[-1:]
             kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
             raise CheckpointError(
-                f"could not write checkpoint {final}: {_one_line(error)}; {kept}."
+                f"could not write checkpoint {final}: {messages.one_line(error)}; {kept}."
             ) from None
         self._remove_old(best_step)
 
@@ -113,7 +112,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"worker {self.team.worker} cannot read the chief's checkpoint of step {step} "
-                f"({_one_line(error)}); --workdir must be a folder that all workers share."
+                f"({messages.one_line(error)}); --workdir must be a folder that all workers share."
             ) from None
 
     def _newest(self) -> dict | None:
@@ -143,7 +142,7 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
             raise CheckpointError(
                 f"checkpoint {folder} does not fit this run, it may be of another version: "
-                f"{_one_line(error)}"
+                f"{messages.one_line(error)}"
             ) from None
 
     def _folder_of(self, step: int) -> pathlib.Path:
@@ -160,7 +159,7 @@ def damage(folder: pathlib.Path) -> str | None:
     try:
         sums = json.loads((folder / "checksums.json").read_text())
     except (OSError, ValueError) as error:
-        return f"checksums.json: {_one_line(error)}"
+        return f"checksums.json: {messages.one_line(error)}"
     if not isinstance(sums, dict) or not sums.keys() >= _PARTS:
         return f"checksums.json must name {', '.join(sorted(_PARTS))}"
     for name, expected in sums.items():
@@ -170,7 +169,7 @@ def damage(folder: pathlib.Path) -> str | None:
             if _checksum(folder / name) != expected:
                 return f"{name}: checksum differs"
         except OSError as error:
-            return f"{name}: {_one_line(error)}"
+            return f"{name}: {messages.one_line(error)}"
     return None
 
 
@@ -184,8 +183,3 @@ def _flush(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _one_line(error: Exception) -> str:
-    # TensorFlow puts the operation's place before its message.
-    return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:300]

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from drw_tf.rebalance import draws
-from drw_tf.training import rendezvous
+from drw_tf.training import messages, rendezvous
 
 # sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
 EXIT_PEER_LOST = 69
@@ -161,7 +161,8 @@ def join(resolver: tf.distribute.cluster_resolver.ClusterResolver, timeout_secon
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         Team(strategy).total(0)
     except _PEER_ERRORS as error:
-        raise PeerLost(type(error).__name__) from error
+        # With what it says: not every one of these kinds has a lost worker as its cause.
+        raise PeerLost(f"{type(error).__name__}: {messages.one_line(error)}") from error
     return strategy
 
 
@@ -174,7 +175,8 @@ def watched(function: Callable[[], Value]) -> Value:
     try:
         return function()
     except _PEER_ERRORS as error:
-        raise PeerLost(type(error).__name__) from error
+        # With what it says: not every one of these kinds has a lost worker as its cause.
+        raise PeerLost(f"{type(error).__name__}: {messages.one_line(error)}") from error
 
 
 def leave(reason: object) -> None:
@@ -226,7 +228,7 @@ def resolver(
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ClusterError(
-            f"the cluster's description is not usable: {_one_line(error)}."
+            f"the cluster's description is not usable: {messages.one_line(error)}."
         ) from None
     return known.SimpleClusterResolver(
         spec, task_type="worker", task_id=index, num_accelerators={"GPU": gpus}, rpc_layer="grpc"
@@ -261,7 +263,3 @@ def _ranked(spec: tf.train.ClusterSpec) -> list[tuple[str, int]]:
         if job in spec.jobs
         for task in range(spec.num_tasks(job))
     ]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

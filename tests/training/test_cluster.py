@@ -246,3 +246,11 @@ def test_a_signal_to_one_worker_stops_all_at_the_same_step(tmp_path):
     assert interrupted(tmp_path, 1, signal.SIGTERM) == [STOPPED, STOPPED]
     finished(tmp_path)
     processes.assert_same_end(alone(tmp_path / "one", *LONGER), tmp_path / "run")
+
+
+def test_a_lost_peer_is_told_with_what_tensorflow_says():
+    def fail():
+        raise tf.errors.InternalError(None, None, "{{node Add}} the card\nfell off the bus")
+
+    with pytest.raises(cluster.PeerLost, match="^InternalError: the card fell off the bus$"):
+        cluster.watched(fail)
