@@ -25,6 +25,8 @@ def test_every_flag_and_file_in_it_exists():
     known = {flag.name for flag in flag_table.FLAGS} | own
     for script in set(re.findall(r"scripts/\w+\.py", TEXT)):
         known |= set(re.findall(r'DEFINE_\w+\("(\w+)"', (ROOT / script).read_text()))
+    for path in re.findall(r"\]\((docs/[\w./]+)\)", TEXT):
+        assert (ROOT / path).exists(), path
     assert set(re.findall(r"--([a-z][a-z_]*)", TEXT)) <= known
     for path in re.findall(r"(?:drw_tf|scripts|flags)/[\w/]+\.\w+", TEXT):
         assert (ROOT / path).exists(), path

@@ -252,5 +252,5 @@ def test_a_lost_peer_is_told_with_what_tensorflow_says():
     def fail():
         raise tf.errors.InternalError(None, None, "{{node Add}} the card\nfell off the bus")
 
-    with pytest.raises(cluster.PeerLost, match="^InternalError: the card fell off the bus$"):
+    with pytest.raises(cluster.PeerLost, match=r"^InternalError: the card fell off the bus$"):
         cluster.watched(fail)
