@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -313,7 +314,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         "print('more')"
     )
     done = subprocess.run(
-        f'{sys.executable} -c "{code}" | head -c 5',
+        f'{shlex.quote(sys.executable)} -c "{code}" | head -c 5',
         shell=True,
         capture_output=True,
         text=True,

@@ -15,7 +15,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 def test_a_signal_at_the_start_is_one_line_and_the_code_of_a_stop(tmp_path, number):
     words = ("--dataset=digits", "--steps=50", f"--workdir={tmp_path / 'run'}")
     with subprocess.Popen(
-        [sys.executable, "-m", "drw_tf.train", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "drw_tf.train", *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a script, Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         # TensorFlow is imported, the data are not read yet.
         while not (tmp_path / "run" / "config.json").exists():
