@@ -81,7 +81,7 @@ class Method(keras.Model):
         self.rebalancers = rebalancers
         # Of the run's stages the one that is going on.
         self.stage = rebalance.Stage("training", facts.total_steps)
-        self.stage_start = 0
+        self.stage_start = 0  # in steps of the run
         self.evaluated_head = "logits"
         for one in rebalancers:
             rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)

@@ -157,13 +157,13 @@ def join(resolver: tf.distribute.cluster_resolver.ClusterResolver, timeout_secon
     addresses = [resolver.cluster_spec().task_address(*one) for one in workers]
     own = workers.index((resolver.task_type, resolver.task_id))
     rendezvous.meet(addresses, own, timeout_seconds)
-    try:
+
+    def connect():
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         Team(strategy).total(0)
-    except _PEER_ERRORS as error:
-        # With what it says: not every one of these kinds has a lost worker as its cause.
-        raise PeerLost(f"{type(error).__name__}: {messages.one_line(error)}") from error
-    return strategy
+        return strategy
+
+    return watched(connect)
 
 
 def watched(function: Callable[[], Value]) -> Value:

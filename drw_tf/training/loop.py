@@ -92,7 +92,7 @@ def run(
             runner.close_epoch(state["unevaluated"])
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
-            runner.begin_stage(stage, ends - stages[stage].steps)
+            runner.stage = stage
             here = min(ends, plan.steps)
             _train_until(runner, here, lambda done, stage=stage: batches(stage, done))
             stage += 1
@@ -108,7 +108,7 @@ def _train_until(runner: "_Runner", ends: int, batches) -> None:
     while runner.step < ends:
         rest = every - runner.step % every
         runner.method.fit(
-            batches(runner.step - runner.stage_start),
+            batches(runner.step - runner.method.stage_start),
             steps_per_epoch=rest,
             epochs=1 if rest < every else (ends - runner.step) // every,
             callbacks=[runner],
@@ -127,7 +127,7 @@ class _Runner(keras.callbacks.Callback):
         self.plan = plan
         self.listeners = listeners
         self.step = state["step"]
-        self.stage, self.stage_start = state["stage"], 0
+        self.stage = state["stage"]
         self.history = state["history"]
         self.seconds = state["seconds"]
         self.team = team
@@ -143,9 +143,6 @@ class _Runner(keras.callbacks.Callback):
             disable=team is not None and not team.is_chief,
         )
 
-    def begin_stage(self, stage: int, start: int):
-        self.stage, self.stage_start = stage, start
-
     # ---- Keras
 
     def on_train_begin(self, logs=None):
@@ -154,7 +151,7 @@ class _Runner(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         before = self.step
-        self.step = self.stage_start + int(self.method.optimizer.iterations.numpy())
+        self.step = self.method.stage_start + int(self.method.optimizer.iterations.numpy())
         self.bar.update(self.step - before)
         self._check_finite()
         if self.step % self.plan.steps_per_epoch == 0:
