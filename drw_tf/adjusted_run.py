@@ -57,9 +57,22 @@ def adjustment(run, state: Mapping, config: configuration.Config) -> Callable:
     hyper = base.Hyperparameters(config, FLAGS)
     added = logit_adjustment.LogitAdjustment(hyper, run.method.facts)
     added.attach(run.method.rebalancers)
-    numbers = state["history"][-1].get("pseudo_numbers")
+    numbers = last_epoch(state).get("pseudo_numbers")
     added.end_epoch(base.Observation(state["step"], numbers and np.asarray(numbers)))
     return added.adjust
+
+
+def last_epoch(state: Mapping) -> Mapping:
+    """What is known of the last epoch of a checkpoint, which may not have been evaluated.
+
+    Raises:
+        ConfigError: no epoch has ended.
+    """
+    known = [*state["history"], state.get("unevaluated")]
+    ended = [entry for entry in known if entry]
+    if not ended:
+        raise configuration.ConfigError("--as_method needs a run of which an epoch has ended.")
+    return ended[-1]
 
 
 def record_of(

@@ -78,7 +78,7 @@ def open_run(workdir: str | pathlib.Path):
 
     Returns:
         A `drw_tf.run.Run` whose method has the checkpoint's weights, and the checkpoint's
-        state: "step", "stage", "history", "seconds".
+        state: "step", "stage", "history", "seconds"; "unevaluated", an epoch that was left.
 
     Raises:
         ConfigError: see `configuration_of`.
