@@ -55,6 +55,32 @@ def test_judgements_follow_their_run_and_are_of_recipes_that_add_logit_adjustmen
     assert sum("drw_tf.evaluate" in line for line in lines) == 8
 
 
+def test_a_run_that_another_process_is_at_is_left_to_it(load, tmp_path, monkeypatch):
+    evidence = load("evidence")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evidence.repository, "ROOT", tmp_path)
+    begun = []
+    monkeypatch.setattr(evidence.child, "run", lambda command: begun.append(command) or 0)
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "beta"])
+    plan = evidence.planned(["beta"], [0, 1, 2])
+    (row, seed), *others = plan
+    held = "import fcntl, sys; file = open(sys.argv[1], 'wb'); fcntl.flock(file, fcntl.LOCK_EX)"
+    with evidence.claim(row, seed) as is_ours:
+        assert is_ours
+    claimed = tmp_path / "runs" / row.name / row.method / f"seed{seed}.claim"
+    words = [sys.executable, "-c", f"{held}; print('held', flush=True); input()", str(claimed)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        evidence.main()
+        other.communicate("\n")
+    trainings = [row.training(seed)[1:] for row, seed in plan]
+    judgements = [command[1:] for row, seed in others for _, command in row.judgements(seed)]
+    assert sorted(command[1:] for command in begun) == sorted([*trainings[1:], *judgements])
+    begun.clear()
+    evidence.main()
+    assert trainings[0] in [command[1:] for command in begun]
+
+
 @pytest.mark.parametrize("arguments", [["r10"], ["--seeds=a"]])
 def test_a_part_or_seed_that_is_none_is_refused(arguments):
     words = [sys.executable, str(SCRIPT), *arguments]
