@@ -50,6 +50,7 @@ def values(variant: groups.Variant, metric: str, window: str) -> dict[int, float
 def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
     """Mean and standard deviation over seeds of each method, best balanced accuracy first.
 
+    Where seeds are unequal, the order is that of the gain over FixMatch on common seeds.
     Where the paper used the same data its numbers stand beside ours, with its number of steps
     if that is another one.
 
@@ -69,6 +70,7 @@ def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
     elif paper:
         head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
     head += ["seeds", "minutes a run"]
+    base = values(reference, METRICS[0][1], window) if reference else {}
     lines = []
     for one in variants:
         found = values(one, METRICS[0][1], window)
@@ -76,15 +78,21 @@ def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
             continue
         row = [one.name, *(mean_cell(values(one, metric, window)) for _, metric in METRICS)]
         if has_gain:
-            base = values(reference, METRICS[0][1], window)
             row.append("" if one is reference else gain_cell(found, base))
         row += [str(printed.get(one.method, "-"))] if paper else []
         seconds = [record["seconds"] for record in one.records]
         minutes = statistics.mean_and_deviation(seconds)[0] / 60
         row += [str(len(found)), f"{minutes:.1f}"]
-        lines.append((statistics.mean_and_deviation([*found.values()])[0], tuple(row)))
+        lines.append((_standing(found, base), tuple(row)))
     rows = tuple(row for _, row in sorted(lines, key=lambda line: -line[0]))
     return Table(tuple(head), rows, _note(window, has_gain))
+
+
+def _standing(found: Mapping[int, float], base: Mapping[int, float]) -> float:
+    """What a method's mean would be on the reference's seeds, by its gain where both were run."""
+    gain = statistics.paired_gain(found, base)
+    mean = statistics.mean_and_deviation
+    return mean([*base.values()])[0] + gain[0] if gain else mean([*found.values()])[0]
 
 
 def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
@@ -115,25 +123,40 @@ def agreement(settings: Sequence[groups.Setting]) -> Table:
     """How far our order of the methods is the paper's: Spearman's rank correlation.
 
     A setting of the paper is compared with itself, any other one with each of the paper's.
+    Methods that were run with unequal seeds are compared on those that all have, as a seed's
+    draw of the data moves them more than they differ.
     """
     rows = []
     for one in settings:
-        means = {}
+        ours = {}
         for variant in one.variants:
             found = values(variant, "balanced_accuracy", one.window)
             if found and one.variant(variant.method) is variant:
-                means[variant.method] = statistics.mean_and_deviation([*found.values()])[0]
+                ours[variant.method] = found
         for name in [one.paper] if one.paper else paper_numbers.SETTINGS:
             printed = paper_numbers.of_methods(name).items()
             theirs = {method: float(number.mean) for method, number in printed}
+            means, seeds = _on_common_seeds({key: ours[key] for key in ours if key in theirs})
             found = statistics.rank_correlation(means, theirs)
             title = paper_numbers.SETTINGS[name].title
             if found:
-                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1])))
-    head = ("our runs", "the paper", "rank correlation", "common methods")
+                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1]), seeds))
+    head = ("our runs", "the paper", "rank correlation", "common methods", "seeds")
     return Table(
         head, tuple(rows), "+1: the same order by balanced accuracy; 0: unrelated; -1: reversed."
     )
+
+
+def _on_common_seeds(
+    found: Mapping[str, Mapping[int, float]],
+) -> tuple[dict[str, float], str]:
+    """Mean of each method over the seeds that all have, all its seeds if there is none; which."""
+    common = sorted(set.intersection(*(set(one) for one in found.values()))) if found else []
+    means = {
+        name: statistics.mean_and_deviation([one[seed] for seed in common or one])[0]
+        for name, one in found.items()
+    }
+    return means, ", ".join(map(str, common)) or "unequal"
 
 
 def calibration(setting: groups.Setting) -> Table:

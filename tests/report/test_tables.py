@@ -79,10 +79,34 @@ def test_agreement_compares_a_setting_of_the_paper_with_itself_and_others_with_a
     same = setting([make_run(method, 0, value, **flags) for method, value in order.items()])
     turned = setting([make_run(method, 0, -value) for method, value in order.items()])
     got = tables.agreement([same, turned]).rows
-    assert got[0] == ("CIFAR-10, R = 100", "CIFAR-10, R = 100", "+1.00", "3")
+    assert got[0] == ("CIFAR-10, R = 100", "CIFAR-10, R = 100", "+1.00", "3", "0")
     assert [row[2] for row in got[1:]] == ["-1.00"] * 5
     # ImageNet127 has two of the three methods only.
     assert "ImageNet127" not in [row[1] for row in got]
+
+
+@pytest.mark.parametrize(
+    ("supervised_seeds", "seeds", "correlation"),
+    [
+        # Seed 0: 30, 40, 45. Over all seeds it would be 50, 60, 45.
+        ([0, 1], "0", "+1.00"),
+        # No seed that all have: 70, 60, 45.
+        ([1], "unequal", "-1.00"),
+    ],
+)
+def test_agreement_is_on_the_seeds_that_all_methods_have(
+    make_run, supervised_seeds, seeds, correlation
+):
+    runs = [make_run("fixmatch", 0, 0.4), make_run("fixmatch", 1, 0.8), make_run("drw", 0, 0.45)]
+    runs += [make_run("supervised", seed, (0.3, 0.7)[seed]) for seed in supervised_seeds]
+    row = next(row for row in tables.agreement([setting(runs)]).rows if "R = 100" in row[1])
+    assert (row[2], row[4]) == (correlation, seeds)
+
+
+def test_order_of_methods_with_unequal_seeds_is_that_of_the_gain(make_run):
+    runs = [make_run("fixmatch", 0, 0.4), make_run("fixmatch", 1, 0.8), make_run("drw", 0, 0.45)]
+    rows = tables.methods(setting(runs).variants).rows
+    assert [row[:2] for row in rows] == [("drw", "45.0"), ("fixmatch", "60.0 ± 28.3")]
 
 
 def test_calibration_is_that_of_the_last_evaluation(make_run):
