@@ -236,5 +236,5 @@ def _our_cell(setting: groups.Setting | None, method: str) -> str:
 
 def _note(window: str, has_gain: bool) -> str:
     which = "mean of the last 20 evaluations" if window == "mean_last_20" else "last evaluation"
-    gain = "; gain in points of bACC, paired over seeds" if has_gain else ""
+    gain = "; rows by gain, in points of bACC, paired over seeds" if has_gain else ""
     return f"Averaged network, {which}, mean ± standard deviation over seeds{gain}."
