@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from drw_tf.rebalance import class_weights
-from drw_tf.report import groups, tables
+from drw_tf.report import groups, statistics, tables
 
 
 def lines(
@@ -13,17 +13,18 @@ def lines(
 ) -> dict[str, dict[str, dict[float, list[float]]]]:
     """Balanced accuracies in [0, 1] for each beta, by data set and name of the line.
 
-    A line is of one method in one setting, its other flags equal, with two betas or more.
+    A line is of one method in one setting, its other flags equal, with two betas or more; of
+    seeds that all its betas have, if there are any.
 
     Args:
         settings: all runs.
         defaults: see `groups.settings`.
     """
-    found: dict[str, dict[tuple, dict[float, list[float]]]] = {}
+    found: dict[str, dict[tuple, dict[float, dict[int, float]]]] = {}
     for setting in settings:
         for variant in setting.variants:
             beta = _beta(variant.records[0])
-            shares = tables.values(variant, "balanced_accuracy", setting.window).values()
+            shares = tables.values(variant, "balanced_accuracy", setting.window)
             if beta is None or not shares:
                 continue
             others = groups.flags_of(variant.records[0], defaults)
@@ -31,12 +32,20 @@ def lines(
             key = (setting.title, variant.method, *groups.spelled(others))
             dataset = variant.records[0]["dataset"]["name"]
             line = found.setdefault(dataset, {}).setdefault(key, {})
-            line.setdefault(beta, []).extend(share / 100 for share in shares)
+            for seed, share in shares.items():
+                line.setdefault(beta, {})[seed] = share / 100
     return {
-        dataset: {name: line for name, line in _named(group, defaults).items() if len(line) > 1}
+        dataset: {
+            name: _values(line) for name, line in _named(group, defaults).items() if len(line) > 1
+        }
         for dataset, group in found.items()
         if any(len(line) > 1 for line in group.values())
     }
+
+
+def _values(line: Mapping[float, Mapping[int, float]]) -> dict[float, list[float]]:
+    """Values of each beta, of the seeds that all have."""
+    return {beta: [*one.values()] for beta, one in statistics.on_common_seeds(line).items()}
 
 
 def _named(group: Mapping[tuple, dict], defaults: Mapping) -> dict[str, dict]:

@@ -225,7 +225,10 @@ def draw_betas(
     title = "Figure 4: balanced accuracy against beta"
     made = []
     for name, lines in betas.lines(settings, defaults).items():
-        caption = f"Test pictures of {name}; mean and standard deviation over seeds."
+        caption = (
+            f"Test pictures of {name}; mean and standard deviation over the seeds that all betas "
+            "of a line have, over all seeds where there is none."
+        )
         stem = pathlib.PurePosixPath("figures", f"figure4_beta_{slug(name)}")
         made.append(_saved(paper_figures.beta_study(lines, name), out, stem, title, caption))
     text = "no method was run with two values of --beta or more in one setting."

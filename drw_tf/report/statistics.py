@@ -1,9 +1,12 @@
 """What several seeds say together: means, intervals, agreement of two orders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
+
+Name = TypeVar("Name", bound=Hashable)
 
 CONFIDENCE = 0.95
 
@@ -16,6 +19,22 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     """
     values = np.asarray(values, np.float64)
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def on_common_seeds(found: Mapping[Name, Mapping[int, float]]) -> dict[Name, dict[int, float]]:
+    """The values on the seeds that all names have, all values where there is no such seed.
+
+    A seed's draw of the data moves methods more than they differ, so that means over unequal
+    seeds are not to be compared.
+
+    Args:
+        found: value by seed, by name.
+    """
+    common = set.intersection(*(set(one) for one in found.values())) if found else set()
+    return {
+        name: {seed: value for seed, value in one.items() if seed in common or not common}
+        for name, one in found.items()
+    }
 
 
 def paired_gain(

@@ -123,8 +123,7 @@ def agreement(settings: Sequence[groups.Setting]) -> Table:
     """How far our order of the methods is the paper's: Spearman's rank correlation.
 
     A setting of the paper is compared with itself, any other one with each of the paper's.
-    Methods that were run with unequal seeds are compared on those that all have, as a seed's
-    draw of the data moves them more than they differ.
+    Methods that were run with unequal seeds are compared on those that all have.
     """
     rows = []
     for one in settings:
@@ -136,27 +135,21 @@ def agreement(settings: Sequence[groups.Setting]) -> Table:
         for name in [one.paper] if one.paper else paper_numbers.SETTINGS:
             printed = paper_numbers.of_methods(name).items()
             theirs = {method: float(number.mean) for method, number in printed}
-            means, seeds = _on_common_seeds({key: ours[key] for key in ours if key in theirs})
+            equal = statistics.on_common_seeds({key: ours[key] for key in ours if key in theirs})
+            means = {
+                method: statistics.mean_and_deviation([*by_seed.values()])[0]
+                for method, by_seed in equal.items()
+            }
             found = statistics.rank_correlation(means, theirs)
             title = paper_numbers.SETTINGS[name].title
             if found:
-                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1]), seeds))
+                seeds = {", ".join(map(str, sorted(by_seed))) for by_seed in equal.values()}
+                which = seeds.pop() if len(seeds) == 1 else "unequal"
+                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1]), which))
     head = ("our runs", "the paper", "rank correlation", "common methods", "seeds")
     return Table(
         head, tuple(rows), "+1: the same order by balanced accuracy; 0: unrelated; -1: reversed."
     )
-
-
-def _on_common_seeds(
-    found: Mapping[str, Mapping[int, float]],
-) -> tuple[dict[str, float], str]:
-    """Mean of each method over the seeds that all have, all its seeds if there is none; which."""
-    common = sorted(set.intersection(*(set(one) for one in found.values()))) if found else []
-    means = {
-        name: statistics.mean_and_deviation([one[seed] for seed in common or one])[0]
-        for name, one in found.items()
-    }
-    return means, ", ".join(map(str, common)) or "unequal"
 
 
 def calibration(setting: groups.Setting) -> Table:

@@ -96,7 +96,17 @@ def test_runs_left_out_of_a_picture_are_told_apart(make_record, saved, tmp_path)
     assert caption.endswith("Without labeled weights: vat, beta 0.9; vat, beta 0.5.")
 
 
-def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved, tmp_path):
+@pytest.mark.parametrize(
+    ("others", "means"),
+    [
+        ({1: 0.9}, [0.6, 0.85]),
+        # Seed 1 has one beta alone, and is left out.
+        ({}, [0.5, 0.8]),
+    ],
+)
+def test_beta_has_a_line_a_ratio_with_the_seeds_of_all_its_betas(
+    make_record, saved, tmp_path, others, means
+):
     def run(beta, seed, score, ratio=20.0):
         # Labeled counts 40 to 10: --beta=auto is .999.
         made = make_record(beta=beta, seed=seed, imbalance_ratio=ratio, dataset="digits")
@@ -104,6 +114,7 @@ def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved,
         return made
 
     runs = [run("0.9", 0, 0.5), run("0.9", 1, 0.7), run("auto", 0, 0.8), run("literal", 0, 0.1)]
+    runs += [run("auto", seed, score) for seed, score in others.items()]
     runs += [run("0.9", 0, 0.3, ratio=50.0)]
     found, _ = groups.settings(runs, {"beta": "auto"})
     (made,) = pictures.draw_betas(found, {"beta": "auto"}, tmp_path)
@@ -112,7 +123,7 @@ def test_beta_has_a_line_a_ratio_with_the_seeds_of_each_beta(make_record, saved,
     # R = 50 has one beta, and literal is no number.
     (line,) = axes.containers
     assert line.get_label() == "drw, digits, R = 20, 200 steps"
-    assert list(line.lines[0].get_ydata()) == pytest.approx([0.6, 0.8])
+    assert list(line.lines[0].get_ydata()) == pytest.approx(means)
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.9", "0.999"]
 
 

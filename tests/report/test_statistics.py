@@ -19,6 +19,14 @@ def test_one_common_seed_has_no_interval_and_none_no_gain():
     assert statistics.paired_gain({0: 5.0}, {1: 9.0}) is None
 
 
+def test_values_on_the_seeds_that_all_have():
+    found = {"a": {0: 1.0, 1: 2.0}, "b": {1: 3.0, 2: 4.0}}
+    assert statistics.on_common_seeds(found) == {"a": {1: 2.0}, "b": {1: 3.0}}
+    unequal = {"a": {0: 1.0}, "b": {1: 3.0}}
+    assert statistics.on_common_seeds(unequal) == unequal
+    assert statistics.on_common_seeds({}) == {}
+
+
 def test_rank_correlation_matches_spearmans_formula():
     # Ranks 1 2 3 4 against 2 1 4 3: 1 - 6 * 4 / (4 * 15) = .6; "e" is known to one side only.
     ours = {"a": 10, "b": 20, "c": 30, "d": 40}
