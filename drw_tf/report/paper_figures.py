@@ -163,7 +163,8 @@ def beta_study(
         )
         panels.widen(axes)
         panels.percent_axis(axes.yaxis)
-        axes.legend()
+        # Below: lines may be anywhere inside.
+        made.legend(loc="outside lower left")
     return made
 
 
