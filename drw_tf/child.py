@@ -14,10 +14,19 @@ def train(words: Sequence[str]) -> None:
     """Runs `python -m drw_tf.train` with these flags to its end.
 
     Raises:
-        SystemExit: the run failed, or stopped after a signal and has saved its state
-            (75); its exit code is passed on.
+        SystemExit: see `carry_out`.
     """
-    code = run([sys.executable, "-m", "drw_tf.train", *words])
+    carry_out([sys.executable, "-m", "drw_tf.train", *words])
+
+
+def carry_out(command: Sequence[str]) -> None:
+    """Runs a command to its end.
+
+    Raises:
+        SystemExit: it failed, or stopped after a signal and has saved its state (75); its exit
+            code is passed on.
+    """
+    code = run(command)
     if code:
         raise SystemExit(code)
 

@@ -132,17 +132,6 @@ def claim(row: Row, seed: int) -> Iterator[bool]:
             yield True
 
 
-def carry_out(command: list[str]) -> None:
-    """Runs one command.
-
-    Raises:
-        SystemExit: it failed, or was stopped and has saved its state; its exit code is passed on.
-    """
-    code = child.run([sys.executable, *command[1:]])
-    if code:
-        raise SystemExit(code)
-
-
 def main() -> None:
     """Runs the commands one after the other; stops at the first that fails."""
     known = list(dict.fromkeys(row.part for row in PLAN))
@@ -163,18 +152,16 @@ def main() -> None:
     for row, seed in planned(given.parts or known, [int(seed) for seed in seeds]):
         training, judgements = row.training(seed), row.judgements(seed)
         if given.list:
-            print(
-                *(shlex.join(command) for command in (training, *dict(judgements).values())),
-                sep="\n",
-            )
+            for command in (training, *(command for _, command in judgements)):
+                print(shlex.join(command))
             continue
         with claim(row, seed) as is_ours:
             if not is_ours:
                 continue
-            carry_out(training)
+            child.carry_out([sys.executable, *training[1:]])
             for record, command in judgements:
                 if not record.exists():
-                    carry_out(command)
+                    child.carry_out([sys.executable, *command[1:]])
 
 
 if __name__ == "__main__":

@@ -24,16 +24,15 @@ def lines(
     for setting in settings:
         for variant in setting.variants:
             beta = _beta(variant.records[0])
-            shares = tables.values(variant, "balanced_accuracy", setting.window)
-            if beta is None or not shares:
+            percent = tables.values(variant, "balanced_accuracy", setting.window)
+            if beta is None or not percent:
                 continue
             others = groups.flags_of(variant.records[0], defaults)
             others.pop("beta", None)
             key = (setting.title, variant.method, *groups.spelled(others))
             dataset = variant.records[0]["dataset"]["name"]
             line = found.setdefault(dataset, {}).setdefault(key, {})
-            for seed, share in shares.items():
-                line.setdefault(beta, {})[seed] = share / 100
+            line.setdefault(beta, {}).update(percent)
     return {
         dataset: {
             name: _values(line) for name, line in _named(group, defaults).items() if len(line) > 1
@@ -44,8 +43,11 @@ def lines(
 
 
 def _values(line: Mapping[float, Mapping[int, float]]) -> dict[float, list[float]]:
-    """Values of each beta, of the seeds that all have."""
-    return {beta: [*one.values()] for beta, one in statistics.on_common_seeds(line).items()}
+    """Of percent by seed for each beta, shares of the seeds that all have."""
+    return {
+        beta: [percent / 100 for percent in one.values()]
+        for beta, one in statistics.on_common_seeds(line).items()
+    }
 
 
 def _named(group: Mapping[tuple, dict], defaults: Mapping) -> dict[str, dict]:
