@@ -5,6 +5,7 @@ each class) and samples.png (some of each class, with weak and strong views) int
 """
 
 import logging
+import math
 import os
 import pathlib
 import sys
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         found = _facts(config, dataset, split, unreadable, find_copies)
         out.mkdir(parents=True, exist_ok=True)
         figures.save(split_figures.counts(found), out / "counts")
-        figures.save(_samples(config, dataset, split, found), out / "samples")
+        figures.save(_samples(config, dataset, split, found, notes), out / "samples")
         _write(out, config, found, notes)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         configuration.refuse("data_report", error)
@@ -68,7 +69,7 @@ def _refuse_out(out: pathlib.Path, config: Mapping) -> None:
         raise configuration.ConfigError(f"--out must be a folder, {out} is a file.")
     for flag in _PLACES:
         if config[flag]:
-            place = os.path.realpath(config[flag])
+            place = os.path.realpath(os.path.expanduser(config[flag]))
             if os.path.commonpath([place, os.path.realpath(out)]) == place:
                 raise configuration.ConfigError(
                     f"--out must lie outside --{flag}={config[flag]}, got {out}."
@@ -143,8 +144,11 @@ def _copies(dataset, split):
     return split_report.copies(dataset, rows, parts, groups)
 
 
-def _samples(config, dataset, split, found):
-    """The contact sheet: classes from head to tail, and pictures of unknown classes."""
+def _samples(config, dataset, split, found, notes: list[str]):
+    """The contact sheet: classes from head to tail, and pictures of unknown classes.
+
+    What cannot be decoded is left out and noted.
+    """
     import numpy as np
 
     from drw_tf.data import dataset as records
@@ -160,10 +164,15 @@ def _samples(config, dataset, split, found):
     unknown = split.unlabeled[labels[split.unlabeled] == records.UNKNOWN_LABEL]
     if len(unknown):
         shown["(unlabeled)"] = unknown
-    chosen = [
-        rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLES, len(rows))).astype(int))]
-        for rows in shown.values()
-    ]
+    spread = {
+        title: rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLES, len(rows))).astype(int))]
+        for title, rows in shown.items()
+    }
+    shown = {title: _decodable(dataset, rows, notes) for title, rows in spread.items()}
+    shown = {title: rows for title, rows in shown.items() if len(rows)}
+    if not shown:
+        raise ValueError(f"no sample can be decoded; {notes[-1]}.")
+    chosen = list(shown.values())
     plain = np.split(
         _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
     )
@@ -182,6 +191,20 @@ def _samples(config, dataset, split, found):
     ]
     titles = ["labeled pictures", *(title for title, _, _ in shown_views)]
     return split_figures.contact_sheet(sheet, titles)
+
+
+def _decodable(dataset, rows, notes: list[str]):
+    """The rows whose pictures are sound to the last byte; of the others a note is taken."""
+    from drw_tf.data import dataset as records
+    from drw_tf.data import image_scan
+
+    if not isinstance(dataset.train, records.FileImages):
+        return rows
+    report = image_scan.scan(
+        dataset.train.paths[rows], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
+    )
+    notes.extend(f"a sample is damaged: {bad.path}: {bad.reason}" for bad in report.bad)
+    return rows[report.usable]
 
 
 def _plain(dataset, rows):

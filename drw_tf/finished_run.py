@@ -68,6 +68,39 @@ def configuration_of(workdir: str | pathlib.Path | None) -> configuration.Config
     return _resolve(values, path)
 
 
+def data_of(workdir: str | pathlib.Path) -> dict:
+    """What `identity.facts` said of the data that the run in a folder was begun with.
+
+    Runs of older versions have no such file: {}.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = pathlib.Path(workdir, "data.json")
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(found, dict):
+        raise configuration.ConfigError(f"{path} must hold what tells data from others.")
+    return found
+
+
+def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str]) -> None:
+    """The network's outputs are numbers: what they are called must not have moved under it."""
+    from drw_tf.data import identity
+
+    before = data_of(workdir).get("class_names", list(class_names))
+    changed = identity.class_difference(before, class_names)
+    if changed:
+        raise configuration.ConfigError(
+            f"--workdir={workdir} holds a run on other classes: {changed}; bring the folders or "
+            "the table of the data back to what they were."
+        )
+
+
 def open_run(workdir: str | pathlib.Path):
     """The run in a folder, and the state of its newest sound checkpoint.
 
@@ -81,7 +114,7 @@ def open_run(workdir: str | pathlib.Path):
         state: "step", "stage", "history", "seconds"; "unevaluated", an epoch that was left.
 
     Raises:
-        ConfigError: see `configuration_of`.
+        ConfigError: see `configuration_of`; or the data have other classes now.
         CheckpointError: all checkpoints are damaged.
     """
     from drw_tf import run as runs
@@ -92,6 +125,7 @@ def open_run(workdir: str | pathlib.Path):
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
     run = runs.Run(config, cluster.Team(strategy))
+    _require_same_classes(workdir, run.dataset.class_names)
     checkpoints = checkpoint.Checkpoints(
         pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )

@@ -142,7 +142,8 @@ _REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
 # Smoothed adaptive weighting, as its code has it: counts over the whole pool, from the start.
 _SAW = {"beta": "auto_mean", "pseudo_memory": "bank", "reweight_start": 0.0}
 
-_MIXMATCH_CREST = {"crest_alpha": 2.0}
+# CReST's own code draws unlabeled pictures from all of them, for MixMatch too.
+_MIXMATCH_CREST = {"crest_alpha": 2.0, "pool": "all"}
 
 # CDMAD's soft pseudo-labels all count, and are not sharpened.
 _SOFT = {"threshold": 0.0}

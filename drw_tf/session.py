@@ -1,5 +1,6 @@
 """Training as a command does it: claims the folder, goes on where it was, writes the record."""
 
+import json
 import logging
 import os
 import pathlib
@@ -7,10 +8,10 @@ import pathlib
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, flag_table, run_log
+from drw_tf import contradictions, finished_run, flag_table, run_log
 from drw_tf import run as runs
 from drw_tf.data import dataset as records
-from drw_tf.data import image_scan
+from drw_tf.data import identity, image_scan
 from drw_tf.methods import alarm
 from drw_tf.report import record
 from drw_tf.serving import folders, run_export
@@ -87,6 +88,9 @@ def _train(config, command, strategy) -> dict | None:
 
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
     run = runs.Run(config, team)
+    data = json.dumps(identity.facts(run.dataset, run.split), indent=1)
+    team.require_same(data, "data")
+    team.from_chief(lambda: _agree_on_data(data, folder))
     if config.export:
         run_export.refuse(run)
     judges = run.judges()
@@ -114,6 +118,11 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         )
     except _READING_ERRORS as error:
         raise _damage(run.dataset, str(error)) or error from None
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        # What a user gives was checked before: this is a fault of the code, a new method's say.
+        raise RuntimeError("a training step failed") from error
     network = run.networks()["ema"]
     if not team.is_chief:
         return
@@ -142,8 +151,8 @@ def _damage(dataset: records.Dataset, said: str) -> ValueError | None:
     files = [part for part in parts if isinstance(part, records.FileImages)]
     found = image_scan.first_damaged([path for part in files for path in part.paths])
     return found and ValueError(
-        f"{found.path}: {found.reason}. It could be read when training began; mend it, and the "
-        "same command goes on from the last checkpoint."
+        f"{found.path}: {found.reason}. When training began its header could be read; mend it, and "
+        "the same command goes on from the last checkpoint."
     )
 
 
@@ -197,3 +206,15 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
                 "give the same flags, another --workdir, or --fresh to start over."
             )
     folder.write_config(config.to_json())
+
+
+def _agree_on_data(data: str, folder: workdir.Workdir) -> None:
+    """Refuses to go on with other pictures or classes than those that the run was begun with."""
+    if folder.data.exists() and folder.is_begun:
+        changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
+        if changed:
+            raise configuration.ConfigError(
+                f"--workdir={folder.path} holds a run on other data: {changed}; bring the data "
+                "back to what they were, or give another --workdir, or --fresh to start over."
+            )
+    folder.write_data(data)

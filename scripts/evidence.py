@@ -6,7 +6,8 @@
 
 What has a record is not run again, an interrupted run goes on where it was. Started twice, each
 pinned to a core (`taskset -c 0 ...`), it does a quarter more in all: what one process has begun
-the other leaves. Parts: r100, r50, beta, batch.
+the other leaves. To judge a run again with adjusted logits needs its folder, which only the machine
+that trained it has. Parts: r100, r50, beta, batch.
 """
 
 import argparse
@@ -67,6 +68,10 @@ class Row:
             *(f"--runs=runs/{self.name}", "--export=false", "--tensorboard=false"),
         ]
 
+    def folder(self, seed: int) -> pathlib.Path:
+        """Of one run."""
+        return pathlib.Path("runs", self.name, self.method, f"seed{seed}")
+
     def judgements(self, seed: int) -> list[tuple[pathlib.Path, list[str]]]:
         """Records that need no training, and the commands that make them of the run."""
         method, priors = ADJUSTED.get(self.method, ("", ()))
@@ -76,7 +81,7 @@ class Row:
             out = pathlib.Path("results", self.name, f"{method}{mark}_seed{seed}.json")
             command = [
                 *("python", "-m", "drw_tf.evaluate"),
-                f"--workdir=runs/{self.name}/{self.method}/seed{seed}",
+                f"--workdir={self.folder(seed)}",
                 *(f"--as_method={method}", f"--la_prior={prior}", f"--out={out}"),
             ]
             found.append((out, command))
@@ -160,7 +165,9 @@ def main() -> None:
                 continue
             child.carry_out([sys.executable, *training[1:]])
             for record, command in judgements:
-                if not record.exists():
+                if not record.exists() and not row.folder(seed).exists():
+                    print(f"left out {record}: {row.folder(seed)} is not there", flush=True)
+                elif not record.exists():
                     child.carry_out([sys.executable, *command[1:]])
 
 

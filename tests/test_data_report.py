@@ -77,6 +77,16 @@ def test_doubtful_files_are_named(run, photos):
     assert "![samples](samples.png)" in written
 
 
+def test_a_sample_that_is_damaged_inside_is_named_and_left_out(run, photos):
+    place = photos / "labeled/dog/1.png"
+    contents = bytearray(place.read_bytes())
+    contents[len(contents) // 2] ^= 255
+    place.write_bytes(contents)
+    printed, written = run()
+    for text in (printed, written):
+        assert f"a sample is damaged: {place}: it cannot be decoded" in text
+
+
 def test_other_views_are_drawn_too_and_copies_need_not_be_looked_for(run, photos):
     shutil.copy(photos / "labeled/cat/1.png", photos / "test/cat/copy.png")
     printed, _ = run("--crop=resized", "--find_copies=false")

@@ -99,6 +99,10 @@ class Dataset:
         std: Ch floats, divided by after that.
         given_split: the split where the data themselves say what is labeled
             (folders, CSV), else None and `splits` draws one.
+        central_fraction: side of the central square that the network is evaluated on, over the
+            shorter side of a picture file, in (0, 1]; None where whole pictures are.
+        files_checksum: of the names of picture files, `identity.files_checksum`; None where
+            the pictures did not come from files of their own.
     """
 
     name: str
@@ -110,6 +114,8 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     given_split: Split | None = None
+    central_fraction: float | None = None
+    files_checksum: str | None = None
 
     @property
     def num_classes(self) -> int:

@@ -11,8 +11,12 @@ or not:
 
 import tensorflow as tf
 
+# Bytes among which EXIF begins, behind comments and colour profiles, and those it is read in.
+_SEARCHED = 1 << 14
+_READ = 1 << 12
 # RE2 reads patterns as UTF-8; \C is any byte, and all bytes named here are under 0x80.
 _EXIF = r"(?s)\C*Exif\x00\x00\C*"
+_BEFORE = r"(?s)\A\C*?Exif\x00\x00"
 # The tag's number 0x0112, its type 3, its count 1, its value: big-endian or little-endian.
 _TAG = (
     r"(?s)\C*?(?:\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
@@ -23,8 +27,8 @@ _TAG = (
 def orientation(contents: tf.Tensor) -> tf.Tensor:
     """What a JPEG's EXIF says of its orientation.
 
-    The tag is looked for by its bytes in the first 4 kB of a file whose first segments are
-    EXIF: cameras write it into the first directory there.
+    The tag is looked for by its bytes in the first 4 kB of the EXIF: cameras write it into the
+    first directory there.
 
     Args:
         contents: string [], the bytes of a JPEG.
@@ -34,8 +38,10 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
     """
 
     def found():
+        head = tf.strings.substr(contents, 0, _SEARCHED + _READ)
+        inside = tf.strings.regex_replace(head, _BEFORE, "", replace_global=False)
         value = tf.strings.regex_replace(
-            tf.strings.substr(contents, 0, 4096), _TAG, r"\1\2", replace_global=False
+            tf.strings.substr(inside, 0, _READ), _TAG, r"\1\2", replace_global=False
         )
         given = tf.strings.length(value) == 1
         byte = tf.io.decode_raw(tf.where(given, value, b"\x01"), tf.uint8)
@@ -45,8 +51,8 @@ def orientation(contents: tf.Tensor) -> tf.Tensor:
 
 
 def is_there(contents: tf.Tensor) -> tf.Tensor:
-    """bool [], whether a JPEG, string [], has EXIF among its first segments."""
-    return tf.strings.regex_full_match(tf.strings.substr(contents, 0, 64), _EXIF)
+    """bool [], whether a JPEG, string [], has EXIF in its first 16 kB."""
+    return tf.strings.regex_full_match(tf.strings.substr(contents, 0, _SEARCHED), _EXIF)
 
 
 def upright(images: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

@@ -140,6 +140,38 @@ def decode_resized(
     return _crops(contents, central, 1, size, pillow)[0]
 
 
+def resized_whole(pixels: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
+    """A whole picture at another size, whatever its proportions, smoothed where it shrinks.
+
+    Args:
+        pixels: uint8 [h, w, Ch].
+        sides: (H, W).
+
+    Returns:
+        uint8 [H, W, Ch], Pillow's bilinear resizing but for rounding.
+    """
+    return _rounded(tf.image.resize(pixels, sides, antialias=True))
+
+
+def resized_square(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    """uint8 [size, size, Ch], a square cut from a picture, at the pixels of `decode_resized`.
+
+    Args:
+        pixels: uint8 [h, w, Ch].
+        size: side of the result.
+    """
+    is_large = tf.reduce_any(tf.shape(pixels)[:2] > _ANTIALIASED * size)
+    return tf.cond(
+        is_large,
+        lambda: _rounded(tf.image.resize(pixels, [size, size], antialias=True)),
+        lambda: _rounded(tf.image.resize(pixels, [size, size])),
+    )
+
+
+def _rounded(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
+
+
 def _crops(
     contents: tf.Tensor, boxes_of: Callable, number: int, size: int, pillow: bool
 ) -> tf.Tensor:

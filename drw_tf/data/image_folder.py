@@ -7,7 +7,8 @@
 Rows are ordered by relative path (Unicode NFC, by code point), so they are the same on every
 machine. Hidden files and folders and files that are no pictures by their extension are
 ignored and counted. Links to files and folders are followed wherever they lead, for data
-sets are often made of links; a folder that leads back into itself is entered once.
+sets are often made of links; a folder that leads back into itself is entered once. What two
+links lead to is listed under both, so that `own_images` sees what is one picture.
 """
 
 import collections
@@ -92,14 +93,15 @@ def list_pictures(folder: str) -> Listing:
     Raises:
         ValueError: a file name is not UTF-8.
     """
-    folder = os.path.abspath(folder)
+    folder = _utf8(os.path.abspath(folder), os.path.dirname(folder))
     names: list[str] = []
     others: collections.Counter[str] = collections.Counter()
     hidden, top = 0, []
-    entered = {own_images.file_identity(folder)}
-    waiting = [""]
+    # A folder, and those that it lies in: two links to one folder are both entered, as two
+    # links to one file are both listed, and only what leads back into itself is not.
+    waiting = [("", frozenset([own_images.file_identity(folder)]))]
     while waiting:
-        below = waiting.pop()
+        below, around = waiting.pop()
         with os.scandir(os.path.join(folder, below)) as entries:
             for entry in entries:
                 name = os.path.join(below, entry.name)
@@ -107,9 +109,8 @@ def list_pictures(folder: str) -> Listing:
                     hidden += 1
                 elif entry.is_dir():
                     identity = own_images.file_identity(entry.path)
-                    if identity not in entered:
-                        entered.add(identity)
-                        waiting.append(name)
+                    if identity not in around:
+                        waiting.append((name, around | {identity}))
                         top += [] if below else [entry.name]
                 elif _extension(name) in image_files.EXTENSIONS and _is_file(entry):
                     names.append(_utf8(name, folder))

@@ -140,7 +140,7 @@ def usable_dataset(
 
     Raises:
         ValueError: pictures are bad and `on_bad` is "fail", or leaving them out leaves a
-            class without a labeled picture.
+            class without a labeled picture or the test set without any.
     """
     parts = [part for part in (dataset.train, dataset.test) if isinstance(part, records.FileImages)]
     paths = [path for part in parts for path in part.paths]
@@ -152,6 +152,8 @@ def usable_dataset(
     train = _kept(dataset.train, keep)
     _check_classes(dataset, train, split)
     test = dataset.test and _kept(dataset.test, report.usable[len(keep) :])
+    if test is not None and not len(test):
+        raise ValueError("--on_bad_image=skip leaves no picture of the test set.")
     return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
 
 

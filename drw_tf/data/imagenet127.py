@@ -106,6 +106,7 @@ def load_tree(
         flip=True,
         mean=image_files.IMAGENET_MEAN,
         std=image_files.IMAGENET_STD,
+        central_fraction=image_files.CENTRAL_FRACTION,
     )
     empty = np.flatnonzero(records.class_counts(dataset.train.labels, dataset.num_classes) == 0)
     if len(empty):

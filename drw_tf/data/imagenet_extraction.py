@@ -13,6 +13,8 @@ import shutil
 import tensorflow_datasets as tfds
 import tqdm
 
+from drw_tf.data import cache_lock
+
 _STATE = "extraction.json"
 _SPLITS = {"train": "train", "validation": "val"}
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -68,7 +70,16 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
                 f"{folder} must have the splits train and validation, got "
                 f"{', '.join(builder.info.splits)}."
             )
-    state = _begun(builder, cache_dir, protected)
+    inside, outside = os.path.realpath(cache_dir), os.path.realpath(protected)
+    if os.path.commonpath([inside, outside]) == outside:
+        raise ValueError(f"--cache_dir must lie outside --data_dir={protected}, got {cache_dir}.")
+    os.makedirs(cache_dir, exist_ok=True)
+    with cache_lock.alone(cache_dir):
+        _extract(builder, cache_dir, progress)
+
+
+def _extract(builder: tfds.core.DatasetBuilder, cache_dir: str, progress: bool) -> None:
+    state = _begun(builder, cache_dir)
     shards = state["shards"]
     if state["done"] == shards:
         return
@@ -87,11 +98,8 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
                 _write(os.path.join(cache_dir, _STATE), json.dumps(state).encode())
 
 
-def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str, protected: str) -> dict:
+def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str) -> dict:
     """What is done already: {"source": ..., "shards": {split: all}, "done": {split: some}}."""
-    inside, outside = os.path.realpath(cache_dir), os.path.realpath(protected)
-    if os.path.commonpath([inside, outside]) == outside:
-        raise ValueError(f"--cache_dir must lie outside --data_dir={protected}, got {cache_dir}.")
     source = f"{builder.info.full_name}, {builder.info.splits.total_num_examples} examples"
     shards = {split: builder.info.splits[split].num_shards for split in _SPLITS}
     fresh = {"source": source, "shards": shards, "done": dict.fromkeys(_SPLITS, 0)}
@@ -103,12 +111,11 @@ def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str, protected: str) ->
                 f"not of {source}; choose another folder."
             )
         return state
-    if os.path.isdir(cache_dir) and os.listdir(cache_dir):
+    if os.listdir(cache_dir):
         raise ValueError(
             f"--cache_dir={cache_dir} must be empty, missing, or from an earlier run; "
             "it holds other things."
         )
-    os.makedirs(cache_dir, exist_ok=True)
     _write(os.path.join(cache_dir, _STATE), json.dumps(fresh).encode())
     return fresh
 

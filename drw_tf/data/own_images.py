@@ -77,6 +77,7 @@ def build(
         mean=image_files.IMAGENET_MEAN,
         std=image_files.IMAGENET_STD,
         given_split=records.Split(rows[: len(labels)], rows[len(labels) :], rows[:0]),
+        central_fraction=image_files.CENTRAL_FRACTION,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tqdm
 
+from drw_tf.data import cache_lock
 from drw_tf.data import dataset as records
 
 
@@ -95,10 +96,10 @@ def in_file(source: Source, stem: str, progress: bool = True) -> records.ArrayIm
     Raises:
         ValueError: the files are of another source.
     """
-    if not os.path.isfile(stem + ".json"):
-        _write(source, stem, progress)
-    with open(stem + ".json", encoding="utf-8") as file:
-        record = json.load(file)
+    with cache_lock.alone(os.path.dirname(stem)):
+        if _record(stem) is None:
+            _write(source, stem, progress)
+    record = _record(stem)
     if record["source"] != source.title:
         raise ValueError(
             f"--cache_dir has {stem} made from {record['source']}, not from {source.title}; "
@@ -107,6 +108,15 @@ def in_file(source: Source, stem: str, progress: bool = True) -> records.ArrayIm
     shape = (record["rows"], *source.shape)
     pixels = np.memmap(stem + ".uint8", np.uint8, "r", shape=shape)
     return records.ArrayImages(pixels, np.load(stem + "_labels.npy", allow_pickle=False))
+
+
+def _record(stem: str) -> dict | None:
+    """What was written last; None where nothing was, or a crash cut it."""
+    try:
+        with open(stem + ".json", encoding="utf-8") as file:
+            return json.load(file)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _write(source: Source, stem: str, progress: bool) -> None:

@@ -1,10 +1,11 @@
 """The data sets by name: `--dataset=` to pictures and a split."""
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
 from drw_tf.data import dataset as records
-from drw_tf.data import digits, in_memory, long_tail, splits
+from drw_tf.data import digits, identity, in_memory, long_tail, splits
 
 _LOG = logging.getLogger("drw_tf")
 
@@ -100,17 +101,29 @@ def _warn(bad) -> None:
 
 def _usable(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:
     """The data set without unreadable files; in memory where that is possible."""
+    import tensorflow as tf
+
+    dataset = _readable(dataset, config, note_bad, full=False)
+    # Views that only shift are all of the same square, so it is decoded once for all.
+    if config.crop != "shift" or config.in_memory_gigabytes is None:
+        return dataset
+    try:
+        return in_memory.decode_once(dataset, config.in_memory_gigabytes)
+    except tf.errors.OpError:
+        # A header tells nothing of damage behind it, and TensorFlow not which file it is in.
+        dataset = _readable(dataset, config, note_bad, full=True)
+        return in_memory.decode_once(dataset, config.in_memory_gigabytes)
+
+
+def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) -> records.Dataset:
     from drw_tf.data import image_scan
 
     dataset, report = image_scan.usable_dataset(
-        dataset, max_megapixels=config.max_megapixels, on_bad=config.on_bad_image
+        dataset, max_megapixels=config.max_megapixels, on_bad=config.on_bad_image, full=full
     )
     for bad in report.bad:
         note_bad(bad)
-    # Views that only shift are all of the same square, so it is decoded once for all.
-    if config.crop == "shift" and config.in_memory_gigabytes is not None:
-        return in_memory.decode_once(dataset, config.in_memory_gigabytes)
-    return dataset
+    return dataclasses.replace(dataset, files_checksum=identity.files_checksum(dataset))
 
 
 def long_tailed_split(dataset: records.Dataset, config) -> records.Split:

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from drw_tf.data import dataset as records
+from drw_tf.data import image_files
 
 PREFIX = "tfds:"
 
@@ -262,9 +263,7 @@ def _batches(builder: tfds.core.DatasetBuilder, split: str, size: int | None):
     if size is not None:
 
         def resize(row):
-            image = tf.image.resize(row["image"], [size, size], antialias=True)
-            image = tf.clip_by_value(tf.round(image), 0, 255)
-            return {**row, "image": tf.cast(image, tf.uint8)}
+            return {**row, "image": image_files.resized_whole(row["image"], (size, size))}
 
         rows = rows.map(resize, tf.data.AUTOTUNE, deterministic=True)
     return rows.batch(_BATCH, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()

@@ -82,6 +82,8 @@ class Method(keras.Model):
         # Of the run's stages the one that is going on.
         self.stage = rebalance.Stage("training", facts.total_steps)
         self.stage_start = 0  # in steps of the run
+        # Step of the stage -> learning rate, float32; None where the optimizer has one number.
+        self.schedule = None
         self.evaluated_head = "logits"
         for one in rebalancers:
             rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)
@@ -198,6 +200,13 @@ class Method(keras.Model):
         """int64 scalar, steps of this stage that are done."""
         return self.optimizer.iterations if self.optimizer else tf.constant(0, tf.int64)
 
+    def learning_rate_at(self, step: tf.Tensor) -> tf.Tensor:
+        """float32 scalar, of this step of the stage; int64 scalar, >= 0."""
+        if self.schedule is None:
+            return tf.cast(self.optimizer.learning_rate, tf.float32)
+        # The optimizer's own attribute is the rate of the last step that was applied.
+        return self.schedule(step)
+
     def freeze_below_heads(self) -> None:
         """Leaves only the heads to be trained; batch statistics stand still as well."""
         heads = self.all_heads()
@@ -231,7 +240,7 @@ class Method(keras.Model):
         variables = self.network.trainable_variables
         gradients = loss_scale.gradients(tape, self.optimizer, scaled, variables)
         before = tf.identity(self.step)
-        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        rate = self.learning_rate_at(before)
         forgiven = loss_scale.may_overflow(self.optimizer)
         watched = [terms[name] for name in self._all_terms]
         done = before + self.stage_start

@@ -15,7 +15,7 @@ from drw_tf.serving import gif, headers
 
 # A picture being decoded takes several times its size in memory, so only few at once.
 _AT_ONCE = 4
-_ANTIALIASED = 3  # as in `image_files`, whose pixels these must be
+MAX_MEGAPIXELS = 500.0
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in JPEG and in Pillow
 
 
@@ -49,8 +49,10 @@ class Preparation:
                 )
             if shape[0] != shape[1]:
                 raise ValueError(f"a central square needs a square image_shape, got {shape}.")
-        if not 0 < self.max_megapixels <= 500:
-            raise ValueError(f"max_megapixels must be in (0, 500], got {self.max_megapixels}.")
+        if not 0 < self.max_megapixels <= MAX_MEGAPIXELS:
+            raise ValueError(
+                f"max_megapixels must be in (0, {MAX_MEGAPIXELS:g}], got {self.max_megapixels}."
+            )
 
     @property
     def max_pixels(self) -> int:
@@ -185,24 +187,14 @@ def fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
         pixels: uint8 [h, w, 3], the whole picture.
         preparation: what the network expects; its number of channels is not looked at.
     """
-    if preparation.central_fraction is not None:
-        sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
-        half = preparation.central_fraction * tf.reduce_min(sides) / sides / 2
-        begin = tf.cast(tf.round((0.5 - half) * sides), tf.int32)
-        end = tf.maximum(tf.cast(tf.round((0.5 + half) * sides), tf.int32), begin + 1)
-        pixels = pixels[begin[0] : end[0], begin[1] : end[1]]
-    return _resize(pixels, preparation.image_shape[:2])
-
-
-def _resize(pixels: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
-    """uint8 [H, W, 3]; smoothed where it shrinks to less than a third, as evaluation does."""
-
-    def resized(antialias):
-        made = tf.image.resize(pixels, sides, antialias=antialias)
-        return tf.cast(tf.clip_by_value(tf.round(made), 0.0, 255.0), tf.uint8)
-
-    shrinks = tf.reduce_any(tf.shape(pixels)[:2] > [_ANTIALIASED * side for side in sides])
-    return tf.cond(shrinks, lambda: resized(True), lambda: resized(False))
+    if preparation.central_fraction is None:
+        return image_files.resized_whole(pixels, preparation.image_shape[:2])
+    sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
+    half = preparation.central_fraction * tf.reduce_min(sides) / sides / 2
+    begin = tf.cast(tf.round((0.5 - half) * sides), tf.int32)
+    end = tf.maximum(tf.cast(tf.round((0.5 + half) * sides), tf.int32), begin + 1)
+    square = pixels[begin[0] : end[0], begin[1] : end[1]]
+    return image_files.resized_square(square, preparation.image_shape[0])
 
 
 def channels(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:

@@ -11,9 +11,8 @@ from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files
 from drw_tf.ops import calibration, metrics
-from drw_tf.serving import model_card, saved_model
+from drw_tf.serving import decoding, model_card, saved_model
 
 # Flags that say what an adjustment was made of.
 _ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
@@ -119,7 +118,7 @@ def export_method(
     """
     temperature = temperature or Temperature()
     network = network or method.ema_network
-    from_files = hasattr(dataset.train, "paths")
+    limit = configuration.get("max_megapixels") or decoding.Preparation.max_megapixels
     card = None
     if record is not None:
         facts = model_card.Served(
@@ -142,7 +141,9 @@ def export_method(
         temperature=temperature.value,
         temperature_metadata={"source": temperature.source, **temperature.facts},
         card=card,
-        central_fraction=image_files.CENTRAL_FRACTION if from_files else None,
+        central_fraction=dataset.central_fraction,
+        # A picture that could be trained on can be asked about.
+        max_megapixels=min(limit, decoding.MAX_MEGAPIXELS),
     )
 
 

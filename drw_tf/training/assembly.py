@@ -13,6 +13,7 @@ from drw_tf.data import dataset as records
 from drw_tf.data import seeds
 from drw_tf.methods import base, truth
 from drw_tf.models import network, precision, registry
+from drw_tf.ops import schedules
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import devices
 from drw_tf.training import optimizer as optimizers
@@ -74,20 +75,17 @@ def _pool_truth(dataset: records.Dataset, split: records.Split, pool: np.ndarray
 def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
     """Gives the method a new optimizer, as long as the stage; call inside the scope."""
     settings = {**config, **stage.settings}
-    optimizer = optimizers.build(
-        settings["optimizer"],
-        settings["learning_rate"],
-        settings["schedule"],
-        stage.steps,
-        settings["warmup_steps"],
-        config.precision,
+    schedule = schedules.learning_rate(
+        settings["schedule"], settings["learning_rate"], stage.steps, settings["warmup_steps"]
     )
+    optimizer = optimizers.build(settings["optimizer"], schedule, config.precision)
     optimizer.build(method.network.trainable_variables)
     method.training_rules = rules = base.Training(
         **{field.name: settings[field.name] for field in dataclasses.fields(base.Training)}
     )
     method.average.decay, method.average.warmup = rules.ema_decay, rules.ema_warmup
     method.stage = stage
+    method.schedule = schedule
     method.compile(
         optimizer=optimizer,
         steps_per_execution=config.steps_per_execution,

@@ -10,30 +10,21 @@ MOMENTUM = 0.9
 
 
 def build(
-    name: str,
-    learning_rate: float,
-    schedule: str,
-    total_steps: int,
-    warmup_steps: int,
-    precision: str = "float32",
+    name: str, rate: float | schedules.LearningRate, precision: str = "float32"
 ) -> keras.optimizers.Optimizer:
-    """The optimizer; its learning rate is a function of its own step count.
+    """The optimizer of a protocol.
 
     Args:
         name: "sgd" (Nesterov, momentum .9) or "adam" (epsilon 1e-8).
-        learning_rate: peak, > 0.
-        schedule: name of a schedule in `drw_tf.ops.schedules`.
-        total_steps: steps until the schedule ends.
-        warmup_steps: steps of linear warm-up.
+        rate: learning rate, > 0, or a function of the optimizer's own step count.
         precision: that the network computes in; float16 needs a loss scale, which starts at
             2 ** 15.
     """
-    plain = _plain(name, learning_rate, schedule, total_steps, warmup_steps)
+    plain = _plain(name, rate)
     return keras.mixed_precision.LossScaleOptimizer(plain) if precision == "float16" else plain
 
 
-def _plain(name, learning_rate, schedule, total_steps, warmup_steps):
-    rate = schedules.learning_rate(schedule, learning_rate, total_steps, warmup_steps)
+def _plain(name, rate):
     if name == "adam":
         return keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON)
     if name == "sgd":

@@ -31,6 +31,11 @@ class Layout:
         return self.path / "config.json"
 
     @property
+    def data(self) -> pathlib.Path:
+        """File that tells the data that the run was begun with from others."""
+        return self.path / "data.json"
+
+    @property
     def tensorboard(self) -> pathlib.Path:
         """Folder of the event files."""
         return self.path / "tensorboard"
@@ -51,13 +56,12 @@ class Layout:
         return self.record.exists() or any(self.checkpoints.glob("step_*"))
 
     def write_config(self, text: str) -> None:
-        """Writes `config` beside and renames it: a kill leaves the old file or the new one."""
-        writing = self.config.with_suffix(".writing")
-        try:
-            writing.write_text(text)
-            os.replace(writing, self.config)
-        except OSError as error:
-            raise WorkdirError(f"{self.config} cannot be written: {error.strerror}.") from None
+        """Writes `config`; a kill leaves the old file or the new one."""
+        _replace(self.config, text)
+
+    def write_data(self, text: str) -> None:
+        """Writes `data`; a kill leaves the old file or the new one."""
+        _replace(self.data, text)
 
 
 class Workdir(Layout):
@@ -119,6 +123,16 @@ class Workdir(Layout):
         for path in sorted(earlier, key=lambda path: path == self.config):
             path.rename(aside / path.name)
         return aside
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    """Writes beside and renames."""
+    writing = path.with_suffix(".writing")
+    try:
+        writing.write_text(text, encoding="utf-8")
+        os.replace(writing, path)
+    except OSError as error:
+        raise WorkdirError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _is_kept(name: str) -> bool:

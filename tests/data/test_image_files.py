@@ -136,6 +136,18 @@ def test_camera_orientation_is_applied_as_pillow_does(value, order):
     assert_decodes_to(contents, expected)
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xfe", b"\xff\xe2", b"\xff\xe0"])
+def test_camera_orientation_is_found_behind_comments_and_profiles(marker):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    contents = encoded(smooth_picture(), "JPEG", exif=tags.tobytes(), quality=90)
+    before = marker + (3002).to_bytes(2, "big") + 3000 * b"\x01"
+    contents = contents[:2] + before + contents[2:]
+    assert int(exif.orientation(tf.constant(contents))) == 6
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(contents)))
+    assert image_files.decode(tf.constant(contents)).shape[:2] == expected.size[::-1]
+
+
 def test_exif_without_an_orientation_leaves_the_picture_alone():
     tags = Image.Exif()
     tags[0x010F] = "maker"

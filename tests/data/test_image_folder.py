@@ -207,3 +207,30 @@ def test_nothing_is_written(tmp_path):
     before = sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
     load(root)
     assert before == sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
+
+
+def test_two_links_to_one_folder_are_both_seen(tmp_path):
+    root = tree(tmp_path)
+    save(tmp_path / "store" / "p.png", 3)
+    (root / "unlabeled" / "one").symlink_to(tmp_path / "store")
+    (root / "unlabeled" / "two").symlink_to(tmp_path / "store")
+    listing = image_folder.list_pictures(str(root / "unlabeled"))
+    assert {"one/p.png", "two/p.png"} <= set(listing.names)
+    notes = []
+    load(root, note=notes.append)
+    assert any("1 unlabeled pictures that are listed twice" in note for note in notes)
+    (root / "labeled" / "puppy").symlink_to(root / "labeled" / "dog")
+    with pytest.raises(ValueError, match="one picture has two classes"):
+        load(root)
+
+
+def test_folders_that_lead_into_each_other_end(tmp_path):
+    save(tmp_path / "a" / "x.png")
+    save(tmp_path / "b" / "y.png")
+    (tmp_path / "a" / "to_b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "to_a").symlink_to(tmp_path / "a")
+    listing = image_folder.list_pictures(str(tmp_path))
+    assert set(listing.names) == {
+        *("a/x.png", "a/to_b/y.png"),
+        *("b/y.png", "b/to_a/x.png"),
+    }

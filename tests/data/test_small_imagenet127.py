@@ -1,12 +1,20 @@
 import os
 import pickle
+import threading
+import time
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from drw_tf.data import imagenet127, pixel_cache, small_imagenet127, small_imagenet_files
+from drw_tf.data import (
+    cache_lock,
+    imagenet127,
+    pixel_cache,
+    small_imagenet127,
+    small_imagenet_files,
+)
 
 ROWS = 3
 
@@ -107,6 +115,39 @@ def test_unfinished_cache_is_written_again(tmp_path):
     (cache / "small_imagenet127_32_train.uint8").write_bytes(b"half")
     dataset = small_imagenet127.load(str(tmp_path / "data"), 32, cache_dir=str(cache))
     assert len(dataset.train) == 10 * ROWS
+
+
+@pytest.mark.parametrize("text", ["", '{"source": "/da'])
+def test_a_cache_whose_record_was_cut_is_written_again(tmp_path, text):
+    write(tmp_path / "data")
+    cache = tmp_path / "cache"
+    small_imagenet127.load(str(tmp_path / "data"), 32, cache_dir=str(cache))
+    (cache / "small_imagenet127_32_train.json").write_text(text)
+    dataset = small_imagenet127.load(str(tmp_path / "data"), 32, cache_dir=str(cache))
+    assert len(dataset.train) == 10 * ROWS
+
+
+def test_two_processes_fill_one_cache_once(tmp_path):
+    write(tmp_path / "data")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    found = []
+
+    def fill():
+        found.append(small_imagenet127.load(str(tmp_path / "data"), 32, cache_dir=str(cache)))
+
+    # A lock of the kernel's belongs to an open file, so that threads exclude each other too.
+    with cache_lock.alone(str(cache)):
+        threads = [threading.Thread(target=fill) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        assert not found
+        assert not list(cache.iterdir())
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(found[0].train.pixels, found[1].train.pixels)
+    assert not list(cache.glob("*.part"))
 
 
 def test_cache_of_other_data_or_inside_the_data_is_refused(tmp_path):

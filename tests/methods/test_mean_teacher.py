@@ -21,7 +21,7 @@ def test_steps_equal_the_published_codes(golden, bench, name):
         counts=np.ones(len(inputs["b0"])),
         # That code counts images.
         steps=inputs["train_images"] / inputs["batch"],
-        optimizer=optimizers.build("adam", inputs["adam_lr"], "constant", 10, 0),
+        optimizer=optimizers.build("adam", inputs["adam_lr"]),
     )
     method.average.decay = inputs["ema"]
     close = {"rtol": 2e-4, "atol": 2e-6}

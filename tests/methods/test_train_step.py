@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import base, supervised
+from drw_tf.ops import schedules
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import optimizer as optimizers
 
@@ -63,9 +64,7 @@ def by_name(network):
 
 
 def test_sgd_step_with_l2_on_kernels_only():
-    method = make(
-        optimizers.build("sgd", 0.03, "constant", 10, 0), weight_decay=0.5, weight_decay_kind="l2"
-    )
+    method = make(optimizers.build("sgd", 0.03), weight_decay=0.5, weight_decay_kind="l2")
     method.train_step(BATCH)
     _, _, gradients = reference_step()
     gradients["kernel"] = gradients["kernel"] + 0.5 * KERNEL
@@ -79,7 +78,7 @@ def test_sgd_step_with_l2_on_kernels_only():
 @pytest.mark.parametrize("warmup", [False, True])
 def test_adam_step_average_and_decay_of_the_whole_state(warmup):
     method = make(
-        optimizers.build("adam", 2e-3, "constant", 10, 0),
+        optimizers.build("adam", 2e-3),
         weight_decay=0.02,
         weight_decay_kind="decoupled",
         ema_warmup=warmup,
@@ -107,7 +106,7 @@ def test_adam_step_average_and_decay_of_the_whole_state(warmup):
 
 def test_second_average_reads_the_shrunk_weights():
     method = make(
-        optimizers.build("sgd", 0.5, "constant", 10, 0),
+        optimizers.build("sgd", 0.5),
         weight_decay=0.1,
         weight_decay_kind="decoupled",
     )
@@ -121,14 +120,26 @@ def test_second_average_reads_the_shrunk_weights():
     np.testing.assert_allclose(second, 0.99 * first + 0.01 * shrunk, rtol=1e-5)
 
 
+def test_the_state_shrinks_by_the_rate_of_its_own_step():
+    # Warm-up: rates 0 and .1, so that the kernel of the second step is that of the first.
+    schedule = schedules.learning_rate("constant", 0.4, 10, 4)
+    method = make(
+        optimizers.build("sgd", schedule), weight_decay=0.5, weight_decay_kind="decoupled"
+    )
+    method.schedule = schedule
+    for _ in range(2):
+        method.train_step(BATCH)
+    mean, _, _ = reference_step()
+    expected = (0.9 * 0.1 + 0.1) * mean * (1 - 0.5 * 0.1)
+    np.testing.assert_allclose(by_name(method.network)["moving_mean"], expected, rtol=1e-5)
+
+
 def test_adam_takes_the_protocols_epsilon():
-    assert optimizers.build("adam", 1e-3, "constant", 10, 0).epsilon == 1e-8
+    assert optimizers.build("adam", 1e-3).epsilon == 1e-8
 
 
 def test_means_are_over_steps_and_start_anew():
-    method = make(
-        optimizers.build("sgd", 0.1, "constant", 10, 0), weight_decay=0.0, weight_decay_kind="l2"
-    )
+    method = make(optimizers.build("sgd", 0.1), weight_decay=0.0, weight_decay_kind="l2")
     losses = [float(method.train_step(BATCH)["loss"]) for _ in range(2)]
     result = method.means.result()
     # `train_step` returns the mean so far, so the second value is the mean of both.

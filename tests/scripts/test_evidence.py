@@ -60,7 +60,16 @@ def test_a_run_that_another_process_is_at_is_left_to_it(load, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(evidence.repository, "ROOT", tmp_path)
     begun = []
-    monkeypatch.setattr(evidence.child, "run", lambda command: begun.append(command) or 0)
+
+    def begin(command):
+        begun.append(command)
+        if "drw_tf.compare" in command:
+            words = dict(word[2:].split("=", 1) for word in command if "=" in word)
+            folder = tmp_path / words["runs"] / words["methods"] / f"seed{words['seeds']}"
+            folder.mkdir(parents=True, exist_ok=True)
+        return 0
+
+    monkeypatch.setattr(evidence.child, "run", begin)
     monkeypatch.setattr(sys, "argv", ["evidence.py", "beta"])
     plan = evidence.planned(["beta"], [0, 1, 2])
     (row, seed), *others = plan
@@ -79,6 +88,19 @@ def test_a_run_that_another_process_is_at_is_left_to_it(load, tmp_path, monkeypa
     begun.clear()
     evidence.main()
     assert trainings[0] in [command[1:] for command in begun]
+
+
+def test_a_run_of_another_machine_is_not_judged_again(load, tmp_path, monkeypatch, capsys):
+    evidence = load("evidence")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evidence.repository, "ROOT", tmp_path)
+    begun = []
+    monkeypatch.setattr(evidence.child, "run", lambda command: begun.append(command) or 0)
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "beta"])
+    evidence.main()
+    assert not [command for command in begun if "drw_tf.evaluate" in command]
+    said = capsys.readouterr().out
+    assert "drw_la_pseudo_seed0.json: runs/cifar10_r100_beta_0.9/drw/seed0 is not there" in said
 
 
 @pytest.mark.parametrize("arguments", [["r10"], ["--seeds=a"]])

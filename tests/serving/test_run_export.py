@@ -35,7 +35,7 @@ class FakeDataset:
     image_shape = (8, 8, 1)
     class_names = ("a", "b")
     num_classes = 2
-    train = None
+    central_fraction = None
 
 
 CONFIGURATION = {"la_prior": "labeled", "la_strength": 2.0}
@@ -66,6 +66,22 @@ def test_adjustments_that_cannot_be_exported_are_refused(adjust, message):
         run_export.adjustment_of(FakeMethod(None, adjust), None)
 
 
+@pytest.mark.parametrize(("megapixels", "limit"), [(None, 50.0), (120.0, 120.0), (900.0, 500.0)])
+def test_pictures_are_prepared_as_the_run_saw_them(network_of, tmp_path, megapixels, limit):
+    class Own(FakeDataset):
+        central_fraction = 0.875
+
+    run_export.export_method(
+        FakeMethod(network_of((8, 8, 1), 2, head="balanced")),
+        tmp_path / "e",
+        dataset=Own,
+        configuration={**CONFIGURATION, "max_megapixels": megapixels},
+    )
+    serving = json.loads((tmp_path / "e" / "assets" / "serving.json").read_text())
+    assert serving["central_fraction"] == 0.875
+    assert serving["max_megapixels"] == limit
+
+
 # Temperatures
 
 
@@ -80,7 +96,11 @@ def make_run(network_of):
         given = {"export_temperature": "fit", "export_logit_adjustment": False, "export": True}
         train = records.ArrayImages(np.zeros([6, 8, 8, 1], np.uint8), np.array([1, 1, 0, 0, 0, 1]))
         dataset = SimpleNamespace(
-            image_shape=(8, 8, 1), class_names=("a", "b"), num_classes=2, train=train
+            image_shape=(8, 8, 1),
+            class_names=("a", "b"),
+            num_classes=2,
+            train=train,
+            central_fraction=None,
         )
         asked = []
 

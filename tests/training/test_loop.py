@@ -15,6 +15,7 @@ from PIL import Image
 from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
+from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import event_files, record
 from drw_tf.training import loop
@@ -289,7 +290,9 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
         return found
 
     monkeypatch.setattr(registry, "load", looked_at)
-    with pytest.raises(session.USER_ERRORS, match=rf"^{path}: .*It could be read when") as caught:
+    with pytest.raises(
+        session.USER_ERRORS, match=rf"^{path}: .*its header could be read"
+    ) as caught:
         train(config)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "record.json").exists()
@@ -302,3 +305,49 @@ def test_a_configuration_that_is_none_is_named_and_kept(resolve, tmp_path, text)
     with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
         train(resolve("--method=drw"))
     assert (tmp_path / "run" / "config.json").read_text() == text
+
+
+def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, quarters):
+    train(resolve("--method=drw", "--stop_at_step=10"))
+    dataset, split = quarters
+    renamed = dataclasses.replace(dataset, class_names=("a", "b", "d", "c"))
+    monkeypatch.setattr(registry, "load", lambda config: (renamed, split))
+    said = r"holds a run on other data: class 2 was 'c', now 'd'; bring"
+    with pytest.raises(ValueError, match=said):
+        train(resolve("--method=drw"))
+    with pytest.raises(ValueError, match=r"holds a run on other classes: class 2 was 'c', now 'd'"):
+        finished_run.open_run(tmp_path / "run")
+    fewer = records.Split(split.labeled, split.unlabeled[1:], split.validation)
+    monkeypatch.setattr(registry, "load", lambda config: (dataset, fewer))
+    with pytest.raises(ValueError, match="on other data: other pictures are labeled"):
+        train(resolve("--method=drw"))
+    # What is judged or exported may have other unlabeled pictures by now.
+    finished_run.open_run(tmp_path / "run")
+    monkeypatch.setattr(registry, "load", lambda config: (dataset, split))
+    assert train(resolve("--method=drw"))["steps"] == 20
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_file_of_the_data_is_named(resolve, tmp_path, text):
+    train(resolve("--method=drw", "--stop_at_step=10"))
+    (tmp_path / "run" / "data.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run/data\.json "):
+        train(resolve("--method=drw"))
+
+
+def test_a_run_of_before_data_were_told_apart_goes_on(resolve, tmp_path):
+    train(resolve("--method=drw", "--stop_at_step=10"))
+    (tmp_path / "run" / "data.json").unlink()
+    assert train(resolve("--method=drw"))["steps"] == 20
+    assert (tmp_path / "run" / "data.json").exists()
+
+
+def test_a_fault_in_a_methods_code_keeps_its_traceback(resolve, monkeypatch):
+    def loss_terms(self, batch, prepared):
+        raise ValueError("shapes differ")
+
+    monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
+    with pytest.raises(RuntimeError, match="a training step failed") as caught:
+        train(resolve("--method=supervised"))
+    assert not isinstance(caught.value, session.USER_ERRORS)
+    assert "shapes differ" in str(caught.value.__cause__)

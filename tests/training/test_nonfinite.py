@@ -7,6 +7,7 @@ import tensorflow as tf
 from drw_tf import session
 from drw_tf.data import registry
 from drw_tf.methods import alarm, supervised
+from drw_tf.ops import schedules
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,9 @@ def test_stops_and_names_step_term_rate_and_checkpoint(resolve, poisoned, steps_
     text = str(caught.value)
     assert "loss_labeled and gradient not finite" in text
     assert "first step 8" in text
-    assert "learning rate 0.0" in text
+    schedule = (config.schedule, config.learning_rate, config.steps, config.warmup_steps)
+    rate = float(schedules.learning_rate(*schedule)(tf.constant(7)))
+    assert f"learning rate {rate:g};" in text
     assert "that of step 5" in text
     # What it advises works.
     assert "With --on_nonfinite=skip the same command goes on from there" in text

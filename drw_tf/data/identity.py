@@ -1,0 +1,98 @@
+"""Whether data are those that a run was begun with: names of classes, labels, split, files.
+
+A label is an index, so pictures that came, went or were renamed move what a number means under
+a network that has learned it. Pixels are not looked at.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from drw_tf.data import dataset as records
+
+_DIGITS = 16
+
+
+def files_checksum(dataset: records.Dataset) -> str:
+    """Sixteen hexadecimal digits of the files' names, which stay when their folders are moved.
+
+    Args:
+        dataset: of `FileImages`.
+    """
+    train, test, split = dataset.train, dataset.test, dataset.given_split
+    rows = [slice(None)] if split is None else [split.labeled, split.unlabeled, split.validation]
+    parts = [train.paths[part] for part in rows]
+    parts += [] if test is None else [test.paths]
+    return _digest("\0".join(_below_their_folder(part)).encode() for part in parts)
+
+
+def facts(dataset: records.Dataset, split: records.Split) -> dict:
+    """What `difference` compares, JSON-serialisable.
+
+    Args:
+        dataset: as `registry.load` gives it.
+        split: of its training rows.
+    """
+    test = dataset.test
+    labels = [dataset.train.labels, *([] if test is None else [test.labels])]
+    return {
+        "class_names": list(dataset.class_names),
+        "training_pictures": len(dataset.train),
+        "test_pictures": 0 if test is None else len(test),
+        "labels": _digest(np.asarray(part, "<i8").tobytes() for part in labels),
+        "split": split.checksum(),
+        "files": dataset.files_checksum,
+    }
+
+
+def difference(before: Mapping, now: Mapping) -> str | None:
+    """In what data differ, in a few words; None where they are the same.
+
+    Args:
+        before: `facts`; what it lacks is not compared.
+        now: `facts`.
+    """
+    if "class_names" in before and before["class_names"] != now["class_names"]:
+        return class_difference(before["class_names"], now["class_names"])
+    for name in ("training_pictures", "test_pictures"):
+        if name in before and before[name] != now[name]:
+            return f"there were {before[name]} {name.replace('_', ' ')}, now {now[name]}"
+    texts = {
+        "files": "the files have other names",
+        "labels": "pictures have other classes",
+        "split": "other pictures are labeled",
+    }
+    for name, text in texts.items():
+        if name in before and before[name] != now[name]:
+            return text
+    return None
+
+
+def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
+    """In what two lists of class names differ, in a few words; None where they do not."""
+    if len(before) != len(now):
+        return f"there were {len(before)} classes, now {len(now)}"
+    for number, (one, other) in enumerate(zip(before, now, strict=True)):
+        if one != other:
+            return f"class {number} was {one!r}, now {other!r}"
+    return None
+
+
+def _below_their_folder(paths: Sequence[str]) -> Iterable[str]:
+    if not len(paths):
+        return ()
+    if len(set(paths)) == 1:
+        return map(os.path.basename, paths)
+    # What the first and the last in order have in common, all between them have.
+    cut = len(os.path.join(os.path.commonpath([min(paths), max(paths)]), ""))
+    return (path[cut:] for path in paths)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:_DIGITS]

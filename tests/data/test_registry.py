@@ -1,0 +1,135 @@
+"""Own pictures from flags to a data set: what was damaged, and what tells data from others."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drw_tf import config as configuration
+from drw_tf.data import dataset as records
+from drw_tf.data import identity, registry
+
+SIDES = (24, 30)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """own(*flags): data set and split of two classes of three pictures and two unlabeled ones."""
+    generator = np.random.default_rng(0)
+    root = tmp_path / "own"
+    for name in ("l/cat/1", "l/cat/2", "l/cat/3", "l/dog/1", "l/dog/2", "l/dog/3", "u/1", "u/2"):
+        path = root / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (*SIDES, 3), np.uint8)).save(path)
+
+    def load(*flags, notes=None):
+        words = ["", "--dataset=folder", f"--labeled_dir={root}/l", f"--unlabeled_dir={root}/u"]
+        words += [f"--test_dir={root}/t"] if (root / "t").exists() else []
+        config = configuration.resolve(
+            configuration.parse([*words, "--image_size=16", f"--workdir={tmp_path}/run", *flags])
+        )
+        return registry.load(config, None if notes is None else notes.append)
+
+    load.root = root
+    return load
+
+
+def damage(path):
+    """Flips a byte of the pixels, which the header says nothing of."""
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 255
+    path.write_bytes(contents)
+    with pytest.raises((OSError, SyntaxError)):
+        Image.open(io.BytesIO(contents)).load()
+
+
+@pytest.mark.parametrize("name", ["l/dog/2.png", "u/1.png"])
+def test_a_picture_that_is_damaged_inside_is_named(own, name):
+    damage(own.root / name)
+    with pytest.raises(ValueError, match=rf"1 of 8 pictures .*\n *{own.root}/{name}: it cannot be"):
+        own()
+
+
+def test_a_picture_that_is_damaged_inside_is_left_out_where_that_is_asked(own):
+    damage(own.root / "l/dog/2.png")
+    notes = []
+    dataset, split = own("--on_bad_image=skip", notes=notes)
+    assert [bad.path for bad in notes] == [f"{own.root}/l/dog/2.png"]
+    assert isinstance(dataset.train, records.ArrayImages)
+    np.testing.assert_array_equal(dataset.train.labels, [0, 0, 0, 1, 1, -1, -1])
+    np.testing.assert_array_equal(split.unlabeled, [5, 6])
+
+
+def test_a_test_set_of_damaged_pictures_alone_is_refused(own):
+    for name in ("cat", "dog"):
+        (own.root / "t" / name).mkdir(parents=True)
+        (own.root / "t" / name / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="leaves no picture of the test set"):
+        own("--on_bad_image=skip")
+
+
+@pytest.mark.parametrize("gigabytes", [0, 1])
+def test_own_pictures_are_seen_as_their_central_square_however_they_are_kept(own, gigabytes):
+    dataset, _ = own(f"--in_memory_gigabytes={gigabytes}")
+    assert isinstance(dataset.train, records.ArrayImages if gigabytes else records.FileImages)
+    assert dataset.central_fraction == 0.875
+
+
+# Data that changed
+
+
+def facts(own, *flags):
+    return identity.facts(*own(*flags))
+
+
+def test_data_that_lie_elsewhere_or_are_kept_otherwise_are_the_same(own, tmp_path):
+    before = facts(own)
+    assert identity.difference(before, facts(own, "--in_memory_gigabytes=0")) is None
+    os.rename(own.root, tmp_path / "moved")
+    own.root = tmp_path / "moved"
+    words = (f"--labeled_dir={own.root}/l", f"--unlabeled_dir={own.root}/u")
+    assert identity.difference(before, facts(own, *words)) is None
+
+
+def _rename(root, one, other):
+    os.rename(root / one, root / other)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda root: _rename(root, "l/cat", "l/zebra"), "class 0 was 'cat', now 'dog'"),
+        (lambda root: _rename(root, "l/cat/1.png", "l/cat/9.png"), "the files have other names"),
+        (lambda root: _rename(root, "u/1.png", "u/9.png"), "the files have other names"),
+        (lambda root: _rename(root, "l/cat/1.png", "l/dog/0.png"), "the files have other names"),
+        (lambda root: os.remove(root / "u/1.png"), "there were 8 training pictures, now 7"),
+    ],
+)
+def test_what_changed_is_said(own, change, said):
+    before = facts(own)
+    change(own.root)
+    assert identity.difference(before, facts(own)) == said
+
+
+def test_other_labels_splits_and_test_sets_are_told():
+    pixels = np.zeros([4, 2, 2, 3], np.uint8)
+
+    def facts_of(labels, labeled, test=None):
+        train = records.ArrayImages(pixels, np.array(labels, np.int64))
+        rows = np.array(labeled, np.int64)
+        split = records.Split(rows, np.setdiff1d(np.arange(4), rows), rows[:0])
+        test = None if test is None else records.take(train, np.array(test, np.int64))
+        named = ("x", ("a", "b"), (2, 2, 3), train, test, True, (0.5,) * 3, (0.5,) * 3)
+        return identity.facts(records.Dataset(*named), split)
+
+    before = facts_of([0, 0, 1, 1], [0, 2])
+    assert identity.difference(before, facts_of([0, 0, 1, 1], [0, 2])) is None
+    assert identity.difference(before, facts_of([0, 1, 0, 1], [0, 2])).endswith("other classes")
+    assert identity.difference(before, facts_of([0, 0, 1, 1], [0, 3])).endswith("are labeled")
+    assert "0 test pictures, now 2" in identity.difference(
+        before, facts_of([0, 0, 1, 1], [0, 2], [0, 1])
+    )
+    assert identity.difference({}, before) is None
+    assert identity.class_difference(["a"], ["a", "b"]) == "there were 1 classes, now 2"
