@@ -1,7 +1,7 @@
 """Training defaults: of each protocol, and of each data set.
 
-The same method scores some six points higher or lower with the protocol, so a run always
-has exactly one, by name.
+Published results of the two families, `darp` and `modern`, differ; neither full protocol was run
+here. So that only like is compared with like, a run has exactly one protocol, by name.
 """
 
 # What Table 1's baselines were run with (the code lineage of DARP): Adam, no schedule,

@@ -34,12 +34,16 @@ def test_every_flag_and_file_in_a_page_exists(page):
     for program in command.programs():
         known |= {flag.name for flag in command.flags_of(program)}
     for script in set(re.findall(r"scripts/\w+\.py", text)):
-        known |= set(re.findall(r'add_argument\("--(\w+)"', (ROOT / script).read_text()))
+        options = r'add_argument\("--(\w+)"|DEFINE_\w+\(\s*"(\w+)"'
+        for pair in re.findall(options, (ROOT / script).read_text()):
+            known |= {*pair} - {""}
     assert set(re.findall(r"--([a-z][a-z_]*)", text)) <= known
     found = re.findall(r"(?:drw_tf|scripts|flags|tests|examples)/[\w/]+\.(?:py|sh|txt|flags)", text)
     for path in found:
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"\]\(([\w./]+\.md)", text):
+    for path in re.findall(
+        r"\]\((?!https:)([\w./]+)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    ):
         assert (page.parent / path).exists(), path
 
 

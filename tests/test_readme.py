@@ -22,15 +22,30 @@ def test_every_data_set_is_named():
 def test_every_flag_and_file_in_it_exists():
     own = {"slow", "fresh", "helpmethods", "help", "out", "methods", "seeds", "results", "images"}
     own |= {"flagfile", "logdir", "dir", "all", "python", "helpfull", "try_beta", "as_method"}
-    own |= {"draw", "list"}
+    own |= {"draw", "list", "dry_run"}
     known = {flag.name for flag in flag_table.FLAGS} | own
     for script in set(re.findall(r"scripts/\w+\.py", TEXT)):
         known |= set(re.findall(r'DEFINE_\w+\("(\w+)"', (ROOT / script).read_text()))
-    for path in re.findall(r"\]\((docs/[\w./]+)\)", TEXT):
+    for path in re.findall(r"\]\((?!https:)([\w./]+)", TEXT):
         assert (ROOT / path).exists(), path
     assert set(re.findall(r"--([a-z][a-z_]*)", TEXT)) <= known
     for path in re.findall(r"(?:drw_tf|scripts|flags)/[\w/]+\.\w+", TEXT):
         assert (ROOT / path).exists(), path
+
+
+def test_every_anchor_that_is_linked_to_is_a_heading():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for path, anchor in re.findall(r"\]\(([\w./]*)#([\w-]+)\)", page.read_text()):
+            target = (page.parent / path) if path else page
+            assert anchor in anchors(target.read_text()), f"{page.name}: {path}#{anchor}"
+
+
+def anchors(text):
+    """Of the headings of a page, as GitHub makes them."""
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_part_in_the_picture_exists_and_no_package_is_missing():
