@@ -161,6 +161,10 @@ def _derive(values: dict, given: Mapping) -> None:
         values["stop_at_step"] = values["steps"]
     if values["learning_rate"] is None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
+    if values["model"].startswith("applications/"):
+        # A published network computes something else with other constants than its own.
+        for name in ("batch_norm_momentum", "batch_norm_epsilon"):
+            values[name] = given.get(name)
     if values["crop"] is None and values["image_size"] is not None:
         values["crop"] = "shift" if values["image_size"] < 96 else "resized"
     if values["unlabeled_imbalance_ratio"] is None:

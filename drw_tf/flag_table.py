@@ -310,13 +310,20 @@ FLAGS = (
     _number(
         "batch_norm_momentum",
         "float",
-        "share of the old batch statistics kept each step, [0, 1)",
+        "share of the old batch statistics kept each step, [0, 1) [applications/...: their own]",
         NETWORK,
         0,
         1,
         closed=False,
     ),
-    _number("batch_norm_epsilon", "float", "added to the batch variance", NETWORK, 1e-8, 1),
+    _number(
+        "batch_norm_epsilon",
+        "float",
+        "added to the batch variance [applications/...: their own]",
+        NETWORK,
+        1e-8,
+        1,
+    ),
     Flag(
         "sync_batch_norm",
         "bool",

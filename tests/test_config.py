@@ -32,6 +32,16 @@ def test_imagenet_learning_rate_follows_the_batch():
     assert got.learning_rate == pytest.approx(0.05)
 
 
+def test_published_networks_keep_their_batch_norm_unless_it_is_typed():
+    for protocol in protocols.PROTOCOLS:
+        got = resolve("--model=applications/VGG16", f"--protocol={protocol}")
+        assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (None, None)
+    got = resolve("--model=applications/EfficientNetB0", "--batch_norm_momentum=0.8")
+    assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (0.8, None)
+    got = resolve("--model=wide_resnet_10_1")
+    assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (0.9, 1e-5)
+
+
 def test_flags_of_other_methods_are_not_in_the_record():
     assert resolve("--method=supervised").beta is None
 
