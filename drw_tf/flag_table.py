@@ -36,6 +36,20 @@ class Flag:
     changes_result: bool = True
 
 
+def listed(name, text, group, default=None, **kwargs) -> Flag:
+    """A flag of values with commas between them, at least one where it is typed."""
+    return Flag(
+        name,
+        "list",
+        f"{text}, comma-separated",
+        group,
+        default,
+        allowed="at least one value, with commas between several",
+        check=lambda value: bool(value) and all(value),
+        **kwargs,
+    )
+
+
 def _choice(name, choices, text, group, **kwargs) -> Flag:
     allowed = "one of " + ", ".join(choices)
     return Flag(
@@ -738,10 +752,9 @@ FLAGS = (
         default="auto",
         changes_result=False,
     ),
-    Flag(
+    listed(
         "cluster_hosts",
-        "list",
-        "multi_worker in a Kubernetes Indexed Job: host:port of every worker, comma-separated",
+        "multi_worker in a Kubernetes Indexed Job: host:port of every worker",
         RUNTIME,
         changes_result=False,
     ),

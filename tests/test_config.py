@@ -56,6 +56,7 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
+        ("--cluster_hosts=", "--cluster_hosts must be at least one value, with commas between"),
         ("--beta=1.0", "--beta must be a number in [0, 1), auto, auto_mean or literal, got 1.0."),
         ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
         ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
@@ -125,6 +126,15 @@ def test_an_export_that_the_flags_allow_is_not_refused():
     resolve("--method=drw_cdmad", "--export_logit_adjustment")
     resolve("--export_temperature=fit", "--validation_per_class=8")
     resolve("--export_temperature=none", "--noexport")
+
+
+def test_every_program_checks_the_values_of_its_own_table():
+    number = flag_table.Flag(
+        "size", "int", "a size", "x", 2, allowed="at least 1", check=lambda value: value >= 1
+    )
+    assert config.parse(["any", "--size=1"], [number]) == {"size": 1}
+    with pytest.raises(config.ConfigError, match="--size must be at least 1, got 0"):
+        config.parse(["any", "--size=0"], [number])
 
 
 def test_a_flag_that_the_method_does_not_read_is_refused():
