@@ -177,7 +177,11 @@ def _derive(values: dict, given: Mapping) -> None:
             values[name] = given.get(name)
     if values["crop"] is None and values["image_size"] is not None:
         values["crop"] = "shift" if values["image_size"] < 96 else "resized"
-    if values["unlabeled_imbalance_ratio"] is None:
+    if values["unlabeled_order"] == "uniform":
+        # A uniform set has the ratio 1; any other that was typed is refused as a contradiction.
+        if values["unlabeled_imbalance_ratio"] == 1:
+            values["unlabeled_imbalance_ratio"] = None
+    elif values["unlabeled_imbalance_ratio"] is None:
         values["unlabeled_imbalance_ratio"] = values["imbalance_ratio"]
     if values["workdir"] is None:
         values["workdir"] = (

@@ -271,7 +271,7 @@ FLAGS = (
     _number(
         "unlabeled_imbalance_ratio",
         "float",
-        "R of the unlabeled pictures, >= 1 [R labeled]",
+        "R of the unlabeled pictures, >= 1 [R labeled; 1 if they are uniform]",
         DATA,
         1,
     ),

@@ -112,6 +112,11 @@ def test_bad_values_are_refused_in_one_line(argument, message):
             ["--unlabeled_imbalance_ratio=100"],
             "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",
         ),
+        (
+            ["--unlabeled_order=uniform", "--unlabeled_imbalance_ratio=20"],
+            "--unlabeled_imbalance_ratio must be 1 or left out with --unlabeled_order=uniform, "
+            "got 20.",
+        ),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused_in_one_line(arguments, message):
@@ -119,6 +124,16 @@ def test_flags_that_contradict_each_other_are_refused_in_one_line(arguments, mes
         resolve(*arguments)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [[], ["--unlabeled_imbalance_ratio=1"]])
+def test_a_uniform_pool_has_no_ratio(words):
+    got = resolve("--unlabeled_order=uniform", "--imbalance_ratio=10", *words)
+    assert got.unlabeled_imbalance_ratio is None
+    assert resolve("--imbalance_ratio=10").unlabeled_imbalance_ratio == 10
+    # What a run has recorded gives the same configuration again.
+    recorded = {name: value for name, value in got.items() if value is not None}
+    assert config.resolve(recorded) == got
 
 
 def test_an_export_that_the_flags_allow_is_not_refused():
