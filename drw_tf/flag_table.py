@@ -439,7 +439,8 @@ FLAGS = (
     Flag(
         "beta",
         "string",
-        "effective number: a number in [0, 1); auto (.999 up to R = 50, .995 above; .999 on "
+        "effective number: a number in [0, 1); auto (.999 where the largest class has at most 50 "
+        "times the labeled pictures of the smallest, .995 above; .999 on "
         "ImageNet127); auto_mean (1 - 1 / mean count); literal (1 - 1 / count, each class its own)",
         METHOD,
         default="auto",
@@ -478,7 +479,8 @@ FLAGS = (
     _number(
         "ramp_fraction",
         "float",
-        "fraction of all steps over which that weight rises, [0, 1]",
+        "fraction of the steps, with CReST of those of each generation, over which that weight "
+        "rises, [0, 1]",
         METHOD,
         0,
         1,
@@ -642,7 +644,8 @@ FLAGS = (
     _number(
         "darp_refresh",
         "int",
-        "DARP: steps between two refinements of the pool, >= 1; 100 with 100 classes or more",
+        "DARP: steps between two refinements of the pool, >= 1; 100 if not typed on cifar100 and "
+        "the imagenet127 sets",
         METHOD,
         1,
         default=10,

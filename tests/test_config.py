@@ -1,5 +1,6 @@
 """Precedence, refusals and help of the command line."""
 
+import re
 import subprocess
 import sys
 
@@ -196,6 +197,20 @@ def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
                     assert set(value) <= set(flag_table.BY_NAME)
                     continue
                 assert value is None or flag_table.BY_NAME[name].check(value), name
+
+
+def test_help_says_which_data_sets_have_another_value_of_a_flag_than_its_default():
+    others = {name for name, one in protocols.DATASETS.items() if one.get("darp_refresh") == 100}
+    text = flag_table.BY_NAME["darp_refresh"].help
+    assert "100 if not typed on cifar100 and the imagenet127 sets" in text
+    assert others == {
+        name for name in protocols.DATASETS if re.search("cifar100|imagenet127", name)
+    }
+
+
+def test_help_says_that_a_ramp_is_of_each_generation():
+    # tests/methods/test_in_step.py: the ramp follows the stage.
+    assert "with CReST of those of each generation" in flag_table.BY_NAME["ramp_fraction"].help
 
 
 def test_every_recipe_resolves_on_every_data_set_and_protocol():
