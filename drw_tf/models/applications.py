@@ -89,7 +89,7 @@ def _construct(application: str, height: int, width: int, init_weights: str) -> 
         if "URL fetch failure on " in str(error):
             url = str(error).removeprefix("URL fetch failure on ").partition(": ")[0]
             raise ValueError(
-                f"init_weights=imagenet: the weights of {PREFIX}{application} could not be "
+                f"--init_weights=imagenet: the weights of {PREFIX}{application} could not be "
                 f"downloaded. Get {url} and put it into ~/.keras/models ($KERAS_HOME/models)."
             ) from error
         if isinstance(error, ValueError):
