@@ -17,8 +17,8 @@ from drw_tf.report import groups, paper_numbers, tables
 
 _OUTPUT = "comparison"
 _TABLE = (
-    flag_table.Flag("methods", "list", "recipes, comma-separated", _OUTPUT, ["fixmatch", "drw"]),
-    flag_table.Flag("seeds", "list", "seeds, comma-separated", _OUTPUT, ["0", "1", "2"]),
+    flag_table.listed("methods", "recipes", _OUTPUT, ["fixmatch", "drw"]),
+    flag_table.listed("seeds", "seeds", _OUTPUT, ["0", "1", "2"]),
     flag_table.Flag("runs", "string", "folder of the runs [runs/compare/<dataset>]", _OUTPUT),
     flag_table.Flag(
         "results", "string", "folder of the records that are kept [results/<dataset>]", _OUTPUT
@@ -27,6 +27,9 @@ _TABLE = (
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
     ),
 )
+_ANEW = "give other --runs and --results"
+# Flags of the trainer that those of this program decide.
+_SETTERS = {"method": "methods", "seed": "seeds", "workdir": "runs"}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,23 +42,34 @@ def main(argv: list[str] | None = None) -> None:
     try:
         given = configuration.parse(["compare", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
-        rows = [
-            configuration.resolve(
-                configuration.parse(["train", *rest, f"--method={method}", f"--seed={seed}"])
-            )
+        typed = configuration.parse(["train", *rest])
+        name = typed.get("dataset", flag_table.BY_NAME["dataset"].default).replace(":", "_")
+        runs = pathlib.Path(settings["runs"] or f"runs/compare/{name}")
+        plan = [
+            _planned(rest, method, seed, runs)
             for method in settings["methods"]
             for seed in settings["seeds"]
         ]
     except configuration.ConfigError as error:
         configuration.refuse("compare", error)
-    name = rows[0].dataset.replace(":", "_")
-    settings["runs"] = settings["runs"] or f"runs/compare/{name}"
-    settings["results"] = settings["results"] or f"results/{name}"
-    results = pathlib.Path(settings["results"])
+    results = pathlib.Path(settings["results"] or f"results/{name}")
     if not settings["dry_run"]:
-        for number, row in enumerate(rows):
-            _run(row, rest, settings, number, len(rows))
-    print(table([read(results, row) for row in rows if path_of(results, row).exists()]))
+        for number, (row, words) in enumerate(plan):
+            _run(row, words, results, f"[{number + 1}/{len(plan)}]")
+    print(table([read(results, row) for row, _ in plan if path_of(results, row).exists()]))
+
+
+def _planned(
+    rest: Sequence[str], method: str, seed: str, runs: pathlib.Path
+) -> tuple[configuration.Config, list[str]]:
+    """The configuration and the arguments of one run.
+
+    Raises:
+        ConfigError: a flag is refused, or typed though it is set here.
+    """
+    added = {"method": method, "seed": seed, "workdir": runs / method / f"seed{seed}"}
+    words = configuration.hand_on(rest, added, _SETTERS, _ANEW)
+    return configuration.resolve(configuration.parse(["train", *words])), words
 
 
 def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
@@ -71,17 +85,16 @@ def read(results: pathlib.Path, row: configuration.Config) -> dict:
         configuration.refuse("compare", error)
 
 
-def _run(row, rest: Sequence[str], settings: Mapping, number: int, total: int) -> None:
+def _run(
+    row: configuration.Config, words: Sequence[str], results: pathlib.Path, place: str
+) -> None:
     """One run of the trainer in a process of its own, and its record kept."""
-    results = pathlib.Path(settings["results"])
     if path_of(results, row).exists() and child.is_finished(read(results, row), row):
         return
-    workdir = pathlib.Path(settings["runs"]) / row.method / f"seed{row.seed}"
-    words = [*rest, f"--method={row.method}", f"--seed={row.seed}", f"--workdir={workdir}"]
-    print(f"[{number + 1}/{total}] python -m drw_tf.train {shlex.join(words)}", flush=True)
+    print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
     child.train(words)
     results.mkdir(parents=True, exist_ok=True)
-    record = shorten(json.loads((workdir / "record.json").read_text()))
+    record = shorten(json.loads(pathlib.Path(row.workdir, "record.json").read_text()))
     beside = path_of(results, row).with_suffix(".writing")
     beside.write_text(json.dumps(record, separators=(",", ":")) + "\n")
     os.replace(beside, path_of(results, row))

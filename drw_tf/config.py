@@ -59,11 +59,23 @@ class Config(Mapping):
         return json.dumps(dict(self._values), indent=1, sort_keys=True)
 
 
-def refuse_value(name: str, value: object) -> ConfigError:
-    """The error for a value out of range."""
-    return ConfigError(
-        f"--{name} must be {flag_table.BY_NAME[name].allowed}, got {value or repr(value)}."
-    )
+def check_values(given: Mapping, table: Sequence[flag_table.Flag]) -> None:
+    """Refuses values out of range.
+
+    Args:
+        given: flag name -> value of the right type.
+        table: the flags of the program, all of `given` among them.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+    known = {flag.name: flag for flag in table}
+    for name, value in given.items():
+        if not known[name].check(value):
+            shown = ",".join(value) if isinstance(value, list) else value
+            raise ConfigError(
+                f"--{name} must be {known[name].allowed}, got {shown or repr(shown)}."
+            )
 
 
 def _refuse_type(error: absl_flags.IllegalFlagValueError, table) -> ConfigError:
@@ -93,9 +105,7 @@ def resolve(given: Mapping) -> Config:
         ConfigError: an unknown name, a value out of range, flags that contradict each other,
             or a flag that the chosen recipe or data set does not read.
     """
-    for name, value in given.items():
-        if not flag_table.BY_NAME[name].check(value):
-            raise refuse_value(name, value)
+    check_values(given, flag_table.FLAGS)
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS}
     dataset = given.get("dataset", defaults["dataset"])
     method = given.get("method", defaults["method"])
@@ -161,9 +171,17 @@ def _derive(values: dict, given: Mapping) -> None:
         values["stop_at_step"] = values["steps"]
     if values["learning_rate"] is None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
+    if values["model"].startswith("applications/"):
+        # A published network computes something else with other constants than its own.
+        for name in ("batch_norm_momentum", "batch_norm_epsilon"):
+            values[name] = given.get(name)
     if values["crop"] is None and values["image_size"] is not None:
         values["crop"] = "shift" if values["image_size"] < 96 else "resized"
-    if values["unlabeled_imbalance_ratio"] is None:
+    if values["unlabeled_order"] == "uniform":
+        # A uniform set has the ratio 1; any other that was typed is refused as a contradiction.
+        if values["unlabeled_imbalance_ratio"] == 1:
+            values["unlabeled_imbalance_ratio"] = None
+    elif values["unlabeled_imbalance_ratio"] is None:
         values["unlabeled_imbalance_ratio"] = values["imbalance_ratio"]
     if values["workdir"] is None:
         values["workdir"] = (
@@ -204,7 +222,8 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
         table: the flags of this program.
 
     Raises:
-        ConfigError: an unknown flag, a value of the wrong type, a stray argument.
+        ConfigError: an unknown flag, a value of the wrong type or out of range, a stray
+            argument.
     """
     values = absl_flags.FlagValues()
     for flag in table:
@@ -217,7 +236,37 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
         raise ConfigError(" ".join(str(error).split())) from None
     if len(rest) > 1:
         raise ConfigError(f"every argument must be a flag (--name=value), got {rest[1]!r}.")
-    return {flag.name: values[flag.name].value for flag in table if values[flag.name].present}
+    given = {flag.name: values[flag.name].value for flag in table if values[flag.name].present}
+    check_values(given, table)
+    return given
+
+
+def hand_on(
+    rest: Sequence[str], added: Mapping[str, object], setters: Mapping[str, str], anew: str
+) -> list[str]:
+    """Arguments for the trainer: what was typed, and what the program that starts it adds.
+
+    Args:
+        rest: what was typed for the trainer.
+        added: flag of the trainer -> its value.
+        setters: flag of the trainer -> flag of the program that decides it.
+        anew: what to do in place of `--fresh`.
+
+    Raises:
+        ConfigError: one is refused, or an added flag was typed with another value.
+    """
+    words = [*rest, *(f"--{name}={value}" for name, value in added.items())]
+    typed, final = parse(["train", *rest]), parse(["train", *words])
+    for name in added:
+        if name in typed and typed[name] != final[name]:
+            raise ConfigError(
+                f"--{name} is set by --{setters[name]} here and must be left out, "
+                f"got {typed[name]}."
+            )
+    if typed.get("fresh"):
+        # Nothing would start over where a run has its record, and all else at every call.
+        raise ConfigError(f"--fresh must be left out: finished runs are kept; {anew}.")
+    return words
 
 
 def from_argv(argv: Sequence[str]) -> Config:

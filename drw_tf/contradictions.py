@@ -86,11 +86,15 @@ def _typed(value: object) -> str:
 
 
 def _in_tails(values: Mapping) -> Iterator[str]:
-    """Tails whose last class would be empty."""
+    """Tails whose last class would be empty, and a ratio of what has no tail."""
+    typed = values["unlabeled_imbalance_ratio"]
+    if values["unlabeled_order"] == "uniform" and typed is not None:
+        yield (
+            "--unlabeled_imbalance_ratio must be 1 or left out with --unlabeled_order=uniform, "
+            f"got {typed:g}."
+        )
     for kind, ratio in (("labeled", "imbalance_ratio"), ("unlabeled", "unlabeled_imbalance_ratio")):
         largest = values[f"{kind}_max"]
-        if kind == "unlabeled" and values["unlabeled_order"] == "uniform":
-            continue
         if largest is not None and values[ratio] is not None and values[ratio] > largest:
             yield (
                 f"--{ratio} must be at most --{kind}_max={largest}, got {values[ratio]:g}: the "

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
         from drw_tf import session
-        from drw_tf.serving import folders, run_export
+        from drw_tf.serving import run_export
 
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         run.config = configuration.Config({**run.config, **changed})
         found = finished_run.record_of(flags["workdir"], run, state)
         temperature = run_export.export_run(run, out, found)
-    except (*session.USER_ERRORS, folders.ExportError) as error:
+    except session.USER_ERRORS as error:
         configuration.refuse("export", error)
     print(f"exported {run.config.method} on {run.dataset.name}, step {state['step']}, to {out}")
     if run.method.adjusts:

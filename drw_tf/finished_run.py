@@ -30,11 +30,6 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
         configuration.show(help_text.of_program(f"drw_tf.{program}", table, words, "--workdir=RUN"))
     try:
         given = configuration.parse(argv, table)
-        for flag in table:
-            if flag.name in given and not flag.check(given[flag.name]):
-                raise configuration.ConfigError(
-                    f"--{flag.name} must be {flag.allowed}, got {given[flag.name]!r}."
-                )
         configuration_of(given.get("workdir"))
     except configuration.ConfigError as error:
         configuration.refuse(program, error)

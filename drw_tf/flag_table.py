@@ -36,6 +36,20 @@ class Flag:
     changes_result: bool = True
 
 
+def listed(name, text, group, default=None, **kwargs) -> Flag:
+    """A flag of values with commas between them, at least one where it is typed."""
+    return Flag(
+        name,
+        "list",
+        f"{text}, comma-separated",
+        group,
+        default,
+        allowed="at least one value, with commas between several",
+        check=lambda value: bool(value) and all(value),
+        **kwargs,
+    )
+
+
 def _choice(name, choices, text, group, **kwargs) -> Flag:
     allowed = "one of " + ", ".join(choices)
     return Flag(
@@ -257,7 +271,7 @@ FLAGS = (
     _number(
         "unlabeled_imbalance_ratio",
         "float",
-        "R of the unlabeled pictures, >= 1 [R labeled]",
+        "R of the unlabeled pictures, >= 1 [R labeled; 1 if they are uniform]",
         DATA,
         1,
     ),
@@ -310,13 +324,20 @@ FLAGS = (
     _number(
         "batch_norm_momentum",
         "float",
-        "share of the old batch statistics kept each step, [0, 1)",
+        "share of the old batch statistics kept each step, [0, 1) [applications/...: their own]",
         NETWORK,
         0,
         1,
         closed=False,
     ),
-    _number("batch_norm_epsilon", "float", "added to the batch variance", NETWORK, 1e-8, 1),
+    _number(
+        "batch_norm_epsilon",
+        "float",
+        "added to the batch variance [applications/...: their own]",
+        NETWORK,
+        1e-8,
+        1,
+    ),
     Flag(
         "sync_batch_norm",
         "bool",
@@ -418,7 +439,8 @@ FLAGS = (
     Flag(
         "beta",
         "string",
-        "effective number: a number in [0, 1); auto (.999 up to R = 50, .995 above; .999 on "
+        "effective number: a number in [0, 1); auto (.999 where the largest class has at most 50 "
+        "times the labeled pictures of the smallest, .995 above; .999 on "
         "ImageNet127); auto_mean (1 - 1 / mean count); literal (1 - 1 / count, each class its own)",
         METHOD,
         default="auto",
@@ -457,7 +479,8 @@ FLAGS = (
     _number(
         "ramp_fraction",
         "float",
-        "fraction of all steps over which that weight rises, [0, 1]",
+        "fraction of the steps, with CReST of those of each generation, over which that weight "
+        "rises, [0, 1]",
         METHOD,
         0,
         1,
@@ -621,7 +644,8 @@ FLAGS = (
     _number(
         "darp_refresh",
         "int",
-        "DARP: steps between two refinements of the pool, >= 1; 100 with 100 classes or more",
+        "DARP: steps between two refinements of the pool, >= 1; 100 if not typed on cifar100 and "
+        "the imagenet127 sets",
         METHOD,
         1,
         default=10,
@@ -731,10 +755,9 @@ FLAGS = (
         default="auto",
         changes_result=False,
     ),
-    Flag(
+    listed(
         "cluster_hosts",
-        "list",
-        "multi_worker in a Kubernetes Indexed Job: host:port of every worker, comma-separated",
+        "multi_worker in a Kubernetes Indexed Job: host:port of every worker",
         RUNTIME,
         changes_result=False,
     ),

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         configuration.show(help_text.of_program("drw_tf.predict", _TABLE, words, usage))
     logging.basicConfig(format="%(message)s")
     try:
-        flags = _checked(configuration.parse(argv, _TABLE))
+        flags = _complete(configuration.parse(argv, _TABLE))
         # What a decoder prints about a broken picture is told in a line of ours.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         serving = read_serving(flags["model"])
@@ -163,13 +163,8 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     return f"wrote {flags['out']}: {written} pictures{rest}; {rate:.0f} pictures/s"
 
 
-def _checked(given: Mapping) -> dict:
+def _complete(given: Mapping) -> dict:
     """Every flag: name -> value."""
-    for flag in _TABLE:
-        if flag.name in given and not flag.check(given[flag.name]):
-            raise configuration.ConfigError(
-                f"--{flag.name} must be {flag.allowed}, got {given[flag.name]}."
-            )
     for name in ("model", "images"):
         if not given.get(name):
             raise configuration.ConfigError(f"--{name} must be given: {_help(name)}.")

@@ -1,5 +1,6 @@
 """What a run sends to TensorBoard, and when."""
 
+import logging
 import pathlib
 
 import tensorflow as tf
@@ -7,6 +8,8 @@ import tensorflow as tf
 from drw_tf import run as runs
 from drw_tf.data import pipeline
 from drw_tf.report import event_files, tensorboard
+
+_LOG = logging.getLogger("drw_tf")
 
 
 class RunLog:
@@ -19,7 +22,9 @@ class RunLog:
 
     def start(self, step: int) -> None:
         # What a run that has not saved yet has logged at step 0 is logged again.
-        event_files.truncate(self.logdir, step or -1, tensorboard.FINAL_TAGS)
+        cut = event_files.truncate(self.logdir, step or -1, tensorboard.FINAL_TAGS)
+        for name in cut.damaged:
+            _LOG.warning("the end of %s was damaged and is cut off", self.logdir / name)
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:
             self.log.log_text(self.run.config)

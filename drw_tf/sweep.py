@@ -20,15 +20,15 @@ from drw_tf import config as configuration
 _OUTPUT = "sweep"
 _GRID = ("beta", "reweight_start", "batch_size")
 _TABLE = (
-    *(
-        flag_table.Flag(f"try_{name}", "list", f"values of --{name}, comma-separated", _OUTPUT, [])
-        for name in _GRID
-    ),
-    flag_table.Flag("seeds", "list", "seeds, comma-separated", _OUTPUT, ["0"]),
+    *(flag_table.listed(f"try_{name}", f"values of --{name}", _OUTPUT, []) for name in _GRID),
+    flag_table.listed("seeds", "seeds", _OUTPUT, ["0"]),
     flag_table.Flag(
         "runs", "string", "folder of the runs [runs/sweep/<dataset>/<method>]", _OUTPUT
     ),
 )
+_ANEW = "give other --runs"
+# Flags of the trainer that those of this program decide.
+_SETTERS = {"seed": "seeds", "workdir": "runs", **{name: f"try_{name}" for name in _GRID}}
 METRIC = "balanced_accuracy"
 
 
@@ -96,8 +96,8 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
     for values in itertools.product(*tried.values()):
         point = dict(zip(tried, values, strict=True))
         for seed in settings["seeds"]:
-            words = [*rest, *(f"--{flag}={value}" for flag, value in point.items())]
-            words += [f"--seed={seed}", f"--workdir={folder / _name(point) / f'seed{seed}'}"]
+            place = {"seed": seed, "workdir": folder / _name(point) / f"seed{seed}"}
+            words = configuration.hand_on(rest, {**point, **place}, _SETTERS, _ANEW)
             config = configuration.resolve(configuration.parse(["train", *words]))
             plan.append(Run(point, config, words))
     return plan

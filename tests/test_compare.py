@@ -102,5 +102,35 @@ def test_bad_flag_of_the_trainer_is_refused_before_anything_runs(started, capsys
     assert not started
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods="], "--methods must be at least one value, with commas between several, got"),
+        (["--seeds="], "--seeds must be at least one value, with commas between several, got ''."),
+        (["--seeds=0,"], "--seeds must be at least one value"),
+        (["--seed=7"], "--seed is set by --seeds here and must be left out, got 7."),
+        (["--workdir=x"], "--workdir is set by --runs here and must be left out, got x."),
+        (["--method=drw"], "--method is set by --methods here and must be left out, got drw."),
+        (["--fresh"], "--fresh must be left out: finished runs are kept; give other --runs and"),
+    ],
+)
+def test_what_would_be_overwritten_or_runs_nothing_is_refused(started, capsys, words, message):
+    with pytest.raises(SystemExit) as caught:
+        compare.main(["compare", "--steps=100", *words])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not started
+
+
+def test_a_flagfile_may_name_the_method_that_is_compared(started, tmp_path, capsys):
+    (tmp_path / "row.flags").write_text("--method=drw\n--steps=100\n")
+    words = ["compare", "--flagfile=row.flags", "--seeds=0", "--fresh=false"]
+    compare.main([*words, "--methods=drw"])
+    assert len(started) == 1
+    with pytest.raises(SystemExit):
+        compare.main([*words, "--methods=drw,fixmatch"])
+    assert "--method is set by --methods here" in capsys.readouterr().err
+
+
 def test_kept_floats_have_six_digits():
     assert compare.shorten({"a": [1 / 3, 2, "x"]}) == {"a": [0.333333, 2, "x"]}

@@ -1,5 +1,6 @@
 """Precedence, refusals and help of the command line."""
 
+import re
 import subprocess
 import sys
 
@@ -32,6 +33,16 @@ def test_imagenet_learning_rate_follows_the_batch():
     assert got.learning_rate == pytest.approx(0.05)
 
 
+def test_published_networks_keep_their_batch_norm_unless_it_is_typed():
+    for protocol in protocols.PROTOCOLS:
+        got = resolve("--model=applications/VGG16", f"--protocol={protocol}")
+        assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (None, None)
+    got = resolve("--model=applications/EfficientNetB0", "--batch_norm_momentum=0.8")
+    assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (0.8, None)
+    got = resolve("--model=wide_resnet_10_1")
+    assert (got.batch_norm_momentum, got.batch_norm_epsilon) == (0.9, 1e-5)
+
+
 def test_flags_of_other_methods_are_not_in_the_record():
     assert resolve("--method=supervised").beta is None
 
@@ -46,6 +57,7 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
+        ("--cluster_hosts=", "--cluster_hosts must be at least one value, with commas between"),
         ("--beta=1.0", "--beta must be a number in [0, 1), auto, auto_mean or literal, got 1.0."),
         ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
         ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
@@ -101,6 +113,11 @@ def test_bad_values_are_refused_in_one_line(argument, message):
             ["--unlabeled_imbalance_ratio=100"],
             "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",
         ),
+        (
+            ["--unlabeled_order=uniform", "--unlabeled_imbalance_ratio=20"],
+            "--unlabeled_imbalance_ratio must be 1 or left out with --unlabeled_order=uniform, "
+            "got 20.",
+        ),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused_in_one_line(arguments, message):
@@ -110,11 +127,30 @@ def test_flags_that_contradict_each_other_are_refused_in_one_line(arguments, mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("words", [[], ["--unlabeled_imbalance_ratio=1"]])
+def test_a_uniform_pool_has_no_ratio(words):
+    got = resolve("--unlabeled_order=uniform", "--imbalance_ratio=10", *words)
+    assert got.unlabeled_imbalance_ratio is None
+    assert resolve("--imbalance_ratio=10").unlabeled_imbalance_ratio == 10
+    # What a run has recorded gives the same configuration again.
+    recorded = {name: value for name, value in got.items() if value is not None}
+    assert config.resolve(recorded) == got
+
+
 def test_an_export_that_the_flags_allow_is_not_refused():
     resolve("--method=drw_la", "--export_logit_adjustment")
     resolve("--method=drw_cdmad", "--export_logit_adjustment")
     resolve("--export_temperature=fit", "--validation_per_class=8")
     resolve("--export_temperature=none", "--noexport")
+
+
+def test_every_program_checks_the_values_of_its_own_table():
+    number = flag_table.Flag(
+        "size", "int", "a size", "x", 2, allowed="at least 1", check=lambda value: value >= 1
+    )
+    assert config.parse(["any", "--size=1"], [number]) == {"size": 1}
+    with pytest.raises(config.ConfigError, match="--size must be at least 1, got 0"):
+        config.parse(["any", "--size=0"], [number])
 
 
 def test_a_flag_that_the_method_does_not_read_is_refused():
@@ -161,6 +197,20 @@ def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
                     assert set(value) <= set(flag_table.BY_NAME)
                     continue
                 assert value is None or flag_table.BY_NAME[name].check(value), name
+
+
+def test_help_says_which_data_sets_have_another_value_of_a_flag_than_its_default():
+    others = {name for name, one in protocols.DATASETS.items() if one.get("darp_refresh") == 100}
+    text = flag_table.BY_NAME["darp_refresh"].help
+    assert "100 if not typed on cifar100 and the imagenet127 sets" in text
+    assert others == {
+        name for name in protocols.DATASETS if re.search("cifar100|imagenet127", name)
+    }
+
+
+def test_help_says_that_a_ramp_is_of_each_generation():
+    # tests/methods/test_in_step.py: the ramp follows the stage.
+    assert "with CReST of those of each generation" in flag_table.BY_NAME["ramp_fraction"].help
 
 
 def test_every_recipe_resolves_on_every_data_set_and_protocol():

@@ -171,6 +171,15 @@ def test_protocols_say_what_they_are_called():
     assert large.warmup_steps * 1024 / 128117 == pytest.approx(5, rel=2e-3)
 
 
+def test_the_imagenet_protocol_is_that_of_the_published_code():
+    path = FLAGS / "protocol" / "imagenet.flags"
+    got = resolve(f"--flagfile={path}", "--dataset=imagenet127", "--method=fixmatch")
+    # 3e-4 |w|^2 has the gradient 6e-4 w, and decay.add_l2 adds weight_decay w.
+    assert (got.weight_decay_kind, got.weight_decay) == ("l2", 6e-4)
+    assert (got.ema_decay, got.ema_warmup) == (0.999, False)
+    assert "strong views differ from the published ones" in path.read_text(encoding="utf-8")
+
+
 def test_the_small_budget_reads_as_many_pictures_an_epoch_as_the_paper():
     words = (f"--flagfile={FLAGS}/protocol/small_budget.flags", "--dataset=cifar10")
     small = resolve(*words, "--method=fixmatch")

@@ -94,6 +94,12 @@ def test_hparams_are_what_was_tried_with_the_validation_score(started):
         (["--try_beta=0.9", "--validation_per_class=0"], "never on the test set"),
         (["--try_beta=0.9,1.5"], "--beta must be a number in [0, 1)"),
         (["--try_beta=0.9", "--method=fixmatch"], "--beta is not read by --method=fixmatch"),
+        (["--try_beta="], "--try_beta must be at least one value, with commas between several,"),
+        (["--try_beta=0.9", "--seeds="], "--seeds must be at least one value"),
+        (["--try_beta=0.9", "--seed=7"], "--seed is set by --seeds here and must be left out"),
+        (["--try_beta=0.9", "--workdir=x"], "--workdir is set by --runs here and must be left out"),
+        (["--try_beta=0.9,0.99", "--beta=0.9"], "--beta is set by --try_beta here and must be"),
+        (["--try_beta=0.9", "--fresh"], "--fresh must be left out: finished runs are kept; give"),
     ],
 )
 def test_what_cannot_be_tried_is_refused_before_anything_runs(started, capsys, words, message):

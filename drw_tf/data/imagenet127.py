@@ -53,10 +53,16 @@ def load(
 
     Raises:
         FileNotFoundError: neither form is there.
-        ValueError: as in `load_tree` and `load_tfds`, or `val_labels` is not needed.
+        ValueError: as in `load_tree` and `load_tfds`, or `cache_dir` or `val_labels` is not
+            needed.
     """
     data_dir = os.path.expanduser(data_dir)
     if _root(data_dir) is not None:
+        if cache_dir is not None:
+            raise ValueError(
+                "--cache_dir is for what TensorFlow Datasets prepared; the pictures of "
+                f"--data_dir={data_dir} are files already, got {cache_dir}."
+            )
         return load_tree(data_dir, val_labels=val_labels, image_size=image_size, note=note)
     if imagenet_extraction.prepared_folder(data_dir, "imagenet2012") is not None:
         if val_labels is not None:

@@ -12,7 +12,9 @@ ORDERS = (SAME, REVERSED, UNIFORM)
 _ROUNDING = 1e-12
 
 
-def class_counts(num_classes: int, n_max: int, ratio: float, order: str = SAME) -> np.ndarray:
+def class_counts(
+    num_classes: int, n_max: int, ratio: float | None, order: str = SAME
+) -> np.ndarray:
     """Pictures of each class.
 
         n_c = floor(n_max * ratio ** (-c / (C - 1))),  c = 0 ... C - 1
@@ -26,9 +28,10 @@ def class_counts(num_classes: int, n_max: int, ratio: float, order: str = SAME) 
     Args:
         num_classes: C, >= 1.
         n_max: pictures of the largest class, >= 1.
-        ratio: gamma = n_max / n_min, >= 1; 1 where there is one class only.
+        ratio: gamma = n_max / n_min, >= 1; 1 where there is one class only. None or 1 where
+            the order is "uniform".
         order: "same", "reversed" (class C - 1 is the largest) or "uniform" (`n_max` of each
-            class, whatever `ratio` is).
+            class).
 
     Returns:
         int64 [C], pictures, all >= 1.
@@ -56,17 +59,21 @@ def class_counts(num_classes: int, n_max: int, ratio: float, order: str = SAME) 
     return counts
 
 
-def _check(num_classes: int, n_max: int, ratio: float, order: str) -> None:
+def _check(num_classes: int, n_max: int, ratio: float | None, order: str) -> None:
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
     if not n_max >= 1:
         raise ValueError(f"pictures of the largest class must be at least 1, got {n_max}.")
-    if not 1 <= ratio < math.inf:
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order}.")
+    if order == UNIFORM:
+        if ratio not in (None, 1):
+            raise ValueError(f"the imbalance ratio of a uniform set must be 1, got {ratio}.")
+        return
+    if ratio is None or not 1 <= ratio < math.inf:
         raise ValueError(f"the imbalance ratio must be a number >= 1, got {ratio}.")
     if num_classes == 1 and ratio != 1:
         raise ValueError(f"the imbalance ratio of a single class must be 1, got {ratio:g}.")
-    if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order}.")
 
 
 def labeled_fraction_counts(counts: np.ndarray, fraction: float) -> np.ndarray:

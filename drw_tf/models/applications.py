@@ -89,7 +89,7 @@ def _construct(application: str, height: int, width: int, init_weights: str) -> 
         if "URL fetch failure on " in str(error):
             url = str(error).removeprefix("URL fetch failure on ").partition(": ")[0]
             raise ValueError(
-                f"init_weights=imagenet: the weights of {PREFIX}{application} could not be "
+                f"--init_weights=imagenet: the weights of {PREFIX}{application} could not be "
                 f"downloaded. Get {url} and put it into ~/.keras/models ($KERAS_HOME/models)."
             ) from error
         if isinstance(error, ValueError):
@@ -173,11 +173,12 @@ def build(
             f"got {PREFIX + application!r}."
         )
     model = _construct(application, *image_shape[:2], init_weights)
-    constants = batch_norm.momentum, batch_norm.epsilon
-    if constants != (None, None) and not _has_batch_norm(model):
+    constants = {"momentum": batch_norm.momentum, "epsilon": batch_norm.epsilon}
+    given = [f"--batch_norm_{name}={v}" for name, v in constants.items() if v is not None]
+    if given and not _has_batch_norm(model):
         raise ValueError(
-            f"{PREFIX}{application} has no batch normalisation, got batch_norm momentum and "
-            f"epsilon {constants}."
+            f"{given[0]} must be left out: --model={PREFIX}{application} has no batch "
+            "normalisation."
         )
     images = keras.Input(image_shape, dtype="float32", name="images")
     features = _customize(model, batch_norm)(preprocess(images, preprocessing_mode(application)))

@@ -19,10 +19,10 @@ def load(model: keras.Model, path: str) -> None:
     """
     file = pathlib.Path(path).expanduser()
     if file.suffix not in (".h5", ".keras"):
-        raise ValueError(f"init_weights must end in .h5 or .keras, got {path!r}.")
+        raise ValueError(f"--init_weights must end in .h5 or .keras, got {path!r}.")
     if not file.is_file():
-        raise ValueError(f"init_weights: there is no file {path!r}.")
+        raise ValueError(f"--init_weights must name a file, there is no {path!r}.")
     try:
         model.load_weights(str(file))
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"init_weights={path!r} does not fit {model.name}: {error}") from error
+        raise ValueError(f"--init_weights={path!r} does not fit {model.name}: {error}") from error

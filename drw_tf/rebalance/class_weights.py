@@ -13,7 +13,12 @@ from drw_tf.rebalance import base
 
 
 def beta_for_imbalance(labeled_counts: np.ndarray) -> float:
-    """The beta that was best in the paper's Fig. 4: .999 up to R = 50, .995 above."""
+    """The beta that was best in the paper's Fig. 4: .999 up to R = 50, .995 above.
+
+    R is that of the counts themselves, since not all data are cut to a ratio. A tail's counts
+    are rounded down, so theirs may be above the ratio that was asked for: 120 and a ratio of 50
+    leave 2 pictures, which is 60.
+    """
     return 0.999 if labeled_counts.max() <= 50 * labeled_counts.min() else 0.995
 
 

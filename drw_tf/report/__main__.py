@@ -15,12 +15,8 @@ _MEANING = __doc__.partition("\n\n")[2].strip()
 _OUTPUT = "output"
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="report"),
-    flag_table.Flag(
-        "draw",
-        "list",
-        "methods to draw, comma-separated [fixmatch, drw and the best, four in all]",
-        _OUTPUT,
-        default=[],
+    flag_table.listed(
+        "draw", "methods to draw [fixmatch, drw and the best, four in all]", _OUTPUT, []
     ),
 )
 # Up to this many runs are printed one by one.

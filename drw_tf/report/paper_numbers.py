@@ -40,10 +40,27 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A column of a table: its title, and the flags that a run in it has."""
+    """A column of a table.
+
+    Attributes:
+        title: for its head.
+        flags: what a run in it has.
+        in_place: what it may have in place of some of these, all of it together.
+    """
 
     title: str
     flags: Mapping[str, object]
+    in_place: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def is_of(self, configuration: Mapping) -> bool:
+        """Whether a run is in it."""
+        return _has(configuration, self.flags) or (
+            bool(self.in_place) and _has(configuration, {**self.flags, **self.in_place})
+        )
+
+
+def _has(configuration: Mapping, flags: Mapping[str, object]) -> bool:
+    return all(configuration.get(flag) == value for flag, value in flags.items())
 
 
 def _long_tail(classes: int, ratio: int, labeled_max: int, unlabeled_max: int) -> Setting:
@@ -74,6 +91,8 @@ SETTINGS = {
             "protocol": "imagenet",
             "steps": 500_000,
         },
+        # flags/protocol/imagenet_batch_1024.flags: as many pictures as FixMatch's paper has.
+        {"batch_size": 1024, "steps": 375_000},
     ),
 }
 _BUDGET = ("protocol", "steps")
@@ -126,7 +145,7 @@ def setting_of(configuration: Mapping) -> str | None:
         configuration: flag name -> value; data set, sizes, ratios, protocol and length count.
     """
     for name, setting in SETTINGS.items():
-        if all(configuration.get(flag) == value for flag, value in setting.flags.items()):
+        if setting.is_of(configuration):
             return name
     return None
 
@@ -135,7 +154,7 @@ def data_of(configuration: Mapping) -> str | None:
     """Name of the paper's setting with the data that a run has, however it trained; or None."""
     for name, setting in SETTINGS.items():
         data = {flag: value for flag, value in setting.flags.items() if flag not in _BUDGET}
-        if all(configuration.get(flag) == value for flag, value in data.items()):
+        if _has(configuration, data):
             return name
     return None
 

@@ -230,6 +230,12 @@ def test_a_folder_that_does_not_exist_says_what_should_be_there(tmp_path):
         imagenet127.load(str(tmp_path / "none"))
 
 
+def test_a_cache_folder_is_refused_for_a_tree(tree, tmp_path):
+    with pytest.raises(ValueError, match=r"^--cache_dir is for what .* got \S+cache\.$"):
+        imagenet127.load(str(tree), cache_dir=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
 # TensorFlow Datasets' form.
 
 

@@ -84,7 +84,8 @@ def test_counts_fall_from_the_head_to_the_tail(num_classes, n_max, ratio):
 
 def test_a_ratio_of_one_and_the_uniform_order_give_every_class_as_many():
     assert long_tail.class_counts(3, 7, 1).tolist() == [7, 7, 7]
-    assert long_tail.class_counts(3, 7, 100, "uniform").tolist() == [7, 7, 7]
+    assert long_tail.class_counts(3, 7, 1, "uniform").tolist() == [7, 7, 7]
+    assert long_tail.class_counts(3, 7, None, "uniform").tolist() == [7, 7, 7]
 
 
 def test_a_single_class_has_all():
@@ -112,6 +113,8 @@ def test_a_tail_of_one_picture_is_allowed():
         ((10, 100, float("inf")), "ratio must be a number >= 1, got inf"),
         ((0, 100, 10), "num_classes must be at least 1, got 0"),
         ((10, 0, 1), "largest class must be at least 1, got 0"),
+        ((10, 100, None), "ratio must be a number >= 1, got None"),
+        ((10, 100, 10, "uniform"), "ratio of a uniform set must be 1, got 10"),
         ((10, 100, 10, "inverse"), "order must be one of same, reversed, uniform, got inverse"),
     ],
 )

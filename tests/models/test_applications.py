@@ -2,13 +2,16 @@
 
 import functools
 import importlib
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf import config
 from drw_tf.models import applications, heads, network, registry
+from drw_tf.training import assembly
 
 SHAPE = (32, 32, 3)
 
@@ -86,8 +89,27 @@ def test_given_batch_norm_constants_reach_every_layer_and_no_weight_changes(tmp_
 
 
 def test_batch_norm_constants_are_refused_without_batch_norm():
-    with pytest.raises(ValueError, match="VGG16 has no batch normalisation"):
+    with pytest.raises(ValueError, match=r"--batch_norm_momentum=0.9 must be left out: .*VGG16"):
         build("VGG16", momentum=0.9)
+
+
+def from_flags(name, **given):
+    """The backbone that a command line gives."""
+    flags = config.resolve({"model": f"applications/{name}", **given})
+    dataset = types.SimpleNamespace(image_shape=SHAPE, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return assembly.network_builder(flags, dataset)({"logits": lambda: heads.dense_head(7)})
+
+
+def test_no_protocol_changes_the_constants_of_a_published_network():
+    norms = layers_of(from_flags("EfficientNetB0"), keras.layers.BatchNormalization)
+    assert {(n.momentum, n.epsilon) for n in norms} == {(0.99, 1e-3)}
+
+
+def test_a_network_without_batch_norm_is_built_from_the_command_line():
+    made = from_flags("VGG16")
+    assert not layers_of(made, keras.layers.BatchNormalization)
+    with pytest.raises(ValueError, match="--batch_norm_epsilon=1e-05 must be left out"):
+        from_flags("VGG16", batch_norm_epsilon=1e-5)
 
 
 def test_adapted_normalization_becomes_constants_that_survive_a_copy():
@@ -134,7 +156,10 @@ def test_imagenet_weights_that_cannot_be_downloaded_are_explained(monkeypatch, t
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"Get https://\S+no_top\.h5 and put it into ~/\.keras"):
+    with pytest.raises(
+        ValueError,
+        match=r"^--init_weights=imagenet: .*Get https://\S+no_top\.h5 and put it into ~/\.keras",
+    ):
         build("MobileNet", init_weights="imagenet")
 
 

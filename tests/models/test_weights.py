@@ -28,13 +28,15 @@ def test_weights_of_a_saved_backbone_are_read_back(tmp_path, name):
 
 
 def test_missing_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"there is no file .*missing\.h5"):
+    with pytest.raises(
+        ValueError, match=r"^--init_weights must name a file, there is no .*missing\.h5"
+    ):
         small(str(tmp_path / "missing.h5"))
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "weights", "imagenet21k"])
 def test_other_kinds_of_file_are_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=r"must end in \.h5 or \.keras, got"):
+    with pytest.raises(ValueError, match=r"^--init_weights must end in \.h5 or \.keras, got"):
         small(str(tmp_path / name))
 
 
@@ -46,7 +48,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         normalization=((0.0,), (1.0,)),
     )
     other.save_weights(tmp_path / "other.h5")
-    with pytest.raises(ValueError, match=r"other\.h5' does not fit small_resnet"):
+    with pytest.raises(ValueError, match=r"^--init_weights=.*other\.h5' does not fit small_resnet"):
         small(str(tmp_path / "other.h5"))
 
 

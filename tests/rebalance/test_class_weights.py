@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from drw_tf import flag_table
+from drw_tf.data import long_tail
 from drw_tf.rebalance import base, class_weights, logit_adjustment
 
 COUNTS = np.array([4.0, 2.0, 1.0])
@@ -58,6 +60,14 @@ def test_auto_beta_is_999_up_to_r_50_and_995_above():
     np.testing.assert_allclose(
         one.labeled_weights(tf.range(2)), by_hand([1500, 15], 0.995), rtol=1e-6
     )
+
+
+def test_auto_beta_goes_by_the_counts_that_a_ratio_leaves_as_its_help_says():
+    for largest, beta in ((1500, 0.999), (150, 0.999), (120, 0.995), (1520, 0.995)):
+        counts = long_tail.class_counts(10, largest, 50)
+        assert class_weights.beta_for_imbalance(counts) == beta
+    words = "at most 50 times the labeled pictures of the smallest"
+    assert words in flag_table.BY_NAME["beta"].help
 
 
 def test_weights_are_variables_so_that_a_checkpoint_holds_them():

@@ -1,4 +1,5 @@
 import pathlib
+import re
 
 import pytest
 
@@ -29,6 +30,17 @@ def test_the_run_of_each_rows_flagfile_has_the_setting_of_its_column(tmp_path, m
                 path = FLAGS / "rows" / f"table{table}" / f"{row.method}_{setting}.flags"
                 got = config.resolve(config.parse(["train", f"--flagfile={path}"]))
                 assert paper_numbers.setting_of(got) == setting, path
+
+
+def test_the_batch_that_a_row_of_table_2_recommends_keeps_it_in_its_column():
+    row = FLAGS / "rows" / "table2" / "drw_imagenet127.flags"
+    (appended,) = re.findall(r"append --flagfile=(\S+) to the command", row.read_text())
+    words = ["train", f"--flagfile={row}", f"--flagfile={FLAGS.parent / appended}"]
+    got = config.resolve(config.parse(words))
+    assert got.steps == 375_000
+    assert paper_numbers.setting_of(got) == "imagenet127"
+    smaller = config.resolve(config.parse([*words, "--batch_size=64"]))
+    assert paper_numbers.setting_of(smaller) is None
 
 
 @pytest.mark.parametrize(

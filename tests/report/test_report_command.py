@@ -127,6 +127,7 @@ def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_p
         (["{top}/empty"], "empty is neither a record nor a folder with one"),
         (["{top}/bad.json"], r"bad\.json is not a record"),
         (["{runs}", "--draw=vat"], "--draw must name methods of the runs, .* got vat"),
+        (["{runs}", "--draw="], "--draw must be at least one value"),
         (["{runs}", "--nonsense=1"], "nonsense"),
     ],
 )
