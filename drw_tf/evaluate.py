@@ -1,4 +1,4 @@
-"""`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint.
+"""`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint, or another.
 
 With `--as_method` those of a method that trains alike and adjusts logits at test time.
 """
@@ -13,6 +13,7 @@ from drw_tf import config as configuration
 
 _TABLE = (
     finished_run.WORKDIR,
+    finished_run.STEP,
     flag_table.Flag(
         "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
     ),
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf.report import record
 
     try:
-        run, state = finished_run.open_run(flags["workdir"])
+        run, state = finished_run.open_run(flags["workdir"], flags["step"])
         test = run.dataset.test
         if test is None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")

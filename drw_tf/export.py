@@ -17,6 +17,7 @@ def _again(name: str) -> flag_table.Flag:
 
 _TABLE = (
     finished_run.WORKDIR,
+    finished_run.STEP,
     flag_table.Flag("out", "string", "folder of the export [RUN/export]", "output"),
     _again("export_logit_adjustment"),
     _again("export_temperature"),
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
 
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
-        run, state = finished_run.open_run(flags["workdir"])
+        run, state = finished_run.open_run(flags["workdir"], flags["step"])
         changed = {
             name: flags[name] for name in contradictions.EXPORT_FLAGS if flags[name] is not None
         }

@@ -11,6 +11,14 @@ from drw_tf import config as configuration
 from drw_tf import flag_table, help_text
 
 WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
+STEP = flag_table.Flag(
+    "step",
+    "int",
+    "which of the run's checkpoints, by its step [the newest]",
+    "run",
+    allowed="at least 1",
+    check=lambda value: value >= 1,
+)
 
 
 def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag]) -> dict:
@@ -96,13 +104,14 @@ def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str
         )
 
 
-def open_run(workdir: str | pathlib.Path):
-    """The run in a folder, and the state of its newest sound checkpoint.
+def open_run(workdir: str | pathlib.Path, step: int | None = None):
+    """The run in a folder, and the state of a checkpoint.
 
     Nothing is written and no lock is taken, so a run can be looked at while it is trained.
 
     Args:
         workdir: folder of the run; where it lay when it was trained does not matter.
+        step: of the checkpoint; None opens the newest sound one.
 
     Returns:
         A `drw_tf.run.Run` whose method has the checkpoint's weights, and the checkpoint's
@@ -110,7 +119,7 @@ def open_run(workdir: str | pathlib.Path):
 
     Raises:
         ConfigError: see `configuration_of`; or the data have other classes now.
-        CheckpointError: all checkpoints are damaged.
+        CheckpointError: all checkpoints are damaged, or that of `step` is, or is not there.
     """
     from drw_tf import run as runs
     from drw_tf.training import checkpoint, cluster, devices
@@ -124,7 +133,7 @@ def open_run(workdir: str | pathlib.Path):
     checkpoints = checkpoint.Checkpoints(
         pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )
-    state = checkpoints.newest()
+    state = checkpoints.newest() if step is None else checkpoints.state_of(step)
     run.stages.prepare(state["stage"])
     checkpoints.load(state["step"])
     return run, state

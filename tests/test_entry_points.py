@@ -131,6 +131,7 @@ def run_folder(tmp_path_factory):
         "method": "drw_la",
         "steps": 20,
         "steps_per_epoch": 10,
+        "checkpoint_steps": 10,
         "batch_size": 16,
         "unlabeled_ratio": 1,
         "strategy": "one_device",
@@ -234,6 +235,27 @@ def test_damaged_checkpoints_are_named(capsys, caplog, run_folder, tmp_path):
         os.truncate(data, 100)
     assert "are damaged" in refusal(capsys, "evaluate", f"--workdir={copy}")
     assert "checksum differs" in caplog.text
+
+
+def test_any_checkpoint_can_be_opened_by_its_step(capsys, run_folder, tmp_path):
+    history = json.loads((run_folder / "record.json").read_text())["history"]
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    first = min(int(one.name[5:]) for one in (copy / "checkpoints").glob("step_*"))
+    assert first < 20
+    evaluate.main(["evaluate", f"--workdir={copy}", f"--step={first}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(f"step {first}")
+    (entry,) = [one for one in history if one["step"] == first]
+    expected = f"{100 * entry['test']['ema']['balanced_accuracy']:.1f}"
+    assert lines[3].split()[-3] == expected
+    export.main(["export", f"--workdir={copy}", f"--step={first}"])
+    assert f"on digits, step {first}, to {copy / 'export'}" in capsys.readouterr().out
+    line = refusal(capsys, "evaluate", f"--workdir={copy}", "--step=7")
+    assert f"has no checkpoint of step 7, but of {first}, 20" in line
+    (data,) = (copy / "checkpoints" / f"step_{first:09d}").glob("*.data*")
+    os.truncate(data, 100)
+    assert "is damaged" in refusal(capsys, "evaluate", f"--workdir={copy}", f"--step={first}")
 
 
 def test_export_does_not_overwrite_what_is_not_an_export(capsys, run_folder):

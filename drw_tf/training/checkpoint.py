@@ -129,6 +129,23 @@ class Checkpoints:
             )
         return None
 
+    def state_of(self, step: int) -> dict:
+        """State of the checkpoint of this step.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        if step not in self.steps():
+            found = ", ".join(map(str, self.steps())) or "none"
+            raise CheckpointError(
+                f"{self.folder} has no checkpoint of step {step}, but of {found}."
+            )
+        folder = self._folder_of(step)
+        problem = damage(folder)
+        if problem:
+            raise CheckpointError(f"checkpoint {folder} is damaged ({problem}).")
+        return json.loads((folder / "state.json").read_text())
+
     def load(self, step: int) -> None:
         """Loads the variables of the checkpoint of this step; all of them must be in it.
 
