@@ -103,6 +103,7 @@ def read(
 def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) -> Iterator[Row]:
     reader = csv.reader(file, strict=True)
     folder = os.path.dirname(os.path.abspath(table))
+    folders = folder, os.path.realpath(folder)
     try:
         header = _header(next(reader, []), table, note)
         for values in reader:
@@ -112,7 +113,7 @@ def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) ->
             if len(values) != len(header):
                 raise ValueError(f"{where} must have {len(header)} columns, got {len(values)}.")
             fields = dict(zip(header, values, strict=True))
-            yield _row(fields, where, reader.line_num, folder, allow_outside)
+            yield _row(fields, where, reader.line_num, folders, allow_outside)
     except csv.Error as error:
         raise ValueError(f"--labels_csv={table}, line {reader.line_num}: {error}.") from None
 
@@ -130,7 +131,10 @@ def _header(names: list[str], table: str, note: Callable[[str], None]) -> list[s
     return header
 
 
-def _row(fields: dict[str, str], where: str, line: int, folder: str, allow_outside: bool) -> Row:
+def _row(
+    fields: dict[str, str], where: str, line: int, folders: tuple[str, str], allow_outside: bool
+) -> Row:
+    """A row, checked; the table's folder is given as it is written and without links."""
     label = unicodedata.normalize("NFC", fields["label"].strip())
     split = fields.get("split", "").strip().lower() or "train"
     if split not in _SPLITS:
@@ -141,8 +145,8 @@ def _row(fields: dict[str, str], where: str, line: int, folder: str, allow_outsi
         raise ValueError(f"{where}: the path is empty.")
     if "\0" in fields["path"]:
         raise ValueError(f"{where}: a path cannot hold the byte 0.")
-    path = os.path.normpath(os.path.join(folder, fields["path"]))
-    if not allow_outside and not _is_inside(path, folder):
+    path = os.path.normpath(os.path.join(folders[0], fields["path"]))
+    if not allow_outside and not _is_inside(path, folders):
         raise ValueError(
             f"{where}: {fields['path']} leads out of the table's folder; "
             "--allow_outside_paths permits that."
@@ -150,9 +154,9 @@ def _row(fields: dict[str, str], where: str, line: int, folder: str, allow_outsi
     return Row(path, label, split, line)
 
 
-def _is_inside(path: str, folder: str) -> bool:
+def _is_inside(path: str, folders: tuple[str, str]) -> bool:
     """Whether a path stays below a folder, as it is written and through links."""
-    ways = ((path, folder), (os.path.realpath(path), os.path.realpath(folder)))
+    ways = zip((path, os.path.realpath(path)), folders, strict=True)
     return all(os.path.commonpath([parent, one]) == parent for one, parent in ways)
 
 

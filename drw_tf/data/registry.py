@@ -29,14 +29,7 @@ def load(config, note_bad: Callable | None = None) -> tuple[records.Dataset, rec
     if dataset.given_split is not None:
         return dataset, dataset.given_split
     if config.labeled_fraction is not None:
-        split = splits.fraction_split(
-            dataset.train.labels,
-            dataset.num_classes,
-            config.labeled_fraction,
-            config.seed,
-            config.validation_per_class,
-        )
-        return dataset, split
+        return dataset, _fraction_split(dataset, config)
     return dataset, long_tailed_split(dataset, config)
 
 
@@ -124,6 +117,19 @@ def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) 
     for bad in report.bad:
         note_bad(bad)
     return dataclasses.replace(dataset, files_checksum=identity.files_checksum(dataset))
+
+
+def _fraction_split(dataset: records.Dataset, config) -> records.Split:
+    try:
+        return splits.fraction_split(
+            dataset.train.labels,
+            dataset.num_classes,
+            config.labeled_fraction,
+            config.seed,
+            config.validation_per_class,
+        )
+    except ValueError as error:
+        raise ValueError(f"{error} Change --labeled_fraction or --validation_per_class.") from None
 
 
 def long_tailed_split(dataset: records.Dataset, config) -> records.Split:
