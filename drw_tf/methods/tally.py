@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.ops import metrics
+from drw_tf.ops import metrics, reweighting
 from drw_tf.rebalance import banks, draws
 
 
@@ -86,9 +86,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
             index: int64 [U], rows of the pool.
         """
         columns = tf.stack([tf.ones_like(mask), mask, loss], axis=1)
-        self.counts.assign_add(
-            tf.math.unsorted_segment_sum(columns, pseudo_label, self.num_classes)
-        )
+        self.counts.assign_add(reweighting.sum_by_class(columns, pseudo_label, self.num_classes))
         self.rows.assign_add(tf.cast(tf.size(pseudo_label), tf.float32))
         if self.truth is not None:
             self.truth.add(pseudo_label, mask, index)
