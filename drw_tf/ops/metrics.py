@@ -50,8 +50,8 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 
 def shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """float64 [C], parts / wholes, nan where the whole is 0."""
-    return np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
+    """float64 [C] or [C, C], parts / wholes, nan where the whole is 0; wholes may broadcast."""
+    return np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes > 0)
 
 
 def found_and_right(
