@@ -4,12 +4,12 @@ With `--as_method` those of a method that trains alike and adjusts logits at tes
 """
 
 import logging
-import math
 import pathlib
 import sys
 
 from drw_tf import adjusted_run, finished_run, flag_table, quiet
 from drw_tf import config as configuration
+from drw_tf.report import tables
 
 _TABLE = (
     finished_run.WORKDIR,
@@ -99,7 +99,7 @@ def metrics_table(found: dict, class_names, labeled_counts) -> str:
     lines = [" " * first + "labeled" + "".join(f"{_TITLES[name]:>12}" for name in networks)]
 
     def add(title, count, values):
-        cells = "".join(f"{_percent(value):>12}" for value in values)
+        cells = "".join(f"{tables.percent(value):>12}" for value in values)
         lines.append(f"{title:<{first}}{count:>7}{cells}")
 
     for title, key in _ROWS.items():
@@ -109,11 +109,6 @@ def metrics_table(found: dict, class_names, labeled_counts) -> str:
         recalls = [found[name]["recall"][index] for name in networks]
         add(title, int(labeled_counts[index]), recalls)
     return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    """The share in percent, "-" where it is undefined."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 if __name__ == "__main__":

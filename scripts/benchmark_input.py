@@ -36,7 +36,6 @@ from drw_tf.training import devices
 
 FLAGS = flags.FLAGS
 PARTS = ("augment", "step", "files", "start")
-flags.DEFINE_list("parts", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
 flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets, for `start`.")
 flags.DEFINE_list("step_settings", ["cifar10", "digits"], "Data sets of `step`.")
 flags.DEFINE_integer("step_seconds", 6, "Length of a round of `step`, about.", 1)
@@ -159,4 +158,6 @@ def main(_):
 
 
 if __name__ == "__main__":
+    # Only here: who imports this module measures no parts.
+    flags.DEFINE_list("parts", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
     app.run(main)

@@ -7,14 +7,13 @@ python scripts/make_row_flagfiles.py --check    # writes nothing, exits with 1 i
 import pathlib
 import sys
 
-# Started as a script, Python looks for packages beside the script.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import repository
 
+from drw_tf import recipes
 from drw_tf.report import paper_numbers
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = repository.ROOT
 ROWS = pathlib.Path("flags", "rows")
-
 
 # The best beta of Fig. 4; .999 where it is not named.
 BETA = {"cifar10_r100": "0.995", "cifar10_r150": "0.995"}
@@ -30,16 +29,11 @@ NOTES = {
     ),
 }
 
-SUPERVISED = {"supervised", "resampling", "ldam_drw", "crt"}
-WEIGHTED = {"drw", "drw_la", "drw_darp"} | {
-    method + ending for method in ("frwl", "frwu", "frwlu") for ending in ("", "_darp")
-}
-
 
 def method_flags(method: str, setting: str) -> list[str]:
     """Hyper-parameters that belong to this method in this setting, beside the defaults."""
     flags = []
-    if method in WEIGHTED:
+    if "beta" in recipes.RECIPES[method].flags:
         flags.append(f"--beta={BETA.get(setting, '0.999')}")
     if method.endswith("_darp") and setting.startswith("cifar100"):
         flags.append("--darp_refresh=100")
@@ -54,7 +48,7 @@ def protocol(method: str, setting: str) -> str:
     """Name of the flagfile in flags/protocol."""
     if setting == "imagenet127":
         return "imagenet"
-    return "darp_supervised" if method in SUPERVISED else "darp"
+    return "darp" if recipes.RECIPES[method].reads_unlabeled else "darp_supervised"
 
 
 def text(table: int, row: paper_numbers.Row, setting: str) -> str:

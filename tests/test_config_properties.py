@@ -67,7 +67,7 @@ def test_every_command_line_is_resolved_or_refused_in_one_line(names, rest):
         text = str(error)
         assert "\n" not in text
         assert len(text) > 10
-        assert any(f"--{flag.name}" in text or flag.name in text for flag in flag_table.FLAGS), text
+        assert any(f"--{flag.name}" in text for flag in flag_table.FLAGS), text
         return
     # What was accepted is whole: every flag has an allowed value or is not read.
     for flag in flag_table.FLAGS:

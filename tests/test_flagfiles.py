@@ -219,7 +219,10 @@ def script():
     module = importlib.util.module_from_spec(spec)
     # dataclasses look their module up by name.
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        # It imports what lies beside it.
+        patch.syspath_prepend(path.parent)
+        spec.loader.exec_module(module)
     return module
 
 

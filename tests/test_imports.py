@@ -18,8 +18,9 @@ LAYERS = (
     {"recipes"},
     {"training", "report"},
     {"config", "contradictions", "flag_table", "flagfiles", "help_text", "protocols"},
+    {"serving"},
 )
-CONFIG = LAYERS[-1]
+CONFIG = next(layer for layer in LAYERS if "config" in layer)
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
 
@@ -81,6 +82,12 @@ def test_a_module_imports_its_own_layer_and_lower_ones_only(module):
         ("report", "training", False),
         ("config", "protocols", True),
         ("report", "config", False),
+        ("serving", "config", True),
+        ("serving", "report", True),
+        ("training", "serving", False),
+        ("report", "serving", False),
+        ("serving", "session", False),
+        ("export", "serving", True),
         ("train", "session", True),
         ("training", "session", False),
     ],

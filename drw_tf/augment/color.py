@@ -54,12 +54,6 @@ def _mean_luma(images: tf.Tensor) -> tf.Tensor:
     return tf.cast((2 * total + count) // (2 * count), tf.float32)
 
 
-def identity(images: tf.Tensor, magnitude: tf.Tensor) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], the images; `magnitude` means nothing."""
-    del magnitude
-    return images
-
-
 def brightness(images: tf.Tensor, magnitude: tf.Tensor) -> tf.Tensor:
     """uint8 [B, H, W, Ch], times `magnitude`, float32 [B]; 0 is black, 1 the image."""
     mixed = _blend(tf.constant(0.0), tf.cast(_flat(images), tf.float32), magnitude)

@@ -1,4 +1,4 @@
-"""Where pictures are cut when they are decoded: random boxes to train, central ones to test.
+"""Where pictures are cut when they are decoded for training: random boxes.
 
 Boxes are float32 (ymin, xmin, ymax, xmax), fractions of the picture in [0, 1].
 """
@@ -82,27 +82,3 @@ def fit_boxes(boxes: tf.Tensor, image_aspect: tf.Tensor) -> tf.Tensor:
     start = tf.math.divide_no_nan(start, 1.0 - sides) * (1.0 - fitted)
     start = tf.clip_by_value(start, 0.0, 1.0 - fitted)
     return tf.concat([start, tf.minimum(start + fitted, 1.0)], axis=1)
-
-
-def center_boxes(image_aspect: tf.Tensor, fraction: float = 0.875) -> tf.Tensor:
-    """The largest central squares, times `fraction`: what is looked at in evaluation.
-
-    0.875 is the same as a shorter side of 256 pixels of which the middle 224 are kept.
-
-    Args:
-        image_aspect: float32 [B], width over height of each picture, > 0.
-        fraction: side of the square over the shorter side of the picture, in (0, 1].
-
-    Returns:
-        float32 [B, 4].
-
-    Raises:
-        ValueError: `fraction` is outside (0, 1].
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction}.")
-    image_aspect = tf.convert_to_tensor(image_aspect, tf.float32)
-    height = fraction * tf.minimum(image_aspect, 1.0)
-    width = fraction * tf.minimum(1 / image_aspect, 1.0)
-    half = tf.stack([height, width], axis=1) / 2
-    return tf.concat([0.5 - half, 0.5 + half], axis=1)

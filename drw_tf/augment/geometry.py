@@ -236,28 +236,3 @@ def warp_pixels(images: tf.Tensor, matrices: tf.Tensor, fill: int) -> tf.Tensor:
         return warp(images, matrices, fill)
     start = identity_map(tf.range(tf.shape(images)[0]), (images.shape[1], images.shape[2]))
     return move(images, warp(start[..., None], matrices, OUTSIDE)[..., 0], fill)
-
-
-def rotate(images: tf.Tensor, magnitude: tf.Tensor, fill: int = 0) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], turned counter-clockwise by `magnitude`, float32 [B], degrees."""
-    return warp(images, affine(images.shape[1:3], rotation=magnitude), fill)
-
-
-def shear_x(images: tf.Tensor, magnitude: tf.Tensor, fill: int = 0) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], each row moved left by `magnitude`, float32 [B], times its y."""
-    return warp(images, affine(images.shape[1:3], shear_x=magnitude), fill)
-
-
-def shear_y(images: tf.Tensor, magnitude: tf.Tensor, fill: int = 0) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], each column moved up by `magnitude`, float32 [B], times its x."""
-    return warp(images, affine(images.shape[1:3], shear_y=magnitude), fill)
-
-
-def translate_x(images: tf.Tensor, magnitude: tf.Tensor, fill: int = 0) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], moved left by `magnitude`, float32 [B], of the width."""
-    return warp(images, affine(images.shape[1:3], shift_x=magnitude * images.shape[2]), fill)
-
-
-def translate_y(images: tf.Tensor, magnitude: tf.Tensor, fill: int = 0) -> tf.Tensor:
-    """uint8 [B, H, W, Ch], moved up by `magnitude`, float32 [B], of the height."""
-    return warp(images, affine(images.shape[1:3], shift_y=magnitude * images.shape[1]), fill)

@@ -81,7 +81,8 @@ class RandAugment:
             "drawn" by less rounding of positions, by corners that come back when two
             moves cancel, and by the fill, which then takes part in the colours.
         cutout_color: red, green, blue in [0, 255].
-        cutout_fraction: side of the square over the shorter side of the picture.
+        cutout_fraction: side of the square over the shorter side of the picture, in
+            [0, 1].
         random_cutout: whether its side is uniform in [0, side) and its box as Pillow draws
             it; else the side is fixed and the box is about a whole pixel.
     """
@@ -110,8 +111,9 @@ class RandAugment:
             raise ValueError(f"levels must be in [0, 1], got {self.levels}.")
         if self.order not in (COMPOSED, DRAWN):
             raise ValueError(f"order must be {COMPOSED} or {DRAWN}, got {self.order}.")
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability must be in [0, 1], got {self.probability}.")
+        for name in ("probability", "cutout_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
 
     @property
     def padding(self) -> str:

@@ -1,4 +1,4 @@
-"""The views of an image that the methods train on: clean, weak, strong."""
+"""The views of an image that the methods train on: weak and strong."""
 
 import dataclasses
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from drw_tf.augment import cutout, geometry, randaugment
 
-CLEAN, WEAK, STRONG = "clean", "weak", "strong"
-KINDS = (CLEAN, WEAK, STRONG)
+WEAK, STRONG = "weak", "strong"
+KINDS = (WEAK, STRONG)
 CROP = "crop"
 RESIZED_CROP = "resized_crop"
 
@@ -20,7 +20,6 @@ class Views:
     of the number of rows, `apply` of the images and the draws, row by row. So draws may be
     made for a whole batch and sliced among replicas. Each view takes its own seed.
 
-        clean   the image
         weak    flip and crop
         strong  flip and crop, RandAugment, Cutout
 
@@ -29,8 +28,6 @@ class Views:
         flip: whether images are mirrored, with probability 1/2.
         crop_padding: pixels on each side before the image is cut back to its size.
         strong: the policy of the strong view, see `presets`.
-        cutout_size: side of the square that is painted over, pixels; 0: none.
-            None: `strong.cutout_fraction` of the shorter side.
         geometry: "crop", or "resized_crop" for images that were cropped at a random place
             and scale when they were decoded (see `crops`): then only the flip remains.
     """
@@ -39,7 +36,6 @@ class Views:
     flip: bool
     crop_padding: int
     strong: randaugment.RandAugment
-    cutout_size: int | None = None
     geometry: str = CROP
 
     def __post_init__(self):
@@ -48,23 +44,19 @@ class Views:
                 f"crop_padding must be in [0, {min(self.image_shape[:2])}), "
                 f"got {self.crop_padding}."
             )
-        if self.side < 0:
-            raise ValueError(f"cutout_size must be >= 0, got {self.side}.")
         if self.geometry not in (CROP, RESIZED_CROP):
             raise ValueError(f"geometry must be {CROP} or {RESIZED_CROP}, got {self.geometry}.")
 
     @property
     def side(self) -> int:
-        """Side of the square of Cutout, pixels."""
-        if self.cutout_size is not None:
-            return self.cutout_size
+        """Side of the square of Cutout, pixels; 0: none."""
         return int(self.strong.cutout_fraction * min(self.image_shape[:2]))
 
     def draw(self, kind: str, seed: tf.Tensor, rows: int | tf.Tensor) -> dict[str, tf.Tensor]:
         """The random choices of one view of a batch.
 
         Args:
-            kind: "clean", "weak" or "strong".
+            kind: "weak" or "strong".
             seed: int32 or int64 [2].
             rows: images in the batch.
 
@@ -78,8 +70,6 @@ class Views:
         """
         if kind not in KINDS:
             raise KeyError(f"kind must be one of {', '.join(KINDS)}, got {kind}.")
-        if kind == CLEAN:
-            return {}
         wanted = 3 if kind == WEAK else 6 + self.strong.num_uniforms
         uniforms = tf.random.stateless_uniform([rows, wanted], seed)
         draws = {}
@@ -97,7 +87,7 @@ class Views:
         """One view of the images.
 
         Args:
-            kind: "clean", "weak" or "strong".
+            kind: "weak" or "strong".
             images: uint8 [B, H, W, Ch].
             draws: of `draw` for the same kind, sliced to the rows of `images`.
 
@@ -110,8 +100,6 @@ class Views:
         if kind not in KINDS:
             raise KeyError(f"kind must be one of {', '.join(KINDS)}, got {kind}.")
         images = tf.ensure_shape(images, [None, *self.image_shape])
-        if kind == CLEAN:
-            return images
         if kind == WEAK:
             return self._crop(images, draws)
         if self.strong.order == randaugment.DRAWN:

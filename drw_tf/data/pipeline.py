@@ -151,67 +151,132 @@ def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> in
 
 
 def _stream_blocks(
-    images, stream, views, seed, block, first_block, shard, pillow=True
+    images: records.ArrayImages | records.FileImages,
+    stream: Stream,
+    views: augment_views.Views,
+    seed: int,
+    block: int,
+    first_block: int | tf.Tensor,
+    shard: Shard,
+    pillow: bool = True,
 ) -> tf.data.Dataset:
     """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
-    size = block * stream.batch
-    indices = _indices(stream, seed, first_block, size)
+    part = _Part(stream, views, seed, block, shard)
     numbers = tf.data.Dataset.range(first_block, np.iinfo(np.int64).max)
+    indices = _indices(stream, seed, first_block, part.size)
     blocks = tf.data.Dataset.zip((numbers, indices))
-    rows = tf.constant(stream.rows, tf.int64)
-    labels = None if stream.labels is None else tf.constant(stream.labels, tf.int32)
-    view_seeds = {view: seeds.seed_for(seed, f"{stream.name}/{view}") for view in stream.views}
+    if isinstance(images, records.ArrayImages):
+        return _array_blocks(images, part, blocks)
+    return _file_blocks(images, part, blocks, pillow)
 
-    def draw(view, number):
-        kind = view.split("_")[0]
-        draws = views.draw(kind, tf.stack([view_seeds[view], number]), size)
-        return {name: _mine(value, block, stream.batch, shard) for name, value in draws.items()}
 
-    def make(number, index, pixels):
-        mine = _mine(index, block, stream.batch, shard)
-        out = {"index": mine}
-        if labels is not None:
-            out["label"] = tf.gather(labels, mine)
-        for view in stream.views:
-            out[view] = views.apply(view.split("_")[0], pixels[view], draw(view, number))
-        each = stream.batch // shard.parts
+class _Part:
+    """This worker's part of a block of steps of one stream, and how it is made.
+
+    Attributes:
+        stream: what is read.
+        views: how views are made.
+        seed: of the run.
+        size: rows of a block over all workers.
+        rows: int64 [N], those of the stream.
+    """
+
+    def __init__(
+        self, stream: Stream, views: augment_views.Views, seed: int, block: int, shard: Shard
+    ):
+        self.stream = stream
+        self.views = views
+        self.seed = seed
+        self.size = block * stream.batch
+        self.rows = tf.constant(stream.rows, tf.int64)
+        self._block = block
+        self._shard = shard
+        self._labels = None if stream.labels is None else tf.constant(stream.labels, tf.int32)
+
+    @property
+    def own_size(self) -> int:
+        """Rows of a block on this worker."""
+        return self.size // self._shard.workers
+
+    def own(self, values: tf.Tensor) -> tf.Tensor:
+        """This worker's rows of every step of a block; [size, ...] in, [own_size, ...] out."""
+        if self._shard.workers == 1:
+            return values
+        batch = self.stream.batch
+        each = batch // self._shard.workers
+        stepwise = tf.reshape(values, [self._block, batch, *values.shape[1:]])
+        own = stepwise[:, self._shard.worker * each : (self._shard.worker + 1) * each]
+        return tf.reshape(own, [self._block * each, *values.shape[1:]])
+
+    def seed_of(self, name: str, number: tf.Tensor) -> tf.Tensor:
+        """int64 [2], of what is drawn by this name for block `number`."""
+        start = seeds.seed_for(self.seed, f"{self.stream.name}/{name}")
+        return tf.stack([start, number])
+
+    def make(
+        self, number: tf.Tensor, index: tf.Tensor, pixels: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Elements of the steps of a block, one a step and replica: [block * replicas, ...].
+
+        Args:
+            number: int64 scalar, of the block.
+            index: int64 [size].
+            pixels: for each view uint8 [own_size, H, W, Ch].
+        """
+        own = self.own(index)
+        out = {"index": own}
+        if self._labels is not None:
+            out["label"] = tf.gather(self._labels, own)
+        for view in self.stream.views:
+            kind = view.split("_")[0]
+            draws = self.views.draw(kind, self.seed_of(view, number), self.size)
+            draws = {name: self.own(value) for name, value in draws.items()}
+            out[view] = self.views.apply(kind, pixels[view], draws)
+        elements = [self._block * self._shard.replicas, self.stream.batch // self._shard.parts]
         return {
-            name: tf.reshape(value, [block * shard.replicas, each, *value.shape[1:]])
-            for name, value in out.items()
+            name: tf.reshape(value, [*elements, *value.shape[1:]]) for name, value in out.items()
         }
 
-    if isinstance(images, records.ArrayImages):
-        fetch = fetcher(images)
 
-        @tf.autograph.experimental.do_not_convert
-        def whole(number, index):
-            pixels = fetch(tf.gather(rows, _mine(index, block, stream.batch, shard)))
-            return make(number, index, dict.fromkeys(stream.views, pixels))
+def _array_blocks(
+    images: records.ArrayImages, part: _Part, blocks: tf.data.Dataset
+) -> tf.data.Dataset:
+    """Blocks of pictures in memory, whose views all are of the same pixels."""
+    fetch = fetcher(images)
 
-        return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    @tf.autograph.experimental.do_not_convert
+    def whole(number, index):
+        pixels = fetch(tf.gather(part.rows, part.own(index)))
+        return part.make(number, index, dict.fromkeys(part.stream.views, pixels))
+
+    return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _file_blocks(
+    images: records.FileImages, part: _Part, blocks: tf.data.Dataset, pillow: bool
+) -> tf.data.Dataset:
+    """Blocks of files, each decoded once for all views; a view has a place of its own."""
 
     @tf.autograph.experimental.do_not_convert
     def places(number, index):
         """Rows, and for each of them the box of each view, float32 [K, 4]."""
-        boxes = []
-        for view in stream.views:
-            place_seed = seeds.seed_for(seed, f"{stream.name}/{view}/place")
-            boxes.append(crops.draw_crop_boxes(tf.stack([place_seed, number]), size))
-        mine = _mine(index, block, stream.batch, shard)
-        boxes = _mine(tf.stack(boxes, axis=1), block, stream.batch, shard)
-        return tf.data.Dataset.from_tensor_slices((tf.gather(rows, mine), boxes))
-
-    count = size // shard.workers
-    decoded = blocks.flat_map(places).map(
-        _decoder(images, views, pillow), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    decoded = decoded.batch(count, drop_remainder=True)
+        boxes = [
+            crops.draw_crop_boxes(part.seed_of(f"{view}/place", number), part.size)
+            for view in part.stream.views
+        ]
+        rows = tf.gather(part.rows, part.own(index))
+        return tf.data.Dataset.from_tensor_slices((rows, part.own(tf.stack(boxes, axis=1))))
 
     @tf.autograph.experimental.do_not_convert
     def joined(block_of, pixels):
-        views_of = {view: pixels[:, place] for place, view in enumerate(stream.views)}
-        return make(*block_of, views_of)
+        views_of = {view: pixels[:, place] for place, view in enumerate(part.stream.views)}
+        return part.make(*block_of, views_of)
 
+    decode = _decoder(images, part.views, pillow)
+    decoded = blocks.flat_map(places).map(
+        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    decoded = decoded.batch(part.own_size, drop_remainder=True)
     return tf.data.Dataset.zip((blocks, decoded)).map(
         joined, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
@@ -247,16 +312,6 @@ def _decoder(images: records.FileImages, views: augment_views.Views, pillow: boo
         return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)
 
     return decode
-
-
-def _mine(values: tf.Tensor, block: int, batch: int, shard: Shard) -> tf.Tensor:
-    """This worker's rows of every step of a block; [block * batch, ...] in."""
-    if shard.workers == 1:
-        return values
-    each = batch // shard.workers
-    stepwise = tf.reshape(values, [block, batch, *values.shape[1:]])
-    mine = stepwise[:, shard.worker * each : (shard.worker + 1) * each]
-    return tf.reshape(mine, [block * each, *values.shape[1:]])
 
 
 def is_read_in_place(images: records.ArrayImages | records.FileImages) -> bool:

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from drw_tf.methods import base
-from drw_tf.ops import mixup, schedules
+from drw_tf.ops import mixup, replicas, schedules
 from drw_tf.rebalance import draws
 
 
@@ -37,12 +37,12 @@ def mixed(
     # Differs from Berthelot et al. (NeurIPS 2019), Sec. 3.3: one coefficient a batch instead
     # of one a row, as in the code of DARP.
     coefficient = mixup.draw_coefficient(key(method, "mixup/share"), method.hyper.mixup_alpha)
-    sizes = [part.shape[0] * draws.replicas() for part in images]
+    sizes = [part.shape[0] * replicas.count() for part in images]
     partners = mixup.draw_partners(key(method, "mixup/partners"), sum(sizes))
-    mine = tf.concat([draws.own_rows(part) for part in tf.split(partners, sizes)], axis=0)
+    mine = tf.concat([replicas.own_rows(part) for part in tf.split(partners, sizes)], axis=0)
 
     def blend(parts):
-        everyone = tf.concat([draws.all_rows(part) for part in parts], axis=0)
+        everyone = tf.concat([replicas.all_rows(part) for part in parts], axis=0)
         return mixup.mix(tf.concat(parts, axis=0), tf.gather(everyone, mine), coefficient)
 
     return blend(images), blend(targets)

@@ -5,9 +5,9 @@ import tensorflow as tf
 from drw_tf.augment import geometry
 from drw_tf.methods import base, fixmatch, in_step, tally
 from drw_tf.models import heads
-from drw_tf.ops import losses, mixup, pseudo_labels
+from drw_tf.ops import losses, mixup, pseudo_labels, replicas
 from drw_tf.rebalance import base as rebalance
-from drw_tf.rebalance import draws, running_mean
+from drw_tf.rebalance import running_mean
 
 TURNS = 4
 
@@ -68,9 +68,9 @@ class ReMixMatch(base.Method):
         images, mixed_targets = in_step.mixed(
             self, [labeled["strong"], *views], [one_hot, *([targets] * len(views))]
         )
-        shape = [targets.shape[0] * draws.replicas()]
+        shape = [targets.shape[0] * replicas.count()]
         key = in_step.key(self, "rotation")
-        turns = draws.own_rows(tf.random.stateless_uniform(shape, key, 0, TURNS, tf.int32))
+        turns = replicas.own_rows(tf.random.stateless_uniform(shape, key, 0, TURNS, tf.int32))
         return {
             "targets": targets,
             "images": images,

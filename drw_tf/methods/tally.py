@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.ops import metrics
-from drw_tf.rebalance import banks, draws
+from drw_tf.ops import metrics, replicas, reweighting
+from drw_tf.rebalance import banks
 
 
 def _summed(shape, name) -> tf.Variable:
@@ -86,15 +86,13 @@ class PseudoLabelHistogram(keras.layers.Layer):
             index: int64 [U], rows of the pool.
         """
         columns = tf.stack([tf.ones_like(mask), mask, loss], axis=1)
-        self.counts.assign_add(
-            tf.math.unsorted_segment_sum(columns, pseudo_label, self.num_classes)
-        )
+        self.counts.assign_add(reweighting.sum_by_class(columns, pseudo_label, self.num_classes))
         self.rows.assign_add(tf.cast(tf.size(pseudo_label), tf.float32))
         if self.truth is not None:
             self.truth.add(pseudo_label, mask, index)
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
-            banks.write_rows(self.bank, draws.all_rows(index), draws.all_rows(code))
+            banks.write_rows(self.bank, replicas.all_rows(index), replicas.all_rows(code))
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
         """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""

@@ -4,9 +4,8 @@ import tensorflow as tf
 
 from drw_tf.methods import base, in_step
 from drw_tf.models import batch_statistics
-from drw_tf.ops import adversarial, losses
+from drw_tf.ops import adversarial, losses, replicas
 from drw_tf.rebalance import base as rebalance
-from drw_tf.rebalance import draws
 
 # The radius is a norm in images of [-1, 1], where it was tuned; the network takes [0, 1],
 # whose unit is twice as long: x' = 2 x - 1, so |r'| = 2 |r|.
@@ -34,13 +33,13 @@ class VAT(base.Method):
     def prepare(self, batch):
         images = batch["unlabeled"]["weak"]
         logits = tf.stop_gradient(self.logits(images))
-        shape = [images.shape[0] * draws.replicas(), *images.shape[1:]]
+        shape = [images.shape[0] * replicas.count(), *images.shape[1:]]
         start = tf.random.stateless_normal(shape, in_step.key(self, "vat/direction"))
         change = adversarial.perturbation(
             self.logits,
             images,
             logits,
-            draws.own_rows(start),
+            replicas.own_rows(start),
             radius=self.hyper.vat_radius / UNITS,
             difference=self.hyper.vat_difference / UNITS,
             iterations=self.hyper.vat_iterations,

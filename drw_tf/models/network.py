@@ -8,12 +8,6 @@ from tensorflow import keras
 
 FEATURES = "features"
 
-# Both have variance 2 / fan_out, fan_out = filters * kernel height * kernel width.
-_DISTRIBUTIONS = {
-    "darp": "untruncated_normal",  # torch's kaiming_normal_(mode="fan_out", nonlinearity="relu")
-    "crest": "truncated_normal",  # cut at two standard deviations, variance restored
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class BatchNorm:
@@ -68,21 +62,16 @@ class BatchNorm:
         )
 
 
-def kernel_initializer(name: str) -> keras.initializers.Initializer:
-    """A new initialiser of convolution kernels, variance 2 / fan_out.
+def kernel_initializer() -> keras.initializers.Initializer:
+    """A new initialiser of convolution kernels: normal, variance 2 / fan_out.
 
-    Args:
-        name: "darp" (normal) or "crest" (truncated normal).
-
-    Raises:
-        ValueError: `name` is neither.
+    fan_out = filters * kernel height * kernel width, as torch's
+    kaiming_normal_(mode="fan_out", nonlinearity="relu").
 
     Source:
         He et al., ICCV 2015, Sec. 2.2, backward case (arXiv:1502.01852).
     """
-    if name not in _DISTRIBUTIONS:
-        raise ValueError(f"initializer must be one of {sorted(_DISTRIBUTIONS)}, got {name!r}.")
-    return keras.initializers.VarianceScaling(2.0, "fan_out", _DISTRIBUTIONS[name])
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 def convolution(
@@ -91,7 +80,6 @@ def convolution(
     kernel_size: int,
     strides: int = 1,
     *,
-    initializer: str,
     name: str,
     even_padding: bool = True,
 ):
@@ -102,7 +90,6 @@ def convolution(
         filters: output channels.
         kernel_size: odd, in pixels.
         strides: in pixels.
-        initializer: see `kernel_initializer`.
         name: of the layer.
         even_padding: pad by kernel_size // 2 on all four sides, as PyTorch does. Without
             it, a stride of 2 pads an even side below and right only: one operation less,
@@ -120,7 +107,7 @@ def convolution(
         strides,
         padding="valid" if pad else "same",
         use_bias=False,
-        kernel_initializer=kernel_initializer(initializer),
+        kernel_initializer=kernel_initializer(),
         name=name,
     )(x)
 

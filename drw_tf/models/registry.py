@@ -12,11 +12,6 @@ _FIXED = ("resnet50", "resnet50_small_images", "small_resnet")
 _OWN = ("wide_resnet_<depth>_<width>", *_FIXED)
 
 
-def names() -> tuple[str, ...]:
-    """Every name `build_backbone` takes; <depth> is 6 n + 4, <width> a whole number."""
-    return (*_OWN, *(applications.PREFIX + name for name in applications.names()))
-
-
 def _build_own(name, image_shape, **arguments) -> keras.Model:
     match = _WIDE_RESNET.fullmatch(name)
     if match:
@@ -34,7 +29,6 @@ def build_backbone(
     *,
     batch_norm: network.BatchNorm,
     normalization: tuple[Sequence[float], Sequence[float]],
-    initializer: str | None = None,
     init_weights: str = "none",
 ) -> keras.Model:
     """The backbone called `name`: images -> features.
@@ -43,28 +37,26 @@ def build_backbone(
     first layer, which normalises them, works in float32.
 
     Args:
-        name: see `names`.
+        name: "wide_resnet_<depth>_<width>" (depth 6 n + 4), "resnet50",
+            "resnet50_small_images", "small_resnet", or "applications/" and a name of
+            `applications.names`.
         image_shape: (height, width, channels), 1 or 3 channels.
         batch_norm: what is `None` in it is the published constant of the backbone.
         normalization: (mean, std) of the data, one number a channel. The networks of
             keras.applications prepare images as they were trained to, without it.
-        initializer: "darp" or "crest", `None` for the backbone's own: "darp",
-            for keras.applications Keras' own, the only one.
         init_weights: "none", "imagenet" (keras.applications only), or a file of weights.
 
     Returns:
         A functional model, float32 [B, H, W, Ch] in [0, 1] -> [B, F].
 
     Raises:
-        ValueError: the name is unknown, or the backbone cannot take these images,
-            this initialiser or these weights.
+        ValueError: the name is unknown, or the backbone cannot take these images or
+            these weights.
     """
     image_shape = tuple(image_shape)
     if len(image_shape) != 3 or image_shape[2] not in (1, 3):
         raise ValueError(f"image_shape must be (height, width, 1 or 3), got {image_shape}.")
     if name.startswith(applications.PREFIX):
-        if initializer is not None:
-            raise ValueError(f"initializer={initializer} is not for {name}: Keras has its own.")
         return applications.build(
             name.removeprefix(applications.PREFIX),
             image_shape,
@@ -78,13 +70,7 @@ def build_backbone(
         raise ValueError(
             f"init_weights=imagenet is for {applications.PREFIX}... only, not for {name}."
         )
-    model = _build_own(
-        name,
-        image_shape,
-        batch_norm=batch_norm,
-        normalization=normalization,
-        initializer=initializer or "darp",
-    )
+    model = _build_own(name, image_shape, batch_norm=batch_norm, normalization=normalization)
     if init_weights != "none":
         weights.load(model, init_weights)
     return model

@@ -1,6 +1,5 @@
 """ResNet-50, version 1.5, for ImageNet-sized and for small images."""
 
-import functools
 from collections.abc import Sequence
 
 from tensorflow import keras
@@ -17,25 +16,29 @@ def _normalized(x, batch_norm, name, activate=True, gamma="ones"):
     return keras.layers.ReLU(name=f"{name}_act")(x) if activate else x
 
 
-def _block(x, filters, strides, batch_norm, conv, name):
+def _block(x, filters, strides, batch_norm, name):
     """A bottleneck. The stride is in the 3x3 convolution, which makes it version 1.5."""
     shortcut = x
     if strides > 1 or x.shape[-1] != 4 * filters:
-        shortcut = conv(x, 4 * filters, 1, strides, name=f"{name}_shortcut_conv")
+        shortcut = network.convolution(x, 4 * filters, 1, strides, name=f"{name}_shortcut_conv")
         shortcut = _normalized(shortcut, batch_norm, f"{name}_shortcut", activate=False)
-    x = _normalized(conv(x, filters, 1, name=f"{name}_1_conv"), batch_norm, f"{name}_1")
-    x = _normalized(conv(x, filters, 3, strides, name=f"{name}_2_conv"), batch_norm, f"{name}_2")
-    x = conv(x, 4 * filters, 1, name=f"{name}_3_conv")
+    x = _normalized(
+        network.convolution(x, filters, 1, name=f"{name}_1_conv"), batch_norm, f"{name}_1"
+    )
+    x = _normalized(
+        network.convolution(x, filters, 3, strides, name=f"{name}_2_conv"), batch_norm, f"{name}_2"
+    )
+    x = network.convolution(x, 4 * filters, 1, name=f"{name}_3_conv")
     # Zero: each block starts as its shortcut.
     x = _normalized(x, batch_norm, f"{name}_3", activate=False, gamma="zeros")
     x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
     return keras.layers.ReLU(name=f"{name}_act")(x)
 
 
-def _stem(x, batch_norm, conv, small_images):
+def _stem(x, batch_norm, small_images):
     if small_images:
-        return _normalized(conv(x, 64, 3, name="stem_conv"), batch_norm, "stem")
-    x = _normalized(conv(x, 64, 7, 2, name="stem_conv"), batch_norm, "stem")
+        return _normalized(network.convolution(x, 64, 3, name="stem_conv"), batch_norm, "stem")
+    x = _normalized(network.convolution(x, 64, 7, 2, name="stem_conv"), batch_norm, "stem")
     # Zeros are as good as minus infinity here, what they border is not negative.
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
@@ -46,7 +49,6 @@ def build(
     *,
     batch_norm: network.BatchNorm,
     normalization: tuple[Sequence[float], Sequence[float]],
-    initializer: str = "darp",
     small_images: bool = False,
 ) -> keras.Model:
     """ResNet-50 with 2048 features.
@@ -57,7 +59,6 @@ def build(
         batch_norm: its `None`s become momentum 0.9 and epsilon 1e-5. The last gamma of
             each block starts at 0.
         normalization: (mean, std), one number a channel.
-        initializer: "darp" or "crest".
         small_images: a 3x3 convolution of stride 1 and no pooling as the stem, in place
             of 7x7 and pooling: the total stride is 8, not 32. Small-ImageNet-127's network.
 
@@ -78,13 +79,12 @@ def build(
             f"sides must be at least {_SMALLEST[name]}."
         )
     batch_norm = batch_norm.filled(MOMENTUM, EPSILON)
-    conv = functools.partial(network.convolution, initializer=initializer)
     images, x = network.normalized_input(image_shape, normalization)
-    x = _stem(x, batch_norm, conv, small_images)
+    x = _stem(x, batch_norm, small_images)
     for group, blocks in enumerate(_BLOCKS):
         for index in range(blocks):
             strides = 2 if group > 0 and index == 0 else 1
             label = f"group{group + 1}_block{index + 1}"
-            x = _block(x, 64 * 2**group, strides, batch_norm, conv, label)
+            x = _block(x, 64 * 2**group, strides, batch_norm, label)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(images, x, name=name)

@@ -25,7 +25,6 @@ def build(
     *,
     batch_norm: network.BatchNorm,
     normalization: tuple[Sequence[float], Sequence[float]],
-    initializer: str = "darp",
 ) -> keras.Model:
     """A residual network of 5 convolutions in a row, 64 features, 73 thousand parameters.
 
@@ -36,7 +35,6 @@ def build(
         image_shape: (height, width, channels); both sides divisible by 4.
         batch_norm: its `None`s become momentum 0.9 and epsilon 1e-3.
         normalization: (mean, std), one number a channel.
-        initializer: "darp" or "crest".
 
     Returns:
         float32 [B, H, W, Ch] in [0, 1] -> [B, 64].
@@ -51,7 +49,7 @@ def build(
         )
     batch_norm = batch_norm.filled(MOMENTUM, EPSILON)
     # Even padding would cost 15 % of the step on two cores.
-    conv = functools.partial(network.convolution, initializer=initializer, even_padding=False)
+    conv = functools.partial(network.convolution, even_padding=False)
     images, x = network.normalized_input(image_shape, normalization)
     x = batch_norm.layer("stem_bn")(conv(x, _STEM, 3, name="stem_conv"))
     x = keras.layers.ReLU(name="stem_act")(x)

@@ -1,6 +1,5 @@
 """Wide residual networks as semi-supervised learning uses them: WRN-28-2 and its relatives."""
 
-import functools
 from collections.abc import Sequence
 
 from tensorflow import keras
@@ -16,14 +15,14 @@ def _activation(x, batch_norm: network.BatchNorm, name: str):
     return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_act")(x)
 
 
-def _block(x, filters, strides, batch_norm, conv, name, activate_before_residual):
+def _block(x, filters, strides, batch_norm, name, activate_before_residual):
     activated = _activation(x, batch_norm, f"{name}_1")
     shortcut = activated if activate_before_residual else x
     if strides > 1 or x.shape[-1] != filters:
-        shortcut = conv(shortcut, filters, 1, strides, name=f"{name}_shortcut_conv")
-    x = conv(activated, filters, 3, strides, name=f"{name}_1_conv")
+        shortcut = network.convolution(shortcut, filters, 1, strides, name=f"{name}_shortcut_conv")
+    x = network.convolution(activated, filters, 3, strides, name=f"{name}_1_conv")
     x = _activation(x, batch_norm, f"{name}_2")
-    x = conv(x, filters, 3, name=f"{name}_2_conv")
+    x = network.convolution(x, filters, 3, name=f"{name}_2_conv")
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])
 
 
@@ -34,7 +33,6 @@ def build(
     width: int,
     batch_norm: network.BatchNorm,
     normalization: tuple[Sequence[float], Sequence[float]],
-    initializer: str = "darp",
 ) -> keras.Model:
     """A wide residual network of `depth` convolutions, 64 * `width` features.
 
@@ -49,7 +47,6 @@ def build(
         width: >= 1.
         batch_norm: its `None`s become momentum 0.999 and epsilon 1e-3.
         normalization: (mean, std), one number a channel.
-        initializer: "darp" or "crest".
 
     Returns:
         float32 [B, H, W, Ch] in [0, 1] -> [B, 64 * width].
@@ -71,15 +68,14 @@ def build(
             f"{name} takes images with sides divisible by 4, got {image_shape[0]}x{image_shape[1]}."
         )
     batch_norm = batch_norm.filled(MOMENTUM, EPSILON)
-    conv = functools.partial(network.convolution, initializer=initializer)
     images, x = network.normalized_input(image_shape, normalization)
-    x = conv(x, 16, 3, name="stem_conv")
+    x = network.convolution(x, 16, 3, name="stem_conv")
     for group, filters in enumerate((16 * width, 32 * width, 64 * width)):
         for index in range((depth - 4) // 6):
             first = group == 0 and index == 0
             strides = 2 if group > 0 and index == 0 else 1
             label = f"group{group + 1}_block{index + 1}"
-            x = _block(x, filters, strides, batch_norm, conv, label, first)
+            x = _block(x, filters, strides, batch_norm, label, first)
     x = _activation(x, batch_norm, "final")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(images, x, name=name)

@@ -1,1 +1,1 @@
-"""Pure functions on tensors: the equations."""
+"""Functions on tensors, without state: the equations, and which rows are whose."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from scipy import optimize, special
 
 from drw_tf.ops import checks, metrics
 
 # Beyond these a fit says that the pictures cannot tell, not how sure the network should be.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-_HALVINGS = 60
 
 
 def scale_logits(logits: tf.Tensor, temperature: float) -> tf.Tensor:
@@ -44,7 +44,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         T = argmin_T 1/N sum_i -log softmax(f(x_i) / T)_{y_i}
 
     The sum is convex in 1 / T; where its derivative, the mean of the expected logit less
-    that of the true class, is zero is found by halving.
+    that of the true class, is zero is found by Brent's method.
 
     >>> f"{fit_temperature([[2.0, 0.0]] * 4, [0, 0, 0, 1]):.4f}"  # softmax is 3/4: 2 / log 3
     '1.8205'
@@ -70,20 +70,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     of_true = logits[np.arange(len(logits)), np.asarray(labels)]
 
     def slope(inverse: float) -> float:
-        scaled = inverse * logits
-        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares = special.softmax(inverse * logits, axis=1)
         return float(((shares * logits).sum(axis=1) - of_true).mean())
 
-    low, high = np.log(1 / MAX_TEMPERATURE), np.log(1 / MIN_TEMPERATURE)
-    if slope(np.exp(low)) >= 0:
+    if slope(1 / MAX_TEMPERATURE) >= 0:
         return MAX_TEMPERATURE
-    if slope(np.exp(high)) <= 0:
+    if slope(1 / MIN_TEMPERATURE) <= 0:
         return MIN_TEMPERATURE
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(np.exp(middle)) < 0 else (low, middle)
-    return float(np.exp(-(low + high) / 2))
+    return 1 / optimize.brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE)
 
 
 def calibration_bins(

@@ -35,18 +35,15 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     )
 
 
-def focal(
-    logits: tf.Tensor, labels: tf.Tensor, focal_gamma: float, alpha: float = 1.0
-) -> tf.Tensor:
+def focal(logits: tf.Tensor, labels: tf.Tensor, focal_gamma: float) -> tf.Tensor:
     """Focal loss of each row, on the softmax.
 
-        -alpha (1 - p_y) ** gamma log p_y
+        -(1 - p_y) ** gamma log p_y
 
     Args:
         logits: [B, C], any float dtype.
         labels: int [B] in [0, C).
         focal_gamma: the exponent gamma, >= 0; 0 gives cross-entropy.
-        alpha: factor of all rows.
 
     Returns:
         float32 [B], nats.
@@ -65,7 +62,7 @@ def focal(
     rows = cross_entropy(logits, labels)
     # Above zero: the derivative of x ** gamma at 0 is infinite or undefined for gamma < 1.
     others = tf.maximum(-tf.math.expm1(-rows), 1e-12)
-    return alpha * others**focal_gamma * rows
+    return others**focal_gamma * rows
 
 
 def kl_divergence(logits_p: tf.Tensor, logits_q: tf.Tensor) -> tf.Tensor:

@@ -50,49 +50,26 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 
 def shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """float64 [C], parts / wholes, nan where the whole is 0."""
-    return np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
-
-
-def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Share of each class's rows that were found.
-
-    >>> recalls([[3, 1], [2, 2]]).tolist()
-    [0.75, 0.5]
-
-    Args:
-        confusion: int [C, C], `[true, predicted]`.
-
-    Returns:
-        float64 [C] in [0, 1], nan for a class without rows.
-    """
-    return shares(np.diagonal(confusion), np.sum(confusion, axis=1))
-
-
-def precisions(confusion: np.ndarray) -> np.ndarray:
-    """Share of each class's predictions that were right.
-
-    >>> precisions([[3, 1], [1, 1]]).tolist()
-    [0.75, 0.5]
-
-    Args:
-        confusion: int [C, C], `[true, predicted]`.
-
-    Returns:
-        float64 [C] in [0, 1], nan for a class that was never predicted.
-    """
-    return shares(np.diagonal(confusion), np.sum(confusion, axis=0))
+    """float64 [C] or [C, C], parts / wholes, nan where the whole is 0; wholes may broadcast."""
+    return np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes > 0)
 
 
 def found_and_right(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`recalls` and `precisions` without the C x C numbers of a confusion matrix.
+    """Recall and precision: share of each class's rows found, of its predictions right.
+
+    >>> [one.tolist() for one in found_and_right([0, 0, 0, 1], [0, 0, 1, 1], 2)]
+    [[0.6666666666666666, 1.0], [1.0, 0.5]]
 
     Args:
         labels: int [N], true classes in [0, C).
         predictions: int [N], predicted classes in [0, C).
         num_classes: C.
+
+    Returns:
+        Two float64 [C] in [0, 1]: recall, nan for a class without rows, and precision, nan
+        for a class that was never predicted.
 
     Raises:
         ValueError: no rows, different shapes, or a class outside [0, C).
@@ -103,15 +80,6 @@ def found_and_right(
         for values in (labels[labels == predictions], labels, predictions)
     )
     return shares(hits, true), shares(hits, said)
-
-
-def accuracy(confusion: np.ndarray) -> float:
-    """Share of all rows that were right, in [0, 1].
-
-    Args:
-        confusion: int [C, C], `[true, predicted]`, at least one row.
-    """
-    return float(np.trace(confusion) / np.sum(confusion))
 
 
 def _mean_of_present(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@
     Def. 1, 2       effective number, beta  `effective_number`, `resolve_beta`
     Eq. 7           1 / e_c                 `class_weights`
     Sec. 6.2        logit adjustment        `drw_tf.ops.logit_adjustment`
-    Fig. 1          loss of each class      `loss_by_class`
+    Fig. 1          loss of each class      `sum_by_class`
 
 Labeled weights come from the labeled counts, once; unlabeled weights come from the
 pseudo numbers, again and again. The functions are the same for both, and for tensors in
@@ -269,21 +269,21 @@ def weighted_unlabeled_loss(
     return tf.reduce_mean(weights * tf.cast(mask, cross_entropy.dtype) * cross_entropy)
 
 
-def loss_by_class(loss: tf.Tensor, pseudo_label: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Loss of the rows of each pseudo-label, summed.
+def sum_by_class(values: tf.Tensor, pseudo_label: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Sums over the rows of each pseudo-label, of their loss or of anything else.
 
-    >>> loss_by_class(tf.constant([1.0, 2.0, 4.0]), tf.constant([2, 0, 2]), 3).numpy().tolist()
+    >>> sum_by_class(tf.constant([1.0, 2.0, 4.0]), tf.constant([2, 0, 2]), 3).numpy().tolist()
     [2.0, 0.0, 5.0]
 
     Args:
-        loss: float32 [U], what each row contributes (masked, weighted or not), nats.
+        values: float32 [U] or [U, K], what each row contributes.
         pseudo_label: int [U], in [0, C).
         num_classes: C.
 
     Returns:
-        float32 [C], nats; 0 for a class without rows.
+        float32 [C] or [C, K]; 0 for a class without rows.
 
     Source:
-        Fig. 1.
+        Fig. 1, where the values are losses.
     """
-    return tf.math.unsorted_segment_sum(loss, pseudo_label, num_classes)
+    return tf.math.unsorted_segment_sum(values, pseudo_label, num_classes)

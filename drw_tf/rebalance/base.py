@@ -110,12 +110,10 @@ class Ask:
         pool_logits: float32 [P, C] of the averaged network on the pool's pictures without
             augmentation, in the order of the pool; computed when called.
         labeled_in_pool: int64 [N], which rows of the pool are labeled ones.
-        seed: of the run.
     """
 
     pool_logits: Callable[[], np.ndarray]
     labeled_in_pool: np.ndarray
-    seed: int
 
 
 @dataclasses.dataclass(frozen=True)

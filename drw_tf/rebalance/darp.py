@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from drw_tf.ops import refinement
-from drw_tf.rebalance import banks, base, draws
+from drw_tf.ops import refinement, replicas
+from drw_tf.rebalance import banks, base
 
 
 class DistributionAligningRefinery(base.Rebalancer):
@@ -35,7 +35,8 @@ class DistributionAligningRefinery(base.Rebalancer):
     def refine(self, probabilities, weak):
         probabilities = tf.stop_gradient(probabilities)
         # Every replica keeps the whole bank, and so computes the same R.
-        banks.write_rows(self.latest, draws.all_rows(weak.index), draws.all_rows(probabilities))
+        index, latest = (replicas.all_rows(rows) for rows in (weak.index, probabilities))
+        banks.write_rows(self.latest, index, latest)
         since = weak.step - round(self.hyper.darp_start * self.facts.total_steps)
         is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
         tf.cond(is_due, self._refresh, lambda: tf.no_op())

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import axes as mpl_axes
 from matplotlib import colors, figure
 
+from drw_tf.ops import calibration, metrics
 from drw_tf.report import history, palette, panels
 
 _MAX_NUMBERS_IN_CELLS = 12
@@ -142,8 +143,7 @@ def reliability_diagram(bins: Sequence[Mapping], labels: Sequence[str]) -> figur
 
 def _row_shares(counts: np.ndarray) -> np.ndarray:
     """float64 [C, C], rows that sum to 1; NaN for a class without test images."""
-    totals = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    return metrics.shares(counts, counts.sum(axis=1, keepdims=True))
 
 
 def _confusion_axes(
@@ -191,7 +191,7 @@ def _reliability(column: np.ndarray, part: Mapping, label: str, most: float) -> 
     width = 1.0 / len(count)
     centers = (np.arange(len(count)) + 0.5) * width
     used = count > 0
-    error = np.sum(count[used] * np.abs(accuracy - confidence)[used]) / count.sum()
+    error = calibration.calibration_error(part)
     upper, lower = column
     upper.bar(centers[used], accuracy[used], width * 0.92, color=palette.RUN_COLORS[5])
     upper.plot([0, 1], [0, 1], "--", color=palette.MUTED_INK, label="perfectly calibrated")

@@ -1,4 +1,4 @@
-"""Reading TensorBoard's event files, and cutting off what lies beyond a checkpoint.
+"""TensorBoard's event files: finding them, and cutting off what lies beyond a checkpoint.
 
 TensorFlow's writers can only append. A run that was killed has logged steps that it will
 take again, so on resume the files are rewritten without them, before a writer is opened.
@@ -7,9 +7,7 @@ take again, so on resume the files are rewritten without them, before a writer i
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_file_loader
 
@@ -41,29 +39,6 @@ def find(logdir: str | os.PathLike) -> list[pathlib.Path]:
 def size(logdir: str | os.PathLike) -> int:
     """Bytes of all event files below a folder."""
     return sum(path.stat().st_size for path in find(logdir))
-
-
-def read(logdir: str | os.PathLike) -> dict[tuple[str, int], float | np.ndarray]:
-    """The last value written for each tag and step, of all event files below a folder.
-
-    A file whose tail is cut off or damaged, as after a kill, is read up to there.
-
-    Args:
-        logdir: folder with event files, also in folders below it. Tags of the latter are
-            preceded by the folder's name, as in `validation/loss`.
-
-    Returns:
-        Dictionary from (tag, step) to the value: a float for a scalar, otherwise an array
-        as it was written (encoded PNG strings for images, bytes for text).
-    """
-    values = {}
-    for path in find(logdir):
-        folder = path.parent.relative_to(logdir).as_posix()
-        prefix = "" if folder == "." else f"{folder}/"
-        for event in _events(path):
-            for value in event.summary.value:
-                values[prefix + value.tag, event.step] = _decoded(value)
-    return values
 
 
 def truncate(
@@ -101,12 +76,6 @@ def truncate(
     return Truncation(kept_total, dropped_total, tuple(damaged))
 
 
-def _events(path: pathlib.Path) -> Iterator[tf.compat.v1.Event]:
-    """Events of one file up to its first unreadable byte."""
-    for record in event_file_loader.RawEventFileLoader(str(path)).Load():
-        yield tf.compat.v1.Event.FromString(record)
-
-
 def _is_kept(record: bytes, last_step: int, dropped_tags: tuple[str, ...]) -> bool:
     """Whether an event is of no later step and no dropped tag; the version line has no values."""
     event = tf.compat.v1.Event.FromString(record)
@@ -136,15 +105,3 @@ def _replace(path: pathlib.Path, records: list[bytes]) -> None:
     with open(unfinished, "rb") as stream:
         os.fsync(stream.fileno())
     os.replace(unfinished, path)
-
-
-def _decoded(value: tf.compat.v1.Summary.Value) -> float | np.ndarray:
-    """Float of a scalar, otherwise the array in the event."""
-    kind = value.WhichOneof("value")
-    if kind == "simple_value":
-        return float(value.simple_value)
-    if kind != "tensor":
-        return np.asarray(getattr(value, kind).SerializeToString())
-    array = tf.make_ndarray(value.tensor)
-    is_number = np.issubdtype(array.dtype, np.number)
-    return float(array) if array.ndim == 0 and is_number else array

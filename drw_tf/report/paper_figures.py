@@ -10,22 +10,18 @@ from drw_tf.ops import reweighting
 from drw_tf.report import history, palette, panels
 
 BETAS = (0.0, 0.9, 0.99, 0.995, 0.999, 0.9999)
+# Right end of figure 3, images of a class.
+LARGEST_COUNT = 5000
 
 
 def unlabeled_losses(
-    records: Sequence[Mapping],
-    labels: Sequence[str] | None = None,
-    last_evaluations: int | None = None,
-    log: bool = False,
+    records: Sequence[Mapping], labels: Sequence[str] | None = None
 ) -> figure.Figure:
     """Figure 1: unlabeled loss summed over the images that carry each pseudo-label.
 
     Args:
         records: runs on the same classes.
         labels: their names; the methods' if None.
-        last_evaluations: how many periods between evaluations are summed, counted from the
-            end; all of them if None.
-        log: whether the vertical axis is logarithmic.
 
     Returns:
         Figure with one axes, in nats.
@@ -38,28 +34,26 @@ def unlabeled_losses(
     values = []
     for record, label in zip(records, labels, strict=True):
         _, losses = _recorded(record, label, "unlabeled_loss_by_class")
-        values.append(losses[-(last_evaluations or len(losses)) :].sum(axis=0))
+        values.append(losses.sum(axis=0))
     with palette.style():
         made, axes = panels.class_chart(names, order)
         panels.class_bars(axes, values, labels, names, order)
         axes.set_ylabel("summed unlabeled loss (nats)")
-        if log:
-            axes.set_yscale("log", nonpositive="clip")
-        else:
-            axes.set_ylim(bottom=0.0)
-            axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+        axes.set_ylim(bottom=0.0)
+        axes.yaxis.set_major_formatter(ticker.EngFormatter(sep=""))
     return made
 
 
 def pseudo_dynamics(
-    records: Sequence[Mapping], labels: Sequence[str] | None = None, first_step: int = 0
+    records: Sequence[Mapping], labels: Sequence[str] | None = None
 ) -> figure.Figure:
     """Figure 2: pseudo numbers of each class, and their imbalance ratio, one row a run.
+
+    Differs from the paper's, where the ratio of the first 50 epochs is left out.
 
     Args:
         records: runs on the same classes.
         labels: their names; the methods' if None.
-        first_step: the ratio is drawn from this step on; the paper leaves out 50 epochs.
 
     Returns:
         Figure whose first axes are, row by row, the pseudo numbers and the ratio.
@@ -77,8 +71,7 @@ def pseudo_dynamics(
             panels.class_lines(left, steps, numbers, order, log=True, split=split)
             left.set(title=label, ylabel="pseudo number (images)")
             steps, ratio = _recorded(record, label, "pseudo_imbalance_ratio")
-            late = steps >= first_step
-            panels.curve(right, steps[late], ratio[late], split, color=palette.RUN_COLORS[0])
+            panels.curve(right, steps, ratio, split, color=palette.RUN_COLORS[0])
             right.set_yscale("log")
             panels.plain_log_ticks(right.yaxis, ratio)
             right.set_ylabel(r"$\hat{R}^u$: largest / smallest pseudo number")
@@ -88,32 +81,23 @@ def pseudo_dynamics(
     return made
 
 
-def class_balanced_terms(
-    betas: Sequence[float] = BETAS, largest_count: int = 5000
-) -> figure.Figure:
-    """Figure 3: class-balanced term against the number of images, one line a beta.
+def class_balanced_terms() -> figure.Figure:
+    """Figure 3: class-balanced term against the number of images, one line for each of `BETAS`.
 
         1 / E_c = (1 - beta) / (1 - beta ** N_c)
-
-    Args:
-        betas: dimensionless, in [0, 1).
-        largest_count: right end of the axis, images of the class.
 
     Returns:
         Figure with one axes, both directions logarithmic.
 
-    Raises:
-        ValueError: a beta is outside [0, 1).
-
     Source:
         Eq. 7; Cui et al., CVPR 2019, Fig. 3 (arXiv:1901.05555).
     """
-    counts = np.geomspace(1, largest_count, 200)
+    counts = np.geomspace(1, LARGEST_COUNT, 200)
     with palette.style():
         made, grid = panels.new_figure(1, width=6.4, height=4.2)
         axes = grid[0, 0]
-        for index, beta in enumerate(betas):
-            terms = 1.0 / np.asarray(reweighting.effective_number(counts, float(beta)))
+        for index, beta in enumerate(BETAS):
+            terms = 1.0 / np.asarray(reweighting.effective_number(counts, beta))
             style = palette.LINE_STYLES[index % len(palette.LINE_STYLES)]
             color = palette.run_color(index)
             axes.plot(counts, terms, style, color=color, label=f"β = {beta:g}", linewidth=2)
@@ -168,29 +152,22 @@ def beta_study(
     return made
 
 
-def losses(
-    records: Sequence[Mapping],
-    labels: Sequence[str] | None = None,
-    starts: Sequence[int | None] | None = None,
-    network: str = "ema",
-) -> figure.Figure:
+def losses(records: Sequence[Mapping], labels: Sequence[str] | None = None) -> figure.Figure:
     """Figure 5: training losses, test loss and balanced accuracy; start of the weights marked.
 
     Args:
         records: runs.
         labels: their names; the methods' if None.
-        starts: first step with dynamic weights of each run, None where there are none;
-            found by `history.dynamic_start` if not given.
-        network: "ema" or "raw", whose test results.
 
     Returns:
-        Figure whose three axes are training losses, test loss, balanced accuracy.
+        Figure whose three axes are training losses, and test loss and balanced accuracy of
+        the averaged network.
 
     Raises:
-        ValueError: not one label, or one start, for each record.
+        ValueError: not one label for each record.
     """
     labels = history.run_labels(records, labels)
-    starts = [history.dynamic_start(record) for record in records] if starts is None else starts
+    starts = [history.dynamic_start(record) for record in records]
     with palette.style():
         # A line of a key takes about .2 inch, and there are at most two a run and the mark's.
         made, grid = panels.new_figure(3, height=3.4 + 0.2 * (2 * len(records) + 1))
@@ -206,7 +183,7 @@ def losses(
                     training, steps, values, start, linestyle=style, color=color, label=name
                 )
             for axes, key in ((test, "loss"), (accuracy, "balanced_accuracy")):
-                steps, values = history.series(record, "test", network, key)
+                steps, values = history.series(record, "test", "ema", key)
                 style = palette.LINE_STYLES[run % len(palette.LINE_STYLES)]
                 panels.curve(axes, steps, values, start, linestyle=style, color=color, label=label)
         training.set_ylabel("training loss (nats)")

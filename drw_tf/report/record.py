@@ -20,7 +20,6 @@ from drw_tf.report import history as run_history
 
 SCHEMA_VERSION = 1
 FINAL_METRICS = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few")
-WINDOW = 20
 
 _SCHEMA = {
     "schema_version": int,
@@ -208,7 +207,7 @@ def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
     return {
         **plain(summary.summarize_history(numbers), metric),
         "best": {"value": best[1], "step": best[0]},
-        "evaluations": min(WINDOW, len(values)),
+        "evaluations": min(summary.WINDOW, len(values)),
     }
 
 

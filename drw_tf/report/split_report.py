@@ -11,7 +11,6 @@ import numpy as np
 from drw_tf.data import dataset as records
 
 LABELED, UNLABELED, VALIDATION, TEST = "labeled", "unlabeled", "validation", "test"
-PARTS = (LABELED, UNLABELED, VALIDATION, TEST)
 _NAMED = 10
 _MAX_NAMED = 1000
 # More classes than this are shortened where the table is printed.

@@ -196,8 +196,8 @@ def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share in percent, "-" where it is undefined."""
-    return "-" if value is None else f"{100 * value:.1f}"
+    """A share in percent, "-" where it is undefined: None, or nan."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def mean_cell(found: Mapping[int, float]) -> str:

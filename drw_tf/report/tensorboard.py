@@ -29,10 +29,9 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from drw_tf.report import evaluation_figures, event_files, record
 
 MAX_CLASS_SCALARS = 200
-# What depends on the clock, and so differs between two otherwise equal runs.
-CLOCK_TAGS = ("train/seconds", "train/images_per_second")
 # How the tags begin of what a run logs at its end; one that goes on logs it again.
 FINAL_TAGS = ("final/", "_hparams_/")
+_CONFUSION_TAG = "confusion/ema"
 
 _CLASS_TAGS = {
     "pseudo_numbers": "pseudo_number",
@@ -62,7 +61,7 @@ class TensorBoardLog:
     def __init__(self, logdir: str | os.PathLike, class_names: Sequence[str]):
         self._class_tags = _class_tags(class_names)
         self._class_names = tuple(class_names)
-        self._confusions = {}
+        self._confusion = None
         self._logdir = os.fspath(logdir)
         self._writer = tf.summary.create_file_writer(self._logdir)
         self._write(custom_scalar_summary.pb(_layout()), step=0)
@@ -101,12 +100,11 @@ class TensorBoardLog:
                     self._add(scalars, key, metrics.get(key), step)
         self._write_scalars(scalars, step)
 
-    def log_text(self, configuration: Mapping, tag: str = "configuration") -> None:
+    def log_text(self, configuration: Mapping) -> None:
         """Writes settings as a table at step 0.
 
         Args:
             configuration: names and values, in the order in which they are to be shown.
-            tag: what it is called.
         """
         rows = [
             f"| {name} | `{json.dumps(record.plain(value, name))}` |".replace("\n", " ")
@@ -114,7 +112,7 @@ class TensorBoardLog:
         ]
         table = "\n".join(["| flag | value |", "| --- | --- |", *rows])
         with self._writing():
-            tf.summary.text(tag, table, step=0)
+            tf.summary.text("configuration", table, step=0)
 
     def log_images(self, tag: str, images: np.ndarray, step: int) -> None:
         """Writes up to 64 pictures as one sheet, small ones enlarged.
@@ -130,24 +128,24 @@ class TensorBoardLog:
         with self._writing():
             tf.summary.image(tag, _sheet(np.asarray(images))[None], step=step)
 
-    def log_confusion(self, counts: np.ndarray, step: int, tag: str = "confusion/ema") -> None:
+    def log_confusion(self, counts: np.ndarray, step: int) -> None:
         """Writes a confusion matrix as a picture, with the classes' names.
 
         Args:
             counts: [C, C], test images by true class (row) and predicted class (column).
             step: training step.
-            tag: what it is called.
         """
-        if tag in self._confusions:
-            canvas = self._confusions[tag]
-            evaluation_figures.redraw_confusion(canvas.figure, counts)
+        if self._confusion is None:
+            figure = evaluation_figures.draw_confusions(
+                [counts], [_CONFUSION_TAG], self._class_names
+            )
+            self._confusion = backend_agg.FigureCanvasAgg(figure)
         else:
-            figure = evaluation_figures.draw_confusions([counts], [tag], self._class_names)
-            canvas = self._confusions[tag] = backend_agg.FigureCanvasAgg(figure)
-        canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+            evaluation_figures.redraw_confusion(self._confusion.figure, counts)
+        self._confusion.draw()
+        pixels = np.asarray(self._confusion.buffer_rgba())[..., :3]
         with self._writing():
-            tf.summary.image(tag, pixels[None], step=step)
+            tf.summary.image(_CONFUSION_TAG, pixels[None], step=step)
 
     def log_hparams(self, flags: Mapping, metrics: Mapping[str, float], step: int) -> None:
         """Writes the row of this run in the HParams tab, once, at the end of the run.

@@ -7,10 +7,13 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 
+from drw_tf.report import tables
+
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
 # Classes named there at most.
 _NAMED = 10
+_PERCENTAGES = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +98,9 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
     if not found:
         return ["## Metrics", "", "None: nothing was evaluated."]
     before = " before it was divided by the temperature" if _scales(served) else ""
+    percent = {name: tables.percent(found[name]) for name in _PERCENTAGES}
     rows = [
-        [name, _percent(recall), _percent(precision)]
+        [name, tables.percent(recall), tables.percent(precision)]
         for name, recall, precision in zip(
             record["dataset"]["class_names"], found["recall"], found["precision"], strict=True
         )
@@ -105,11 +109,11 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         "## Metrics",
         "",
         f"On the test pictures after step {record['steps']}: balanced accuracy "
-        f"{_percent(found['balanced_accuracy'])} %, accuracy {_percent(found['accuracy'])} %, "
-        f"geometric mean of recalls {_percent(found['geometric_mean'])} %; Many / Medium / Few "
-        f"{_percent(found['many'])} / {_percent(found['medium'])} / {_percent(found['few'])} %. "
+        f"{percent['balanced_accuracy']} %, accuracy {percent['accuracy']} %, "
+        f"geometric mean of recalls {percent['geometric_mean']} %; Many / Medium / Few "
+        f"{percent['many']} / {percent['medium']} / {percent['few']} %. "
         f"The network{before} has a loss of {_number(found['loss'])} nats and an expected "
-        f"calibration error of {_percent(found['ece'])} %.",
+        f"calibration error of {percent['ece']} %.",
         "",
         *_table(["class", "recall %", "precision %"], rows),
     ]
@@ -138,7 +142,8 @@ def _calibration(served: Served) -> list[str]:
             f"They are divided by the temperature {value:.4g}, fitted on "
             f"{facts['validation_pictures']} validation pictures: there the loss went from "
             f"{_number(before['loss'])} to {_number(after['loss'])} nats and the expected "
-            f"calibration error from {_percent(before['ece'])} to {_percent(after['ece'])} %."
+            f"calibration error from {tables.percent(before['ece'])} to "
+            f"{tables.percent(after['ece'])} %."
         )
     else:
         lines.append("No temperature was fitted: probabilities are not calibrated.")
@@ -181,7 +186,7 @@ def _limits(record: Mapping, served: Served) -> list[str]:
     if found:
         pairs = [pair for pair in zip(found["recall"], names, strict=True) if pair[0] is not None]
         recall, name = min(pairs)
-        lines.append(f"- Lowest recall: {_percent(recall)} %, class {_escaped(name)}.")
+        lines.append(f"- Lowest recall: {tables.percent(recall)} %, class {_escaped(name)}.")
         tested = data["test_counts"]
         if tested:
             fewest, most = min(tested), max(tested)
@@ -212,10 +217,6 @@ def _escaped(name: str) -> str:
     for letter in "\\`*_[]<>|#":
         name = name.replace(letter, f"\\{letter}")
     return name
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _number(value: float | None) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from drw_tf.rebalance import draws
+from drw_tf.ops import replicas
 from drw_tf.training import messages, rendezvous
 
 # sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
@@ -125,17 +125,17 @@ class Team:
         )
 
     def _exchange(self, one_each):
-        return self.strategy.run(draws.all_rows, args=(one_each,))
+        return self.strategy.run(replicas.all_rows, args=(one_each,))
 
     def _gather(self, values: np.ndarray) -> np.ndarray:
         """[workers * n, ...], the [n, ...] of each worker in their order."""
-        replicas = self.strategy.num_replicas_in_sync // self.workers
+        each = self.strategy.num_replicas_in_sync // self.workers
         # Every replica takes part; of a worker's, the first one's rows are kept.
         one_each = self.strategy.experimental_distribute_values_from_function(
             lambda _: tf.constant(values)
         )
         found = self.strategy.experimental_local_results(self._exchange(one_each))[0].numpy()
-        by_replica = found.reshape([self.workers, replicas, len(values), *values.shape[1:]])
+        by_replica = found.reshape([self.workers, each, len(values), *values.shape[1:]])
         return by_replica[:, 0].reshape([-1, *values.shape[1:]])
 
 

@@ -62,7 +62,7 @@ class Stages:
     def begin(self, index: int) -> None:
         """Turns the end of stage `index - 1` into the start of stage `index`."""
         method, stage = self.method, self.all[index]
-        ask = rebalance.Ask(self._pool_logits, self._labeled_in_pool(), self.config.seed)
+        ask = rebalance.Ask(self._pool_logits, self._labeled_in_pool())
         for one in method.rebalancers:
             one.begin_stage(index, ask)
         if stage.begins_with != "keep":

@@ -1,9 +1,11 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from drw_tf.augment import color
-from tests.augment import pillow_operations
+from tests.augment import one_operation, pillow_operations
 
 FUNCTIONS = {
     "AutoContrast": color.autocontrast,
@@ -11,7 +13,7 @@ FUNCTIONS = {
     "Color": color.saturation,
     "Contrast": color.contrast,
     "Equalize": color.equalize,
-    "Identity": color.identity,
+    "Identity": functools.partial(one_operation.apply, "Identity"),
     "Invert": color.invert,
     "Posterize": color.posterize,
     "Sharpness": color.sharpness,

@@ -89,16 +89,3 @@ def test_fitted_boxes_are_cut_off_at_the_border():
     boxes = crops.fit_boxes(tf.constant([[0.0, 0.0, 1.0, 1.0]]), tf.constant([4.0])).numpy()[0]
     # Sides 2 and 1/2: all of the height, and half of the width at the left.
     np.testing.assert_allclose(boxes, [0, 0, 1, 0.5])
-
-
-def test_center_boxes_are_square_in_pixels():
-    got = crops.center_boxes(tf.constant([1.0, 2.0, 0.5])).numpy()
-    # 7/8 of the shorter side; of the longer one that is 7/16.
-    expected = [[1 / 16] * 2 + [15 / 16] * 2, [1 / 16, 9 / 32, 15 / 16, 23 / 32]]
-    expected.append([9 / 32, 1 / 16, 23 / 32, 15 / 16])
-    np.testing.assert_allclose(got, expected)
-
-
-def test_center_boxes_refuse_a_fraction_above_one():
-    with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\], got 1\.5\."):
-        crops.center_boxes(tf.constant([1.0]), 1.5)

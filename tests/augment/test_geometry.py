@@ -1,17 +1,14 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from drw_tf.augment import geometry
-from tests.augment import pillow_operations
+from tests.augment import one_operation, pillow_operations
 
-FUNCTIONS = {
-    "Rotate": geometry.rotate,
-    "ShearX": geometry.shear_x,
-    "ShearY": geometry.shear_y,
-    "TranslateX": geometry.translate_x,
-    "TranslateY": geometry.translate_y,
-}
+NAMES = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
+FUNCTIONS = {name: functools.partial(one_operation.apply, name) for name in NAMES}
 MAGNITUDES = {"Rotate": [-30, -12.3, 4, 7, 90, 171]}
 # Sheared by 0.04, 0.1, 0.2, whole rows are half way between two pixels.
 FRACTIONS = [-0.3, -0.11, 0.04, 0.1, 0.2, 0.3]
@@ -69,9 +66,9 @@ def test_a_magnitude_of_zero_moves_nothing(name, pictures):
 
 def test_a_positive_translation_moves_the_picture_left_and_up():
     image = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1)
-    left = geometry.translate_x(tf.constant(image), tf.constant([1 / 3]), 9)[0, :, :, 0]
+    left = one_operation.apply("TranslateX", image, [1 / 3], fill=9)[0, :, :, 0]
     np.testing.assert_array_equal(left, [[1, 2, 9], [4, 5, 9]])
-    up = geometry.translate_y(tf.constant(image), tf.constant([0.5]), 9)[0, :, :, 0]
+    up = one_operation.apply("TranslateY", image, [0.5], fill=9)[0, :, :, 0]
     np.testing.assert_array_equal(up, [[3, 4, 5], [9, 9, 9]])
 
 

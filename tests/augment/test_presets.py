@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -71,7 +73,7 @@ def test_digits_are_neither_inverted_nor_moved_far():
 
 
 def test_a_translation_of_darp_on_cifar100_leaves_nothing_of_the_picture():
-    policy = presets.preset("darp_cifar100", "drawn")
+    policy = dataclasses.replace(presets.preset("darp_cifar100", "drawn"), cutout_fraction=0.0)
     names = [o.name for o in policy.operations]
     # Level 14 of 30 is 46.7 pixels.
     translate, autocontrast = names.index("TranslateXPixels"), names.index("AutoContrast")
@@ -80,7 +82,7 @@ def test_a_translation_of_darp_on_cifar100_leaves_nothing_of_the_picture():
         "magnitude": tf.constant([[1400 / 30, 0.0]]),
         "place": tf.zeros([1, 2, 2]),
     }
-    maker = views.Views((32, 32, 3), False, 0, policy, cutout_size=0)
+    maker = views.Views((32, 32, 3), False, 0, policy)
     got = maker.apply("strong", tf.fill([1, 32, 32, 3], tf.constant(200, tf.uint8)), draws)
     assert got.numpy().max() == 0
 

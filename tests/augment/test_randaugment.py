@@ -124,6 +124,8 @@ def test_a_color_for_one_channel_is_the_mean_of_three():
         ({"levels": (0.5, 1.5)}, r"levels must be in \[0, 1\], got \(0.5, 1.5\)"),
         ({"order": "shuffled"}, "order must be composed or drawn, got shuffled"),
         ({"probability": 1.5}, r"probability must be in \[0, 1\], got 1.5"),
+        ({"cutout_fraction": -0.5}, r"cutout_fraction must be in \[0, 1\], got -0.5"),
+        ({"cutout_fraction": 2.0}, r"cutout_fraction must be in \[0, 1\], got 2.0"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(change, message):

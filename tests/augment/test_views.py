@@ -41,13 +41,6 @@ def cropped(images, draws, padding, **pad):
     return np.stack(out)
 
 
-def test_the_clean_view_is_the_image(pictures):
-    images = tf.constant(pictures((8, 8, 3)))
-    made = maker(shape=(8, 8, 3))
-    assert made.draw("clean", SEED, 6) == {}
-    np.testing.assert_array_equal(made.apply("clean", images, {}), images)
-
-
 @pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8, 1)], ids=str)
 def test_the_weak_view_is_a_flip_and_a_crop_of_the_reflected_image(shape, pictures):
     images, made = pictures(shape, rows=40), maker(shape=shape)
@@ -150,8 +143,9 @@ def test_whole_pixel_moves_in_one_step_follow_the_drawn_order(before_crop, pictu
         randaugment.Operation("Rotate", 90),
         before_crop=before_crop,
         fill=40,
+        cutout_fraction=0.0,
     )
-    made = maker(strong=policy, cutout_size=0)
+    made = maker(strong=policy)
     draws = in_order(made, 30)
 
     def moved(batch):
@@ -223,23 +217,23 @@ def test_random_cutout_draws_its_side():
 
 def test_cutout_can_be_turned_off_and_resized(pictures):
     images = pictures((32, 32, 3), rows=20)
-    policy = dataclasses.replace(presets.preset("fixmatch"), probability=0.0)
-    made = maker(strong=policy, cutout_size=0)
+    policy = dataclasses.replace(presets.preset("fixmatch"), probability=0.0, cutout_fraction=0.0)
+    made = maker(strong=policy)
     draws = made.draw("strong", SEED, 20)
     assert "box" not in draws
     np.testing.assert_array_equal(
         made.apply("strong", images, draws), made.apply("weak", images, draws)
     )
-    assert maker(cutout_size=6).side == 6
+    assert maker(strong=dataclasses.replace(policy, cutout_fraction=0.2)).side == 6
     # A quarter of 8.
     assert maker("digits", (8, 8, 1)).side == 2
 
 
 def test_an_unknown_kind_names_the_known_ones(pictures):
     made = maker()
-    with pytest.raises(KeyError, match="kind must be one of clean, weak, strong, got medium"):
+    with pytest.raises(KeyError, match="kind must be one of weak, strong, got medium"):
         made.draw("medium", SEED, 2)
-    with pytest.raises(KeyError, match="kind must be one of clean, weak, strong, got medium"):
+    with pytest.raises(KeyError, match="kind must be one of weak, strong, got medium"):
         made.apply("medium", pictures((32, 32, 3)), {})
 
 
@@ -248,7 +242,6 @@ def test_an_unknown_kind_names_the_known_ones(pictures):
     [
         ({"crop_padding": 32}, r"crop_padding must be in \[0, 32\), got 32"),
         ({"crop_padding": -1}, r"crop_padding must be in \[0, 32\), got -1"),
-        ({"cutout_size": -2}, "cutout_size must be >= 0, got -2"),
         ({"geometry": "zoom"}, "geometry must be crop or resized_crop, got zoom"),
     ],
 )

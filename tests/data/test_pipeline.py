@@ -1,5 +1,7 @@
 """The streams: exact passes, pure in (seed, step), independent of sharding and restarts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,7 +30,7 @@ def streams(labeled=4, unlabeled=8):
     rows = np.arange(5, 15)
     return [
         pipeline.Stream("labeled", rows, labeled, ("weak",), rows % 3),
-        pipeline.Stream("unlabeled", np.arange(SIZE), unlabeled, ("clean", "weak", "strong")),
+        pipeline.Stream("unlabeled", np.arange(SIZE), unlabeled, ("weak", "strong")),
     ]
 
 
@@ -51,20 +53,23 @@ def test_batch_has_the_promised_names_shapes_and_types(images, views):
         },
         "unlabeled": {
             "index": ("int64", (8,)),
-            "clean": ("uint8", (8, 8, 8, 1)),
             "weak": ("uint8", (8, 8, 8, 1)),
             "strong": ("uint8", (8, 8, 8, 1)),
         },
     }
 
 
-def test_index_label_and_every_view_are_of_the_same_row(images, views):
-    for batch in take(pipeline.training_batches(images, streams(), views, seed=0), 20):
+def test_index_label_and_every_view_are_of_the_same_row(images):
+    policy = dataclasses.replace(presets.preset("digits"), probability=0.0, cutout_fraction=0.0)
+    # Neither flipped nor shifted, and no operation: every view is the picture.
+    still = augment_views.Views((8, 8, 1), False, 0, policy)
+    for batch in take(pipeline.training_batches(images, streams(), still, seed=0), 20):
         rows = np.arange(5, 15)[batch["labeled"]["index"]]
         np.testing.assert_array_equal(batch["labeled"]["label"], images.labels[rows])
-        np.testing.assert_array_equal(
-            batch["unlabeled"]["clean"], images.pixels[batch["unlabeled"]["index"]]
-        )
+        np.testing.assert_array_equal(batch["labeled"]["weak"], images.pixels[rows])
+        pictures = images.pixels[batch["unlabeled"]["index"]]
+        np.testing.assert_array_equal(batch["unlabeled"]["weak"], pictures)
+        np.testing.assert_array_equal(batch["unlabeled"]["strong"], pictures)
 
 
 def test_every_pass_holds_every_row_once_and_orders_differ(images, views):
@@ -201,13 +206,13 @@ def test_files_give_the_same_contract_and_the_right_rows(files, geometry):
     views = augment_views.Views((8, 8, 3), True, 1, presets.preset("usb"), geometry=geometry)
     made = [
         pipeline.Stream("labeled", np.arange(6), 4, ("weak",), np.arange(6) % 3),
-        pipeline.Stream("unlabeled", np.arange(9), 8, ("clean", "weak", "strong")),
+        pipeline.Stream("unlabeled", np.arange(9), 8, ("weak", "strong")),
     ]
     whole = take(pipeline.training_batches(files, made, views, seed=0), 6)
     for batch in whole:
-        for key, view in (("labeled", "weak"), ("unlabeled", "clean"), ("unlabeled", "weak")):
+        for key in ("labeled", "unlabeled"):
             colour = 20 * batch[key]["index"] + 10
-            np.testing.assert_array_equal(batch[key][view][:, 3, 3, 0], colour)
+            np.testing.assert_array_equal(batch[key]["weak"][:, 3, 3, 0], colour)
         assert batch["unlabeled"]["strong"].shape == (8, 8, 8, 3)
     rest = take(pipeline.training_batches(files, made, views, seed=0, start_step=4), 2)
     assert_equal(rest, whole[4:])

@@ -13,10 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from drw_tf import recipes
-from drw_tf.report import event_files, tensorboard
+from drw_tf.report import event_files
+from tests import event_values
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS, EPOCH, CHECKPOINT = 12, 4, 2
+# What differs between two otherwise equal runs.
+CLOCK = ("seconds", "images_per_second")
 # Every step is a call, so that a kill can come between any two.
 SHAPE = (
     *(f"--steps={STEPS}", f"--steps_per_epoch={EPOCH}", f"--checkpoint_steps={CHECKPOINT}"),
@@ -153,17 +156,17 @@ def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
 def history_of(folder: pathlib.Path) -> list[dict]:
     """The record's history, without what the clock says."""
     history = json.loads((folder / "run" / "record.json").read_text())["history"]
-    clock = ("seconds", "images_per_second")
-    return [{key: value for key, value in entry.items() if key not in clock} for entry in history]
+    return [{key: value for key, value in entry.items() if key not in CLOCK} for entry in history]
 
 
 def curves_of(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
     """Value of each (tag, step) of the TensorBoard log, and how often each scalar is there."""
     logdir = folder / "run" / "tensorboard"
+    clock = {f"train/{key}" for key in CLOCK}
     values = {
         key: repr(np.asarray(value).tolist())  # NaN, where a metric is undefined, equals itself
-        for key, value in event_files.read(logdir).items()
-        if key[0] not in tensorboard.CLOCK_TAGS and not key[0].startswith("_hparams_")
+        for key, value in event_values.read(logdir).items()
+        if key[0] not in clock and not key[0].startswith("_hparams_")
     }
     events = (
         tf.compat.v1.Event.FromString(record.numpy())

@@ -1,12 +1,14 @@
 """What methods share inside a step: keys, ramps, the rows of all replicas."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from drw_tf.methods import in_step, mean_teacher
+from drw_tf.ops import mixup
 from drw_tf.rebalance import base as rebalance
 
 
@@ -52,3 +54,22 @@ def test_soft_labels_are_counted_by_their_largest_class(method):
     mean = in_step.count(method, targets, tf.constant([1.0, 2.0, 3.0, 4.0]), tf.constant([5, 9]))
     np.testing.assert_allclose(mean, 0.875)
     assert counted == [[1, 0], [1, 1], [2, 3], [5, 9]]
+
+
+@pytest.mark.parametrize(("batches", "rows"), [(2, 4), (3, 4), (3, 5)])
+def test_each_interleaved_pass_is_fed_rows_of_all_batches(batches, rows):
+    images = np.arange(batches * rows * 2, dtype=np.float32).reshape(-1, 2)
+    fed = []
+
+    def network(part, training):
+        assert training
+        fed.append(part.numpy())
+        return {"logits": 10 * part}
+
+    method = types.SimpleNamespace(network=network)
+    got = in_step.forward_interleaved(method, tf.constant(images), rows)
+    expected = np.split(images[mixup.interleaving(batches, rows)], batches)
+    np.testing.assert_array_equal(fed, expected)
+    # The batch that each row of the first pass is of: all of them, not the first alone.
+    assert set(fed[0][:, 0] // (2 * rows)) == set(range(batches))
+    np.testing.assert_array_equal(got, 10 * images)

@@ -136,33 +136,26 @@ def test_normalization_that_does_not_fit_is_refused(normalization, message):
         small(normalization)
 
 
-@pytest.mark.parametrize("name", ["darp", "crest"])
-def test_kernels_start_with_variance_two_over_fan_out(name):
-    kernel = network.kernel_initializer(name)([3, 3, 64, 128]).numpy()
+def test_kernels_start_normal_with_variance_two_over_fan_out():
+    kernel = network.kernel_initializer()([3, 3, 64, 128]).numpy()
     deviation = (2 / (3 * 3 * 128)) ** 0.5
     # 73728 draws: the standard error of a deviation is 0.26 %.
     assert kernel.std() == pytest.approx(deviation, rel=0.02)
     assert abs(kernel.mean()) < 0.02 * deviation
-    # A normal cut at two deviations has 0.87963 of its deviation left.
-    cut = 2 / 0.87963 * deviation
-    assert (np.abs(kernel).max() > cut) == (name == "darp")
+    # Not cut at two deviations, where 0.87963 of the deviation would be left.
+    assert np.abs(kernel).max() > 2 / 0.87963 * deviation
 
 
 def test_two_initializers_draw_different_kernels():
-    first, second = (network.kernel_initializer("darp")([3, 3, 4, 4]).numpy() for _ in range(2))
+    first, second = (network.kernel_initializer()([3, 3, 4, 4]).numpy() for _ in range(2))
     assert np.abs(first - second).max() > 0.01
-
-
-def test_unknown_initializer_is_refused():
-    with pytest.raises(ValueError, match=r"one of \['crest', 'darp'\], got 'he'"):
-        network.kernel_initializer("he")
 
 
 @pytest.mark.parametrize("even", [True, False])
 def test_even_padding_centres_strided_kernels_on_the_pixels_of_the_shortcut(even):
     # An image whose pixel is its column number, a kernel that copies its centre.
     x = keras.Input([4, 4, 1])
-    y = network.convolution(x, 1, 3, 2, initializer="darp", name="conv", even_padding=even)
+    y = network.convolution(x, 1, 3, 2, name="conv", even_padding=even)
     model = keras.Model(x, y)
     kernel = np.zeros([3, 3, 1, 1])
     kernel[1, 1] = 1

@@ -99,12 +99,6 @@ def test_focal_and_its_gradient_match_the_published_code(case):
     np.testing.assert_allclose(gradient, outputs["grad_logits"], rtol=1e-5, atol=1e-6)
 
 
-def test_focal_scales_with_alpha():
-    logits = [[1.0, -1.0]]
-    plain = losses.focal(logits, [1], focal_gamma=1.0)
-    np.testing.assert_allclose(losses.focal(logits, [1], 1.0, alpha=0.25), 0.25 * plain, rtol=1e-6)
-
-
 def test_focal_never_exceeds_cross_entropy():
     logits = np.random.default_rng(0).normal(size=[50, 5]).astype(np.float32)
     labels = np.arange(50) % 5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from drw_tf.ops import metrics
+from drw_tf.ops import metrics, summary
 from tests.ops import random_logits
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -18,9 +18,15 @@ def case_id(case):
     return case["id"]
 
 
-def confusion_of(case):
+def inputs_of(case):
     inputs = case["inputs"]
-    return metrics.confusion_matrix(inputs["labels"], inputs["predictions"], inputs["num_classes"])
+    return inputs["labels"], inputs["predictions"], inputs["num_classes"]
+
+
+def accuracy(labels, predictions, num_classes):
+    """As an evaluation reports it."""
+    logits = np.eye(num_classes)[np.asarray(predictions)]
+    return summary.summarize(labels, logits, np.ones(num_classes))["accuracy"]
 
 
 # Confusion matrix, recall, precision, accuracies
@@ -28,31 +34,29 @@ def confusion_of(case):
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_confusion_matrix_matches_the_published_code(case):
-    got = confusion_of(case)
+    got = metrics.confusion_matrix(*inputs_of(case))
     np.testing.assert_array_equal(got, case["outputs"]["confusion_true_by_pred"])
 
 
 @pytest.mark.parametrize("case", COMPLETE, ids=case_id)
 def test_every_number_of_a_complete_test_set_matches_the_published_code(case):
-    outputs, confusion = case["outputs"], confusion_of(case)
-    recall = metrics.recalls(confusion)
+    outputs = case["outputs"]
+    recall, precision = metrics.found_and_right(*inputs_of(case))
     descending = np.arange(len(recall), 0, -1)
     got = [
-        100 * metrics.accuracy(confusion),
+        100 * accuracy(*inputs_of(case)),
         metrics.geometric_mean(recall),
         *metrics.many_medium_few(recall, descending),
     ]
     names = ["bACC_as_published_percent", "GM", "many", "medium", "few"]
     np.testing.assert_allclose(got, [outputs[name] for name in names], rtol=1e-5)
     np.testing.assert_allclose(recall, outputs["per_class_recall"], rtol=1e-5)
-    np.testing.assert_allclose(
-        metrics.precisions(confusion), outputs["per_class_precision"], rtol=1e-5
-    )
+    np.testing.assert_allclose(precision, outputs["per_class_precision"], rtol=1e-5)
 
 
 def test_a_class_missing_from_the_test_set_is_left_out_where_the_published_code_has_nan():
     (case,) = [case for case in CASES if case["id"] == "missing_class"]
-    outputs, recall = case["outputs"], metrics.recalls(confusion_of(case))
+    outputs, (recall, _) = case["outputs"], metrics.found_and_right(*inputs_of(case))
     present = np.arange(7) != 5
     assert np.isnan(recall[5])
     expected = np.array(outputs["per_class_recall"])[present]
@@ -70,15 +74,12 @@ def test_confusion_recall_precision_and_accuracies_agree_with_scikit_learn():
     labels, logits = random_logits.random_rows()
     predictions = logits.argmax(axis=1)
     confusion = metrics.confusion_matrix(labels, predictions, 7)
-    recall = metrics.recalls(confusion)
+    recall, precision = metrics.found_and_right(labels, predictions, 7)
     pairs = [
         (confusion, sklearn.metrics.confusion_matrix(labels, predictions)),
         (recall, sklearn.metrics.recall_score(labels, predictions, average=None)),
-        (
-            metrics.precisions(confusion),
-            sklearn.metrics.precision_score(labels, predictions, average=None),
-        ),
-        (metrics.accuracy(confusion), sklearn.metrics.accuracy_score(labels, predictions)),
+        (precision, sklearn.metrics.precision_score(labels, predictions, average=None)),
+        (accuracy(labels, predictions, 7), sklearn.metrics.accuracy_score(labels, predictions)),
         (
             metrics.balanced_accuracy(recall),
             sklearn.metrics.balanced_accuracy_score(labels, predictions),
@@ -90,21 +91,18 @@ def test_confusion_recall_precision_and_accuracies_agree_with_scikit_learn():
 
 def test_recall_is_nan_without_examples_and_precision_is_nan_without_predictions():
     # True 0, 0, 1; predicted 0, 2, 0. Class 2 has no examples, class 1 no predictions.
-    confusion = metrics.confusion_matrix([0, 0, 1], [0, 2, 0], 3)
-    np.testing.assert_array_equal(metrics.recalls(confusion), [0.5, 0.0, NAN])
-    np.testing.assert_array_equal(metrics.precisions(confusion), [0.5, NAN, 0.0])
+    recall, precision = metrics.found_and_right([0, 0, 1], [0, 2, 0], 3)
+    np.testing.assert_array_equal(recall, [0.5, 0.0, NAN])
+    np.testing.assert_array_equal(precision, [0.5, NAN, 0.0])
 
 
 def test_balanced_accuracy_does_not_depend_on_the_mix_of_the_test_set():
     labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    balanced = metrics.confusion_matrix(labels, predictions, 2)
-    mostly_first = metrics.confusion_matrix(
-        np.tile(labels, 9)[:-2], np.tile(predictions, 9)[:-2], 2
-    )
-    for confusion in (balanced, mostly_first):
-        got = metrics.balanced_accuracy(metrics.recalls(confusion))
-        np.testing.assert_allclose(got, 0.75)
-    assert metrics.accuracy(mostly_first) < 0.75
+    mostly_first = np.tile(labels, 9)[:-2], np.tile(predictions, 9)[:-2], 2
+    for case in ((labels, predictions, 2), mostly_first):
+        recall, _ = metrics.found_and_right(*case)
+        np.testing.assert_allclose(metrics.balanced_accuracy(recall), 0.75)
+    assert accuracy(*mostly_first) < 0.75
 
 
 def test_geometric_mean_puts_one_in_a_hundred_classes_for_a_recall_of_zero():
@@ -113,7 +111,7 @@ def test_geometric_mean_puts_one_in_a_hundred_classes_for_a_recall_of_zero():
 
 
 def test_metrics_of_one_class_are_one():
-    recall = metrics.recalls(metrics.confusion_matrix([0, 0], [0, 0], 1))
+    recall, _ = metrics.found_and_right([0, 0], [0, 0], 1)
     assert metrics.balanced_accuracy(recall) == metrics.geometric_mean(recall) == 1.0
     np.testing.assert_array_equal(metrics.many_medium_few(recall, [9]), [NAN, 1.0, NAN])
 

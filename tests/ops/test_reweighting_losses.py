@@ -64,12 +64,12 @@ def test_weighted_losses_and_gradients_match_the_published_code(case):
 # Figure 1
 
 
-def test_loss_by_class_sums_the_rows_of_each_pseudo_label():
-    got = reweighting.loss_by_class([1.0, 2.0, 4.0, 8.0], [2, 0, 2, 0], num_classes=4)
+def test_sum_by_class_sums_the_rows_of_each_pseudo_label():
+    got = reweighting.sum_by_class([1.0, 2.0, 4.0, 8.0], [2, 0, 2, 0], num_classes=4)
     np.testing.assert_allclose(got, [10.0, 0.0, 5.0, 0.0])
 
 
-def test_loss_by_class_loses_nothing():
-    loss = np.float32([0.5, 0.25, 1.0])
-    got = reweighting.loss_by_class(loss, [1, 1, 0], num_classes=2)
-    np.testing.assert_allclose(np.sum(got), loss.sum())
+def test_sum_by_class_loses_nothing_of_any_column():
+    columns = np.float32([[0.5, 1.0], [0.25, 1.0], [1.0, 0.0]])
+    got = reweighting.sum_by_class(columns, [1, 1, 0], num_classes=2)
+    np.testing.assert_allclose(np.sum(got, axis=0), columns.sum(axis=0))

@@ -15,7 +15,7 @@ def make(kind, make_facts, make_hyper, counts=(4, 2, 1), **flags):
 
 
 def ask(logits, labeled=()):
-    return base.Ask(lambda: np.asarray(logits, np.float32), np.asarray(labeled, np.int64), 0)
+    return base.Ask(lambda: np.asarray(logits, np.float32), np.asarray(labeled, np.int64))
 
 
 # Eight rows of a pool; class and confidence of each by its largest logit.

@@ -27,18 +27,3 @@ def test_replicas_share_the_numbers_of_the_whole_batch(two_replicas):
 
     parts = two_replicas.experimental_local_results(run())
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
-def test_all_rows_undoes_own_rows_on_every_replica(two_replicas):
-    values = tf.reshape(tf.range(12.0), [6, 2])
-
-    @tf.function
-    def both():
-        own = draws.own_rows(values)
-        return own, draws.all_rows(own)
-
-    own, everyone = (two_replicas.experimental_local_results(r) for r in two_replicas.run(both))
-    np.testing.assert_array_equal(own[0], values[:3])
-    np.testing.assert_array_equal(own[1], values[3:])
-    for one in everyone:
-        np.testing.assert_array_equal(one, values)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_file_loader
 
 from drw_tf.report import event_files
+from tests import event_values
 
 
 def write(logdir, steps, tag="loss", scale=0.5):
@@ -24,7 +25,7 @@ def raw(path):
 
 def test_scalars_come_back_by_tag_and_step(tmp_path):
     write(tmp_path, [1, 2, 7])
-    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0, ("loss", 7): 3.5}
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0, ("loss", 7): 3.5}
 
 
 def test_text_images_and_histograms_come_back_as_arrays(tmp_path):
@@ -35,7 +36,7 @@ def test_text_images_and_histograms_come_back_as_arrays(tmp_path):
         tf.summary.image("picture", image, step=3)
         tf.summary.histogram("weights", [1.0, 1.0, 3.0], step=3, buckets=2)
     writer.close()
-    got = event_files.read(tmp_path)
+    got = event_values.read(tmp_path)
     assert got["note", 0].item().decode() == "héllo"
     np.testing.assert_array_equal(tf.io.decode_png(got["picture", 3][2]), image[0])
     np.testing.assert_allclose(got["weights", 3], [[1, 2, 2], [2, 3, 1]])
@@ -43,7 +44,7 @@ def test_text_images_and_histograms_come_back_as_arrays(tmp_path):
 
 def test_files_in_folders_below_have_the_folder_in_their_tags(tmp_path):
     write(tmp_path / "validation", [4])
-    assert event_files.read(tmp_path) == {("validation/loss", 4): 2.0}
+    assert event_values.read(tmp_path) == {("validation/loss", 4): 2.0}
 
 
 def test_later_file_wins_where_a_step_was_written_twice(tmp_path):
@@ -51,11 +52,11 @@ def test_later_file_wins_where_a_step_was_written_twice(tmp_path):
     first = event_files.find(tmp_path)[0]
     os.replace(first, tmp_path / "events.out.tfevents.0000000001.a")
     write(tmp_path, [2, 3], scale=2.0)
-    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 4.0, ("loss", 3): 6.0}
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 4.0, ("loss", 3): 6.0}
 
 
 def test_missing_folder_has_no_values_and_nothing_to_truncate(tmp_path):
-    assert event_files.read(tmp_path / "none") == {}
+    assert event_values.read(tmp_path / "none") == {}
     assert event_files.truncate(tmp_path / "none", 5) == event_files.Truncation(0, 0, ())
 
 
@@ -64,7 +65,7 @@ def test_truncated_tail_is_read_up_to_there(tmp_path, cut):
     write(tmp_path, [1, 2, 3])
     path = event_files.find(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-cut])
-    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
 
 
 def test_flipped_bit_ends_the_file_there(tmp_path):
@@ -73,7 +74,7 @@ def test_flipped_bit_ends_the_file_there(tmp_path):
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
-    assert event_files.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
 
 
 def test_truncation_drops_exactly_the_later_steps(tmp_path):
@@ -82,7 +83,7 @@ def test_truncation_drops_exactly_the_later_steps(tmp_path):
     got = event_files.truncate(tmp_path, 6)
     # Kept: six values and the version line of the first file; the second one has no value left.
     assert got == event_files.Truncation(kept=8, dropped=6, damaged=())
-    assert event_files.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 7)}
+    assert event_values.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 7)}
     assert len(event_files.find(tmp_path)) == 1
 
 
@@ -123,7 +124,7 @@ def test_truncation_drops_named_tags_at_any_step(tmp_path):
     write(tmp_path, [2], tag="half/final/loss")
     assert event_files.truncate(tmp_path, 2, ("final/", "other/")).dropped == 1
     kept = {("loss", 1), ("loss", 2), ("half/final/loss", 2)}
-    assert event_files.read(tmp_path).keys() == kept
+    assert event_values.read(tmp_path).keys() == kept
 
 
 def test_truncation_to_before_the_start_leaves_no_file(tmp_path):
@@ -143,9 +144,9 @@ def test_truncation_that_was_killed_is_done_by_the_next_one(tmp_path, monkeypatc
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             event_files.truncate(tmp_path, 1)
-    assert len(event_files.read(tmp_path)) == 6
+    assert len(event_values.read(tmp_path)) == 6
     event_files.truncate(tmp_path, 1)
-    assert event_files.read(tmp_path) == {("a", 1): 0.5, ("b", 1): 0.5}
+    assert event_values.read(tmp_path) == {("a", 1): 0.5, ("b", 1): 0.5}
     assert all("tfevents" in path.name for path in tmp_path.iterdir())
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -154,4 +155,4 @@ def test_writing_on_after_truncation_gives_the_undisturbed_curve(tmp_path):
     write(tmp_path, range(1, 8))
     event_files.truncate(tmp_path, 4)
     write(tmp_path, range(5, 11))
-    assert event_files.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 11)}
+    assert event_values.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 11)}

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf.report import event_files, tensorboard
+from tests import event_values
 
 NAMES = ["cat", "dog, hound", "sea/lake", "cat"]
 TAGS = ["cat (0)", "dog, hound", "sea_lake", "cat (3)"]
@@ -21,7 +22,7 @@ def logged(logdir, entries, names=NAMES):
     with tensorboard.TensorBoardLog(logdir, names) as log:
         for entry in entries:
             log.log_evaluation(entry)
-    values = event_files.read(logdir)
+    values = event_values.read(logdir)
     return {key: value for key, value in values.items() if isinstance(value, float)}
 
 
@@ -63,7 +64,7 @@ def test_every_number_of_an_evaluation_is_a_scalar(tmp_path, make_entry):
 def test_each_evaluation_is_on_disk_before_the_log_is_closed(tmp_path, make_entry):
     log = tensorboard.TensorBoardLog(tmp_path, NAMES)
     log.log_evaluation(make_entry(50, 4))
-    assert ("train/loss", 50) in event_files.read(tmp_path)
+    assert ("train/loss", 50) in event_values.read(tmp_path)
     log.close()
 
 
@@ -101,7 +102,7 @@ def test_list_of_another_length_is_refused_by_name(tmp_path, make_entry):
 def test_many_classes_get_a_histogram_and_extremes_in_place_of_a_scalar_each(tmp_path, make_entry):
     names = [f"class {index}" for index in range(201)]
     logged(tmp_path, [make_entry(100, 201)], names)
-    got = event_files.read(tmp_path)
+    got = event_values.read(tmp_path)
     # Pseudo numbers: 100 * (201 - c) + 1.
     assert got["pseudo_number/smallest", 100] == 101.0
     assert got["pseudo_number/median", 100] == 10101.0
@@ -120,7 +121,7 @@ def test_images_come_as_one_sheet_with_small_ones_enlarged(tmp_path):
     images[9] = 200
     with tensorboard.TensorBoardLog(tmp_path, NAMES) as log:
         log.log_images("first_batch/weak", images, step=0)
-    sheet = tf.io.decode_png(event_files.read(tmp_path)["first_batch/weak", 0][2]).numpy()
+    sheet = tf.io.decode_png(event_values.read(tmp_path)["first_batch/weak", 0][2]).numpy()
     # 8 pixels are enlarged 6 times to 48, one white pixel follows; 8 in a row, 2 rows.
     assert sheet.shape == (98, 392, 1)
     assert (sheet[:48, :48] == 0).all()
@@ -132,7 +133,7 @@ def test_images_come_as_one_sheet_with_small_ones_enlarged(tmp_path):
 def test_sheet_holds_64_images_at_most(tmp_path):
     with tensorboard.TensorBoardLog(tmp_path, NAMES) as log:
         log.log_images("x", np.zeros([100, 32, 32, 3], np.uint8), step=0)
-    sheet = tf.io.decode_png(event_files.read(tmp_path)["x", 0][2])
+    sheet = tf.io.decode_png(event_values.read(tmp_path)["x", 0][2])
     assert sheet.shape == (8 * 65, 8 * 65, 3)
 
 

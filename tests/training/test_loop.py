@@ -17,8 +17,9 @@ from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.ops import summary
-from drw_tf.report import event_files, record
+from drw_tf.report import record
 from drw_tf.training import loop
+from tests import event_values
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +119,7 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
     expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
     for name, value in expected.items():
         np.testing.assert_array_equal(got[name], value, err_msg=name)
-    curves = [event_files.read(tmp_path / name / "tensorboard") for name in ("whole", "cut")]
+    curves = [event_values.read(tmp_path / name / "tensorboard") for name in ("whole", "cut")]
     assert curves[0].keys() == curves[1].keys()
 
 
@@ -263,7 +264,7 @@ def test_held_out_pictures_are_evaluated_beside_the_test_set(
     for name, value in got.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, err_msg=name)
     assert len(entry["test"]["ema"]["recall"]) == 4
-    logged = event_files.read(tmp_path / "run" / "tensorboard")
+    logged = event_values.read(tmp_path / "run" / "tensorboard")
     tag = ("validation_ema/balanced_accuracy", 10)
     assert logged[tag] == pytest.approx(expected["balanced_accuracy"])
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from drw_tf import finished_run, recipes, session
 from drw_tf import run as runs
 from drw_tf.data import registry
+from drw_tf.ops import replicas
 from drw_tf.rebalance import draws
 from drw_tf.training import devices
 
@@ -69,7 +70,7 @@ def _the_same_numbers(monkeypatch):
     numbers = tf.constant(np.random.default_rng(4).uniform(size=4096), tf.float32)
     monkeypatch.setattr(draws, "uniform_rows", lambda seed, name, step, rows: numbers[:rows])
     monkeypatch.setattr(
-        draws,
+        replicas,
         "own_rows",
         lambda values: tf.reshape(numbers[: values.shape.num_elements()], values.shape) - 0.5,
     )
