@@ -17,7 +17,9 @@ class SolidColorDebiasing(base.Rebalancer):
     Differs from LeeHyuck/CDMAD:fixmatchcdmad.py: the picture is white, as in the paper, and
     not 1 after normalisation; and it passes through the network in inference mode, in training
     as at test time: a batch of this one picture would be normalised to almost nothing, and
-    enter the batch statistics.
+    enter the batch statistics. The code begins an epoch later. On ReMixMatch, weights of terms
+    and alignment to the labeled prior are ReMixMatch's here; remixmatchcdmad.py has weights of
+    its own, and aligns only where labeled and unlabeled pictures have the same ratio.
     """
 
     refines = "predictions"

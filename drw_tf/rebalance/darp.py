@@ -19,6 +19,8 @@ class DistributionAligningRefinery(base.Rebalancer):
     however old. The method goes on with R as with its own: FixMatch compares it with its
     threshold, and class weights count it, so with DRw the refinement comes first.
 
+    Differs from the code below, which begins one epoch later.
+
     Source: Kim et al.; bbuing9/DARP:training_functions.py.
     """
 
