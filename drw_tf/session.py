@@ -208,7 +208,7 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
     folder.write_config(config.to_json())
 
 
-def _agree_on_data(data: str, folder: workdir.Workdir) -> None:
+def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
     if folder.data.exists() and folder.is_begun:
         changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
@@ -218,3 +218,4 @@ def _agree_on_data(data: str, folder: workdir.Workdir) -> None:
                 "back to what they were, or give another --workdir, or --fresh to start over."
             )
     folder.write_data(data)
+    return 0  # a number is what is told to the other workers

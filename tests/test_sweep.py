@@ -7,6 +7,7 @@ import pytest
 
 from drw_tf import child, config, sweep
 from drw_tf.report import event_files
+from tests import event_values
 
 BASE = ["--dataset=digits", "--method=drw", "--steps=100", "--validation_per_class=5"]
 
@@ -83,7 +84,7 @@ def test_hparams_are_what_was_tried_with_the_validation_score(started):
     logdir = pathlib.Path("runs/sweep/digits/drw/hparams")
     assert {path.name for path in logdir.iterdir()} == {"beta0.9", "beta0.999"}
     assert len(event_files.find(logdir)) == 2
-    scalars = event_files.read(logdir / "beta0.9" / "seed0")
+    scalars = event_values.read(logdir / "beta0.9" / "seed0")
     assert scalars["final/validation_balanced_accuracy", 100] == pytest.approx(0.8)
 
 
