@@ -210,7 +210,7 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
 
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
-    if folder.data.exists() and folder.is_begun:
+    if folder.is_begun:
         changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
         if changed:
             raise configuration.ConfigError(

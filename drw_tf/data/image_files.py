@@ -163,7 +163,7 @@ def resized_square(pixels: tf.Tensor, size: int) -> tf.Tensor:
     is_large = tf.reduce_any(tf.shape(pixels)[:2] > _ANTIALIASED * size)
     return tf.cond(
         is_large,
-        lambda: _rounded(tf.image.resize(pixels, [size, size], antialias=True)),
+        lambda: resized_whole(pixels, (size, size)),
         lambda: _rounded(tf.image.resize(pixels, [size, size])),
     )
 
