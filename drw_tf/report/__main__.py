@@ -13,11 +13,13 @@ from drw_tf import flag_table, help_text, quiet
 
 _MEANING = __doc__.partition("\n\n")[2].strip()
 _OUTPUT = "output"
+_REFERENCE = "what gains are over: a method, or one line of its variants as the table names it"
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="report"),
     flag_table.listed(
         "draw", "methods to draw [fixmatch, drw and the best, four in all]", _OUTPUT, []
     ),
+    flag_table.Flag("reference", "string", _REFERENCE, _OUTPUT, default="fixmatch"),
 )
 # Up to this many runs are printed one by one.
 _MAX_COLUMNS = 6
@@ -40,14 +42,15 @@ def main(argv: list[str] | None = None) -> None:
     with quiet.startup():
         from drw_tf.report import groups, record, summary
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
+    draw, reference = given.get("draw", []), given.get("reference")
     try:
         settings, notes = groups.settings([record.read_record(path) for path in paths], defaults)
         out.mkdir(parents=True, exist_ok=True)
-        written = summary.write(out, settings, notes, defaults, given.get("draw", []))
+        written = summary.write(out, settings, notes, defaults, draw, reference)
     except (OSError, ValueError) as error:
         configuration.refuse("report", error)
     with configuration.reader_may_leave():
-        _print_tables(settings)
+        _print_tables(settings, reference)
         for path in written:
             print(f"wrote {path}")
 
@@ -79,7 +82,7 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
     return list(found)
 
 
-def _print_tables(settings) -> None:
+def _print_tables(settings, reference) -> None:
     """Few runs of one setting class by class, others by method."""
     from drw_tf.report import tables
 
@@ -92,7 +95,7 @@ def _print_tables(settings) -> None:
             labels = [f"{one.name} seed {run['configuration']['seed']}" for one, run in tested]
             print(tables.recalls([run for _, run in tested], labels))
         else:
-            table = tables.methods(setting.variants, setting.window)
+            table = tables.methods(setting.variants, setting.window, reference)
             print(f"{setting.title}\n\n{table.markdown()}\n\n{table.note}")
 
 

@@ -57,8 +57,14 @@ class Setting:
 
     def variant(self, method: str) -> Variant | None:
         """The variant of a method with the most seeds, None without any."""
-        mine = [one for one in self.variants if one.method == method]
-        return max(mine, key=lambda one: len(one.records), default=None)
+        return find(self.variants, method)
+
+
+def find(variants: Sequence[Variant], name: str) -> Variant | None:
+    """The variant of this name, or that of this method with the most seeds; None without any."""
+    named = [one for one in variants if one.name == name]
+    mine = named or [one for one in variants if one.method == name]
+    return max(mine, key=lambda one: len(one.records), default=None)
 
 
 def settings(

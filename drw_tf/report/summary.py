@@ -14,6 +14,7 @@ def write(
     notes: Sequence[str],
     defaults: Mapping[str, object],
     draw: Sequence[str] = (),
+    reference: str | None = None,
 ) -> list[pathlib.Path]:
     """Writes figures, report.md and report.html; returns the latter two's paths.
 
@@ -23,9 +24,10 @@ def write(
         notes: lines about runs that were left out.
         defaults: see `groups.settings`.
         draw: see `pictures.chosen`.
+        reference: see `tables.methods`.
 
     Raises:
-        ValueError: no run has a method of `draw`.
+        ValueError: no run has a method of `draw`, or the reference.
     """
     known = {each.method for one in settings for each in one.variants}
     unknown = [name for name in draw if name not in known]
@@ -33,8 +35,12 @@ def write(
         raise ValueError(
             f"--draw must name methods of the runs, {sorted(known)}, got {unknown[0]}."
         )
+    if reference and not any(groups.find(one.variants, reference) for one in settings):
+        raise ValueError(
+            f"--reference must name a method of the runs, {sorted(known)}, got {reference}."
+        )
     sections = [_overview(settings, notes)]
-    sections += [_setting(one, out, draw) for one in settings]
+    sections += [_setting(one, out, draw, reference) for one in settings]
     sections.append(
         pages.Section(
             "Effective numbers and beta",
@@ -71,13 +77,17 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
     return pages.Section("Runs", [("Settings", table), *notes])
 
 
-def _setting(setting: groups.Setting, out: pathlib.Path, draw: Sequence[str]) -> pages.Section:
+def _setting(
+    setting: groups.Setting, out: pathlib.Path, draw: Sequence[str], reference: str | None
+) -> pages.Section:
     """Tables and pictures of one setting."""
-    found = tables.methods(setting.variants, setting.window)
+    found = tables.methods(setting.variants, setting.window, reference)
     parts: list = [("Methods", found)] if found.rows else ["No run here was tested."]
-    calibration = tables.calibration(setting)
-    if calibration.rows:
-        parts.append(("Calibration", calibration))
+    others = {
+        "Pseudo-labels": tables.pseudo_labels(setting),
+        "Calibration": tables.calibration(setting),
+    }
+    parts += [(title, table) for title, table in others.items() if table.rows]
     return pages.Section(setting.title, [*parts, *pictures.draw_setting(setting, out, draw)])
 
 

@@ -4,7 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from drw_tf.report import groups, paper_numbers, statistics
+import numpy as np
+
+from drw_tf.ops import metrics
+from drw_tf.report import groups, history, paper_numbers, statistics
 
 REFERENCE = "fixmatch"
 METRICS = (
@@ -32,45 +35,57 @@ class Table:
         return "\n".join(lines)
 
 
-def values(variant: groups.Variant, metric: str, window: str) -> dict[int, float]:
-    """The averaged network's metric by seed, in percent, of the runs that were tested.
+def values(
+    variant: groups.Variant, metric: str, window: str, network: str = "ema"
+) -> dict[int, float]:
+    """A metric by seed, in percent, of the runs that were tested.
 
     Args:
         variant: runs.
         metric: a name in `record.FINAL_METRICS`.
         window: "last" or "mean_last_20".
+        network: "ema", the averaged one, or "ema_unadjusted", the same one judged without the
+            adjustment that its method makes.
     """
     found = {
-        one["configuration"]["seed"]: one["final"].get("ema", {}).get(metric, {}).get(window)
+        one["configuration"]["seed"]: one["final"].get(network, {}).get(metric, {}).get(window)
         for one in variant.records
     }
     return {seed: 100 * value for seed, value in found.items() if value is not None}
 
 
-def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
+def methods(
+    variants: Sequence[groups.Variant], window: str = "last", reference: str | None = None
+) -> Table:
     """Mean and standard deviation over seeds of each method, best balanced accuracy first.
 
-    Where seeds are unequal, the order is that of the gain over FixMatch on common seeds.
+    Where seeds are unequal, the order is that of the gain over the reference on common seeds.
     Where the paper used the same data its numbers stand beside ours, with its number of steps
     if that is another one.
 
     Args:
         variants: runs of one setting.
         window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
+        reference: what gains are over: name of a variant, or of a method of which the variant
+            with the most seeds is taken, FixMatch by default; without such runs no gain is
+            shown.
     """
-    reference = next((one for one in variants if one.name == REFERENCE), None)
-    has_gain = reference is not None and len(variants) > 1
+    base = groups.find(variants, reference or REFERENCE)
+    has_gain = base is not None and len(variants) > 1
     configuration = variants[0].records[0]["configuration"] if variants else {}
     paper = paper_numbers.data_of(configuration)
     printed = paper_numbers.of_methods(paper) if paper else {}
     head = ["method", *(f"{title} %" for title, _ in METRICS)]
-    head += [f"gain over {REFERENCE} [95 %]"] if has_gain else []
+    head += [f"gain over {base.name} [95 %]"] if has_gain else []
+    bare = {one.name: values(one, METRICS[0][1], window, "ema_unadjusted") for one in variants}
+    has_bare = any(bare.values())
+    head += ["without adjustment, bACC %"] if has_bare else []
     if paper and paper_numbers.setting_of(configuration):
         head += ["the paper, bACC %"]
     elif paper:
         head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
     head += ["seeds", "minutes a run"]
-    base = values(reference, METRICS[0][1], window) if reference else {}
+    theirs = values(base, METRICS[0][1], window) if base else {}
     lines = []
     for one in variants:
         found = values(one, METRICS[0][1], window)
@@ -78,12 +93,13 @@ def methods(variants: Sequence[groups.Variant], window: str = "last") -> Table:
             continue
         row = [one.name, *(mean_cell(values(one, metric, window)) for _, metric in METRICS)]
         if has_gain:
-            row.append("" if one is reference else gain_cell(found, base))
+            row.append("" if one is base else gain_cell(found, theirs))
+        row += [mean_cell(bare[one.name])] if has_bare else []
         row += [str(printed.get(one.method, "-"))] if paper else []
         seconds = [record["seconds"] for record in one.records]
         minutes = statistics.mean_and_deviation(seconds)[0] / 60
         row += [str(len(found)), f"{minutes:.1f}"]
-        lines.append((_standing(found, base), tuple(row)))
+        lines.append((_standing(found, theirs), tuple(row)))
     rows = tuple(row for _, row in sorted(lines, key=lambda line: -line[0]))
     return Table(tuple(head), rows, _note(window, has_gain))
 
@@ -169,6 +185,42 @@ def calibration(setting: groups.Setting) -> Table:
     return Table(("method", "expected calibration error %", "seeds"), rows, note)
 
 
+def pseudo_labels(setting: groups.Setting) -> Table:
+    """Pseudo-labels of the last epoch, over seeds: how long-tailed they are, how many are right.
+
+    A run that was judged as another method has the pseudo-labels of the run itself and no row.
+    """
+    groups_of_classes = ("Many", "Medium", "Few")
+    shares = {"recall": "pseudo_recall", "precision": "pseudo_precision"}
+    rows = []
+    for one in setting.variants:
+        ratios, cells = {}, {(share, group): {} for share in shares for group in groups_of_classes}
+        for record in one.records:
+            ratio = history.series(record, "pseudo_imbalance_ratio")[1]
+            if len(ratio) < 2:
+                continue
+            seed = record["configuration"]["seed"]
+            ratios[seed] = float(ratio[-1])
+            for share, key in shares.items():
+                of_class = history.series(record, key)[1]
+                if not len(of_class):
+                    continue
+                counts = np.asarray(record["dataset"]["labeled_counts"])
+                found = metrics.many_medium_few(of_class[-1], counts)
+                for group, value in zip(groups_of_classes, found, strict=True):
+                    cells[share, group] |= {} if math.isnan(value) else {seed: 100 * value}
+        if ratios:
+            row = [one.name, mean_cell(ratios, 0), *map(mean_cell, cells.values())]
+            rows.append((*row, str(len(ratios))))
+    head = ["method", "largest / smallest"]
+    head += [f"{share} {group} %" for share in shares for group in groups_of_classes]
+    note = (
+        "Last epoch: pseudo-labels of the most frequent class for one of the rarest; their recall "
+        "and precision over the unlabeled pictures, confident or not."
+    )
+    return Table((*head, "seeds"), tuple(rows), note)
+
+
 def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:
     """Recall of each class in percent, one column a run, means below; plain text.
 
@@ -200,12 +252,12 @@ def percent(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
-def mean_cell(found: Mapping[int, float]) -> str:
+def mean_cell(found: Mapping[int, float], digits: int = 1) -> str:
     """Mean ± standard deviation over seeds, one value alone as it is, "-" for none."""
     if not found:
         return "-"
-    mean, deviation = statistics.mean_and_deviation([*found.values()])
-    return f"{mean:.1f}" if math.isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
+    shown = statistics.mean_and_deviation([*found.values()])
+    return " ± ".join(f"{value:,.{digits}f}" for value in shown if not math.isnan(value))
 
 
 def gain_cell(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:

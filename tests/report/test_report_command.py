@@ -45,7 +45,8 @@ def report(make_record, tmp_path_factory):
     top = tmp_path_factory.mktemp("report")
     for method in ("fixmatch", "drw"):
         write(top / "runs" / method / "seed0", "record.json", make_record(method))
-    command.main(["report", str(top / "runs"), f"--out={top / 'out'}", "--draw=drw"])
+    flags = [f"--out={top / 'out'}", "--draw=drw", "--reference=drw"]
+    command.main(["report", str(top / "runs"), *flags])
     return top / "out", top / "runs"
 
 
@@ -80,7 +81,9 @@ def test_markdown_names_pictures_that_are_there_as_png_and_svg(report):
         assert (out / name).with_suffix(".svg").is_file()
     assert "| DRw | 84.7 ± 0.41 | not run |" in text
     assert "Not drawn: no method was run with two values" in text
-    for heading in ("Table 1", "Table 2", "Table 3", "Table 4", "Figure 5"):
+    assert "| gain over drw [95 %] |" in text
+    assert "| method | largest / smallest | recall Many % |" in text
+    for heading in ("Pseudo-labels", "Table 1", "Table 2", "Table 3", "Table 4", "Figure 5"):
         assert f"### {heading}" in text
 
 
@@ -94,7 +97,11 @@ def test_few_runs_are_printed_class_by_class_many_by_method(report, capsys, monk
     assert lines[-1] == f"wrote {out / 'report.md'}"
     monkeypatch.setattr(command, "_MAX_COLUMNS", 1)
     command.main(["report", str(runs), f"--out={out}"])
-    assert "| method | bACC % |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| method | bACC % |" in printed
+    assert "| gain over fixmatch [95 %] |" in printed
+    command.main(["report", str(runs), f"--out={out}", "--reference=drw"])
+    assert "| gain over drw [95 %] |" in capsys.readouterr().out
 
 
 def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_path):
@@ -128,6 +135,7 @@ def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_p
         (["{top}/bad.json"], r"bad\.json is not a record"),
         (["{runs}", "--draw=vat"], "--draw must name methods of the runs, .* got vat"),
         (["{runs}", "--draw="], "--draw must be at least one value"),
+        (["{runs}", "--reference=vat"], "--reference must name a method of the runs, .* got vat"),
         (["{runs}", "--nonsense=1"], "nonsense"),
     ],
 )

@@ -115,6 +115,72 @@ def test_calibration_is_that_of_the_last_evaluation(make_run):
     assert tables.calibration(setting(runs)).rows == (("drw", "6.0 ± 1.4", "2"),)
 
 
+def test_gain_is_over_the_method_that_was_asked_for(make_run):
+    runs = [make_run("fixmatch", seed, 0.5) for seed in range(3)]
+    runs += [make_run("drw", seed, 0.5 + (seed + 1) / 100) for seed in range(3)]
+    got = tables.methods(groups.by_method(runs), reference="drw")
+    assert got.head[6] == "gain over drw [95 %]"
+    # -1, -2, -3: 2 +- 2.484 (see test_statistics).
+    assert [row[6] for row in got.rows] == ["", "-2.0 [-4.5, 0.5]"]
+
+
+def test_gain_is_over_the_variant_with_most_seeds_or_the_one_named(make_run):
+    runs = [make_run("drw", seed, 0.5, beta=0.9) for seed in range(2)]
+    runs += [make_run("drw", 0, 0.6, beta=0.99), make_run("fixmatch", 0, 0.4)]
+    (found,), _ = groups.settings(runs, {"beta": None})
+    got = tables.methods(found.variants, reference="drw")
+    assert got.head[6] == "gain over drw, beta 0.9 [95 %]"
+    got = tables.methods(found.variants, reference="drw, beta 0.99")
+    assert dict((row[0], row[6]) for row in got.rows) == {
+        "drw, beta 0.99": "",
+        "drw, beta 0.9": "-10.0",
+        "fixmatch": "-20.0",
+    }
+
+
+def test_what_is_judged_with_an_adjustment_shows_its_accuracy_without(make_run):
+    runs = [make_run("fixmatch", 0, 0.5), make_run("fixmatch_la", 0, 0.6)]
+    assert "without adjustment, bACC %" not in tables.methods(groups.by_method(runs)).head
+    runs[1]["final"]["ema_unadjusted"] = {"balanced_accuracy": {"last": 0.45}}
+    got = tables.methods(groups.by_method(runs))
+    column = got.head.index("without adjustment, bACC %")
+    assert [row[column] for row in got.rows] == ["45.0", "-"]
+
+
+def test_pseudo_labels_are_those_of_the_last_epoch(make_run):
+    runs = [make_run("drw", seed, 0.5) for seed in range(2)]
+    runs[1]["history"][-1]["pseudo_imbalance_ratio"] = 1234.0
+    # Judged as another method: the same pseudo-labels once more.
+    judged = make_run("drw_la", 0, 0.5)
+    judged["history"] = judged["history"][-1:]
+    plain = make_run("supervised", 0, 0.5)
+    for entry in plain["history"]:
+        del entry["pseudo_imbalance_ratio"]
+    got = tables.pseudo_labels(setting([*runs, judged, plain]))
+    # At step 200 the first has 5 + 200 / 50. Recall of class c is (c + 1) / 4, precision .5 but
+    # of class 1, which has none; one class of four is Many, two are Medium, one is Few.
+    assert [dict(zip(got.head, row, strict=True)) for row in got.rows] == [
+        {
+            "method": "drw",
+            "largest / smallest": "622 ± 866",
+            "recall Many %": "25.0 ± 0.0",
+            "recall Medium %": "62.5 ± 0.0",
+            "recall Few %": "100.0 ± 0.0",
+            "precision Many %": "50.0 ± 0.0",
+            "precision Medium %": "50.0 ± 0.0",
+            "precision Few %": "50.0 ± 0.0",
+            "seeds": "2",
+        }
+    ]
+
+
+def test_pseudo_labels_of_pictures_without_known_classes_are_counted_alone(make_run):
+    run = make_run("drw", 0, 0.5)
+    for entry in run["history"]:
+        del entry["pseudo_recall"], entry["pseudo_precision"]
+    assert tables.pseudo_labels(setting([run])).rows == (("drw", "9", *["-"] * 6, "1"),)
+
+
 def test_recalls_of_the_classes_stand_in_columns(make_run):
     got = tables.recalls([make_run("drw", 0, 0.5), make_run("drw", 1, 0.5)], ["one", "two"])
     lines = got.splitlines()
