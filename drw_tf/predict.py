@@ -23,7 +23,6 @@ from drw_tf import flag_table, help_text, quiet
 COLUMNS = ("path", "label", "confidence")
 PREFIX = "probability_"
 _SERVING = pathlib.Path("assets", "serving.json")
-_NAMED = 10
 _LOG = logging.getLogger("drw_tf")
 
 _SHARED = {flag.name: flag for flag in flag_table.FLAGS}
@@ -190,15 +189,14 @@ def _refuse_out(out: pathlib.Path) -> None:
 
 def _usable(paths: Sequence[str], limit: float, on_bad: str) -> list[str]:
     """The paths whose files look sound; refuses or names the others."""
-    from drw_tf.data import image_scan
+    from drw_tf.data import image_scan, naming
 
     report = image_scan.scan(paths, max_megapixels=limit, on_bad="skip")
     if report.bad and on_bad == "fail":
-        named = "; ".join(f"{bad.path}: {bad.reason}" for bad in report.bad[:_NAMED])
-        more = f"; and {len(report.bad) - _NAMED} more" if len(report.bad) > _NAMED else ""
+        named = naming.some([f"{bad.path}: {bad.reason}" for bad in report.bad], "; ")
         raise ValueError(
             f"{len(report.bad)} of {len(paths)} pictures cannot be read, "
-            f"--on_bad_image=skip leaves them out: {named}{more}."
+            f"--on_bad_image=skip leaves them out: {named}."
         )
     for bad in report.bad:
         _LOG.warning("left out %s: %s", bad.path, bad.reason)

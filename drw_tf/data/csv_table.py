@@ -19,11 +19,10 @@ from typing import NamedTuple
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import own_images
+from drw_tf.data import naming, own_images
 
 _REQUIRED = ("path", "label")
 _SPLITS = ("train", "test")
-_NAMED = 10
 
 
 class Row(NamedTuple):
@@ -172,9 +171,7 @@ def _check_files(table: str, rows: list[Row]) -> None:
         if not os.path.isfile(row.path):
             missing.append(f"line {row.line}: {row.path}")
     if missing:
-        more = len(missing) - _NAMED
         raise FileNotFoundError(
             f"--labels_csv={table} names {len(missing)} files that do not exist; "
-            + "; ".join(missing[:_NAMED])
-            + (f"; and {more} more." if more > 0 else ".")
+            f"{naming.some(missing, '; ')}."
         )

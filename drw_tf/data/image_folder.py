@@ -20,9 +20,7 @@ from collections.abc import Callable
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, own_images
-
-_NAMED = 10
+from drw_tf.data import image_files, naming, own_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,14 +125,14 @@ def _in_classes(
     if loose:
         raise ValueError(
             f"{flag}={folder} must have its pictures in one sub-folder a class, "
-            f"got {len(loose)} directly in it: {', '.join(loose[:_NAMED])}."
+            f"got {len(loose)} directly in it: {naming.some(loose)}."
         )
     labels = [unicodedata.normalize("NFC", name.split(os.sep)[0]) for name in listing.names]
     folders = {unicodedata.normalize("NFC", name) for name in listing.folders}
     empty = sorted(folders - set(labels))
     if empty:
         raise ValueError(
-            f"{flag}={folder} has class folders without a picture: {', '.join(empty[:_NAMED])}."
+            f"{flag}={folder} has class folders without a picture: {naming.some(empty)}."
         )
     return list(map(own_images.LabeledPath, listing.paths(), labels))
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tqdm
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, image_headers
+from drw_tf.data import image_files, image_headers, naming
 
 ON_BAD = ("fail", "skip")
 _NAMED = 10
@@ -263,6 +263,4 @@ def _check_classes(
     counts = records.class_counts(labels, dataset.num_classes)
     empty = [dataset.class_names[row] for row in np.flatnonzero(counts == 0)]
     if empty:
-        raise ValueError(
-            "--on_bad_image=skip leaves no labeled picture of: " + ", ".join(empty[:_NAMED]) + "."
-        )
+        raise ValueError(f"--on_bad_image=skip leaves no labeled picture of: {naming.some(empty)}.")

@@ -25,13 +25,12 @@ import numpy as np
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import ilsvrc_labels, image_files, imagenet_extraction
+from drw_tf.data import ilsvrc_labels, image_files, imagenet_extraction, naming
 
 IMAGE_SIZE = 224
 
 _KAGGLE = os.path.join("ILSVRC", "Data", "CLS-LOC")
 _WNID = re.compile(r"n\d{8}")
-_NAMED = 10
 
 
 def load(
@@ -116,7 +115,7 @@ def load_tree(
     )
     empty = np.flatnonzero(records.class_counts(dataset.train.labels, dataset.num_classes) == 0)
     if len(empty):
-        names = ", ".join(dataset.class_names[c] for c in empty[:_NAMED])
+        names = naming.some([dataset.class_names[c] for c in empty])
         raise ValueError(
             f"{root}/train must have a picture of each of the 127 classes; "
             f"{len(empty)} have none: {names}."
@@ -216,7 +215,7 @@ def _listed(folder: str) -> list[tuple[str, str]]:
     if unknown:
         raise ValueError(
             f"{folder} must have folders named by the wnids of ImageNet-1k, as n01440764; "
-            f"got {', '.join(unknown[:_NAMED])}."
+            f"got {naming.some(unknown)}."
         )
     return [
         (os.path.join(folder, wnid, name), wnid)
@@ -251,4 +250,4 @@ def _held(folder: str) -> str:
     if not os.path.isdir(folder):
         return "nothing, as it is no folder"
     names = sorted(os.listdir(folder))
-    return ", ".join(names[:_NAMED]) or "nothing"
+    return naming.some(names) or "nothing"

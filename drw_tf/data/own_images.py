@@ -14,9 +14,7 @@ import numpy as np
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files
-
-_NAMED = 10
+from drw_tf.data import image_files, naming
 
 
 class LabeledPath(NamedTuple):
@@ -94,7 +92,9 @@ def file_identity(path: str) -> tuple:
 def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
-        raise ValueError(f"at least two classes must have labeled pictures, got: {_some(names)}.")
+        raise ValueError(
+            f"at least two classes must have labeled pictures, got: {naming.some(names)}."
+        )
     seen: dict[str, str] = {}
     for label in names:
         key = unicodedata.normalize("NFKC", label).casefold().strip()
@@ -114,12 +114,12 @@ def _check_test(
     unknown = sorted(names - set(class_names))
     if unknown:
         raise ValueError(
-            f"the test set has classes without a labeled training picture: {_some(unknown)}; "
-            f"training knows: {_some(class_names)}."
+            f"the test set has classes without a labeled training picture: {naming.some(unknown)}; "
+            f"training knows: {naming.some(class_names)}."
         )
     missing = sorted(set(class_names) - names)
     if test and missing:
-        note(f"the test set has no picture of {len(missing)} classes: {_some(missing)}.")
+        note(f"the test set has no picture of {len(missing)} classes: {naming.some(missing)}.")
 
 
 def _distinct(
@@ -132,7 +132,7 @@ def _distinct(
     both = [row.path for key, row in tests.items() if key in labels]
     if both:
         raise ValueError(
-            f"{len(both)} test pictures are also labeled training pictures: {_some(both)}."
+            f"{len(both)} test pictures are also labeled training pictures: {naming.some(both)}."
         )
     others: dict[tuple, str] = {}
     known = labels.keys() | tests.keys()
@@ -168,8 +168,3 @@ def _by_file(rows: Sequence[LabeledPath], note: Callable[[str], None]) -> dict:
 def _file_images(paths: Sequence[str], labels: Sequence[int]) -> records.FileImages:
     # object: a fixed-width array would give every path the length of the longest, times four.
     return records.FileImages(np.array(paths, object), np.array(labels, np.int64))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -68,7 +68,7 @@ def build_backbone(
         raise ValueError(f"--model must be one of {', '.join(known)}, got {name!r}.")
     if init_weights == "imagenet":
         raise ValueError(
-            f"init_weights=imagenet is for {applications.PREFIX}... only, not for {name}."
+            f"--init_weights=imagenet is for {applications.PREFIX}... only, not for {name}."
         )
     model = _build_own(name, image_shape, batch_norm=batch_norm, normalization=normalization)
     if init_weights != "none":

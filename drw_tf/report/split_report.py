@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from drw_tf.data import dataset as records
+from drw_tf.data import naming
 
 LABELED, UNLABELED, VALIDATION, TEST = "labeled", "unlabeled", "validation", "test"
 _NAMED = 10
@@ -197,7 +198,7 @@ def _spread(found: Facts, part: str) -> str:
     ratio = imbalance(counts)
     if math.isinf(ratio):
         empty = [found.class_names[row] for row in np.flatnonzero(counts == 0)]
-        return f", none of {_some(empty)}"
+        return f", none of {naming.some(empty)}"
     return f", R = {ratio:.4g} ({counts.max():,} to {counts.min():,})"
 
 
@@ -278,8 +279,3 @@ def _limited(lines: Sequence[str], whole: bool) -> list[str]:
     limit = _MAX_NAMED if whole else _NAMED
     more = len(lines) - limit
     return [*lines[:limit], *([f"- and {more:,} more"] if more > 0 else [])]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

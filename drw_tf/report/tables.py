@@ -186,7 +186,7 @@ def calibration(setting: groups.Setting) -> Table:
 
 
 def pseudo_labels(setting: groups.Setting) -> Table:
-    """Pseudo-labels of the last epoch, over seeds: how long-tailed they are, how many are right.
+    """Pseudo-labels of the last epoch, over seeds: how many are right; the least long-tailed first.
 
     A run that was judged as another method has the pseudo-labels of the run itself and no row.
     """
@@ -211,14 +211,16 @@ def pseudo_labels(setting: groups.Setting) -> Table:
                     cells[share, group] |= {} if math.isnan(value) else {seed: 100 * value}
         if ratios:
             row = [one.name, mean_cell(ratios, 0), *map(mean_cell, cells.values())]
-            rows.append((*row, str(len(ratios))))
+            mean = statistics.mean_and_deviation([*ratios.values()])[0]
+            rows.append((mean, (*row, str(len(ratios)))))
+    rows = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
     head = ["method", "largest / smallest"]
     head += [f"{share} {group} %" for share in shares for group in groups_of_classes]
     note = (
         "Last epoch: pseudo-labels of the most frequent class for one of the rarest; their recall "
         "and precision over the unlabeled pictures, confident or not."
     )
-    return Table((*head, "seeds"), tuple(rows), note)
+    return Table((*head, "seeds"), rows, note)
 
 
 def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:

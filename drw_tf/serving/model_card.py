@@ -7,12 +7,12 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 
+from drw_tf.data import naming
 from drw_tf.report import tables
 
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
 # Classes named there at most.
-_NAMED = 10
 _PERCENTAGES = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece")
 
 
@@ -203,8 +203,7 @@ def _scales(served: Served) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(map(_escaped, names[:_NAMED])) + more
+    return naming.some([*map(_escaped, names)])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -175,10 +175,14 @@ def test_pseudo_labels_are_those_of_the_last_epoch(make_run):
 
 
 def test_pseudo_labels_of_pictures_without_known_classes_are_counted_alone(make_run):
-    run = make_run("drw", 0, 0.5)
-    for entry in run["history"]:
+    runs = [make_run("drw", 0, 0.5), make_run("fixmatch", 0, 0.5)]
+    for entry in (entry for run in runs for entry in run["history"]):
         del entry["pseudo_recall"], entry["pseudo_precision"]
-    assert tables.pseudo_labels(setting([run])).rows == (("drw", "9", *["-"] * 6, "1"),)
+    runs[0]["history"][-1]["pseudo_imbalance_ratio"] = 1234.0
+    assert tables.pseudo_labels(setting(runs)).rows == (
+        ("fixmatch", "9", *["-"] * 6, "1"),
+        ("drw", "1,234", *["-"] * 6, "1"),
+    )
 
 
 def test_recalls_of_the_classes_stand_in_columns(make_run):

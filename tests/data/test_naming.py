@@ -1,0 +1,22 @@
+"""Names in a message: ten, and how many more."""
+
+import pytest
+
+from drw_tf.data import naming
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ("", ""),
+        ("ab", "a, b"),
+        ("abcdefghij", "a, b, c, d, e, f, g, h, i, j"),
+        ("abcdefghijkl", "a, b, c, d, e, f, g, h, i, j and 2 more"),
+    ],
+)
+def test_ten_are_named_and_the_others_counted(names, text):
+    assert naming.some([*names]) == text
+
+
+def test_separator_may_be_another():
+    assert naming.some(["line 1: a", "line 2: b"], "; ") == "line 1: a; line 2: b"
