@@ -7,9 +7,12 @@ starts from the one before. The share of training time is that at the default `-
 """
 
 import math
+import os
 import time
 
-import benchmark_input
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fed_run
 import measuring
 import numpy as np
 import tensorflow as tf
@@ -19,6 +22,7 @@ from drw_tf.ops import refinement
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("darp_rounds", 20, "Refinements; their median counts.", 1)
+flags.DEFINE_list("step_flags", [], "Flags of the trainer, without dashes.")
 flags.DEFINE_integer("darp_steps", 5, "Steps of FixMatch; the fastest counts.", 1)
 
 
@@ -41,8 +45,8 @@ def _refresh_seconds(pool, target_counts, alpha):
 
 def main(_):
     """Prints a refinement, a step, and the share of the first in all."""
-    FLAGS.step_flags = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
-    run, ways = benchmark_input.trainer("cifar10")
+    flags_of_run = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
+    run, ways = fed_run.build("cifar10", flags_of_run)
     config, facts = run.config, run.method.facts
     spent = _refresh_seconds(facts.pool_size, facts.labeled_counts, config.darp_alpha)
     function, iterator = run.method.make_train_function(), iter(ways["resident"])
@@ -52,7 +56,7 @@ def main(_):
 
     step = math.inf
     for turn in range(FLAGS.darp_steps):
-        step = min(step, benchmark_input.round_of(execute, iterator, 1, int(turn == 0)))
+        step = min(step, measuring.round_of(execute, iterator, 1, int(turn == 0)))
     refresh = float(np.median(spent))
     share = refresh / (refresh + config.darp_refresh * step)
     print(measuring.machine())

@@ -25,17 +25,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import benchmark_augment
 import benchmark_files
+import fed_run
 import measuring
 import repository
 import tensorflow as tf
 from absl import app, flags
 
-from drw_tf import run as runs
-from drw_tf.data import registry
-from drw_tf.training import devices
-
 FLAGS = flags.FLAGS
 PARTS = ("augment", "step", "files", "start")
+flags.DEFINE_list("parts", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
 flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets, for `start`.")
 flags.DEFINE_list("step_settings", ["cifar10", "digits"], "Data sets of `step`.")
 flags.DEFINE_integer("step_seconds", 6, "Length of a round of `step`, about.", 1)
@@ -47,36 +45,8 @@ flags.DEFINE_integer("start_rounds", 3, "Rounds of `start`.", 1)
 # ---- step
 
 
-def trainer(name):
-    """A run ready for its first step, its distributed pipeline, and one batch for ever."""
-    words = [f"--dataset={name}", *(f"--{word}" for word in FLAGS.step_flags)]
-    data = None
-    if name == "cifar10":
-        # Ten of its steps would be a round of their own.
-        words.append("--steps_per_execution=1")
-        dataset, _ = measuring.pictures((32, 32, 3), 10, 50_000, 0)
-        data = dataset, registry.long_tailed_split(dataset, measuring.resolve(words, "benchmark"))
-    run = runs.Run(measuring.resolve(words, "benchmark"), data=data)
-    run.stages.prepare(0)
-
-    def resident(shard):
-        return tf.data.Dataset.from_tensors(next(iter(run.local_batches(0, 0, shard)))).repeat()
-
-    ways = {"pipeline": run.batches(0, 0), "resident": devices.distribute(run.strategy, resident)}
-    return run, ways
-
-
-def round_of(execute, iterator, executions, warm):
-    for _ in range(warm):
-        execute(iterator)
-    start = time.perf_counter()
-    for _ in range(executions):
-        execute(iterator)
-    return (time.perf_counter() - start) / executions
-
-
 def _step(name):
-    run, ways = trainer(name)
+    run, ways = fed_run.build(name, FLAGS.step_flags)
     config, function = run.config, run.method.make_train_function()
 
     def execute(iterator):
@@ -84,8 +54,8 @@ def _step(name):
 
     iterators = {way: iter(dataset) for way, dataset in ways.items()}
     for iterator in iterators.values():
-        round_of(execute, iterator, 1, 1)
-    once = round_of(execute, iterators["resident"], 2, 0)
+        measuring.round_of(execute, iterator, 1, 1)
+    once = measuring.round_of(execute, iterators["resident"], 2, 0)
     executions = max(2, round(FLAGS.step_seconds / once))
     # What the pipeline made ahead while the other was measured does not count.
     ahead = math.ceil(64 / config.steps_per_execution) if once < 0.2 else 2
@@ -93,7 +63,7 @@ def _step(name):
     for _ in range(FLAGS.step_rounds):
         for way, iterator in iterators.items():
             warm = ahead if way == "pipeline" else 1
-            best[way] = min(best[way], round_of(execute, iterator, executions, warm))
+            best[way] = min(best[way], measuring.round_of(execute, iterator, executions, warm))
             time.sleep(min(2.0, once))
     milliseconds = {way: 1e3 * best[way] / config.steps_per_execution for way in best}
     ratio = best["pipeline"] / best["resident"]
@@ -158,6 +128,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    # Only here: who imports this module measures no parts.
-    flags.DEFINE_list("parts", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
     app.run(main)

@@ -5,7 +5,7 @@ import pathlib
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import repository  # noqa: F401
@@ -120,6 +120,18 @@ def pictures(
         std=(0.25,) * channels,
     )
     return dataset, records.Split(np.arange(labeled), np.arange(labeled, rows), np.arange(0))
+
+
+def round_of(
+    execute: Callable[[Iterator], object], iterator: Iterator, executions: int, warm: int
+) -> float:
+    """Seconds of a call, over some in a row; as many as `warm` before them do not count."""
+    for _ in range(warm):
+        execute(iterator)
+    start = time.perf_counter()
+    for _ in range(executions):
+        execute(iterator)
+    return (time.perf_counter() - start) / executions
 
 
 class Step:

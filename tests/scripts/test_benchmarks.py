@@ -118,3 +118,16 @@ def test_both_sides_begin_with_the_same_loss(run):
     assert float(ours) == pytest.approx(float(theirs), rel=1e-3)
     assert [row[0] for row in rows(text, "side")] == ["ours", "PyTorch"]
     assert re.search(r"^PyTorch's better form over ours, joint: \d", text, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_darp_prints_a_refinement_beside_the_steps_between_two(run):
+    settings = "--step_flags=batch_size=2,model=wide_resnet_10_1"
+    text = run("benchmark_darp.py", "--darp_rounds=1", "--darp_steps=1", settings)
+    found = re.search(
+        r"of 11163 x 10: (.*) ms, every 10 steps of (.*) ms: (.*) % of the time", text
+    )
+    refresh, step, share = map(float, found.groups())
+    # The step is printed without decimals.
+    assert 100 * refresh / (refresh + 10 * (step + 1)) <= share + 0.1
+    assert share - 0.1 <= 100 * refresh / (refresh + 10 * (step - 1))
