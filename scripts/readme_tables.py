@@ -26,8 +26,8 @@ with quiet.startup():
 README = repository.ROOT / "README.md"
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
-# Not a part of a version, a range or a longer number.
-_NUMBER = re.compile(r"(?<![\w.,-])\d+\.\d+(?![\w.]|,\d)")
+# Not a part of a version or a longer number; its sign is left out.
+_NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.]|,\d)")
 
 
 def tables_of(command: str) -> list[tables.Table]:
