@@ -9,7 +9,7 @@ README or not; one that does not is named, code 1.
 """
 
 import argparse
-import pathlib
+import functools
 import re
 import shlex
 import sys
@@ -30,6 +30,7 @@ _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.]|,\d)")
 
 
+@functools.cache
 def tables_of(command: str) -> list[tables.Table]:
     """What a `drw_tf.report` command makes of methods, pseudo-labels and agreement.
 
@@ -92,8 +93,7 @@ def _cells(row: str) -> list[str]:
 
 def _expanded(word: str) -> list[str]:
     """A folder, or those that a pattern means, as a shell would say."""
-    paths = sorted(repository.ROOT.glob(word)) or [repository.ROOT / word]
-    return [str(path) for path in paths if pathlib.Path(path).is_dir() or "*" not in word]
+    return [str(path) for path in sorted(repository.ROOT.glob(word)) or [repository.ROOT / word]]
 
 
 def main() -> None:

@@ -8,4 +8,6 @@ _NAMED = 10
 def some(names: Sequence[str], separator: str = ", ") -> str:
     """The first ten names, and how many more there are."""
     more = len(names) - _NAMED
-    return separator.join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    # After semicolons a bare "and" would read as a part of the last name.
+    gap = " " if separator == ", " else separator
+    return separator.join(names[:_NAMED]) + (f"{gap}and {more:,} more" if more > 0 else "")

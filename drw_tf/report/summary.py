@@ -35,7 +35,7 @@ def write(
         raise ValueError(
             f"--draw must name methods of the runs, {sorted(known)}, got {unknown[0]}."
         )
-    if reference and not any(groups.find(one.variants, reference) for one in settings):
+    if reference is not None and not any(groups.find(one.variants, reference) for one in settings):
         raise ValueError(
             f"--reference must name a method of the runs, {sorted(known)}, got {reference}."
         )

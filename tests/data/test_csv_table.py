@@ -139,7 +139,7 @@ def test_a_table_of_another_form_is_refused_with_its_line(tmp_path, text, error,
 
 def test_only_the_first_ten_missing_files_are_named(tmp_path):
     rows = "".join(f"gone{row:02d}.png,a\n" for row in range(12))
-    with pytest.raises(FileNotFoundError, match=r"12 files .*gone09\.png and 2 more"):
+    with pytest.raises(FileNotFoundError, match=r"12 files .*gone09\.png; and 2 more"):
         load(table(tmp_path, "path,label\n" + rows))
 
 

@@ -20,3 +20,4 @@ def test_ten_are_named_and_the_others_counted(names, text):
 
 def test_separator_may_be_another():
     assert naming.some(["line 1: a", "line 2: b"], "; ") == "line 1: a; line 2: b"
+    assert naming.some(["a"] * 12, "; ").endswith("; a; and 2 more")

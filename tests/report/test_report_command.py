@@ -136,6 +136,7 @@ def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_p
         (["{runs}", "--draw=vat"], "--draw must name methods of the runs, .* got vat"),
         (["{runs}", "--draw="], "--draw must be at least one value"),
         (["{runs}", "--reference=vat"], "--reference must name a method of the runs, .* got vat"),
+        (["{runs}", "--reference="], "--reference must name a method of the runs"),
         (["{runs}", "--nonsense=1"], "nonsense"),
     ],
 )
