@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import pipeline
+from drw_tf.data import parallelism, pipeline
 
 _ANSWER_SECONDS = 10
 
@@ -69,7 +69,8 @@ def batches(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A step is one element of the service, so that replicas never get parts of different ones.
-    return made.unbatch().with_options(options).prefetch(2 * shard.replicas)
+    batches = made.unbatch().with_options(options).prefetch(2 * shard.replicas)
+    return parallelism.untuned(batches)
 
 
 def _require_answer(address: str) -> None:

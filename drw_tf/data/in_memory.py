@@ -8,7 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files
+from drw_tf.data import image_files, parallelism
 
 _BATCH = 64
 
@@ -50,4 +50,5 @@ def squares(paths: np.ndarray, image_shape: tuple[int, int, int], batch: int) ->
         return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)
 
     files = tf.data.Dataset.from_tensor_slices(paths)
-    return files.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch).prefetch(2)
+    pixels = files.map(decode, num_parallel_calls=parallelism.usable_cores())
+    return parallelism.untuned(pixels.batch(batch).prefetch(2))

@@ -21,7 +21,7 @@ import tensorflow as tf
 from drw_tf.augment import crops
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, in_memory, orders, other_files, seeds
+from drw_tf.data import image_files, in_memory, orders, other_files, parallelism, seeds
 
 # Steps are augmented in blocks of about this many values, so that small pictures do not
 # pay the overhead of a call for each step.
@@ -111,7 +111,7 @@ def training_batches(
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(options).prefetch(max(2, block))
+    return parallelism.untuned(dataset.with_options(options).prefetch(max(2, block)))
 
 
 def check_streams(streams: list[Stream], shard: Shard) -> None:
@@ -274,7 +274,7 @@ def _file_blocks(
 
     decode = _decoder(images, part.views, pillow)
     decoded = blocks.flat_map(places).map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        decode, num_parallel_calls=parallelism.usable_cores(), deterministic=True
     )
     decoded = decoded.batch(part.own_size, drop_remainder=True)
     return tf.data.Dataset.zip((blocks, decoded)).map(
@@ -346,6 +346,7 @@ def evaluation_batches(
     if isinstance(images, records.ArrayImages):
         fetch = tf.autograph.experimental.do_not_convert(fetcher(images))
         rows = tf.data.Dataset.range(len(images)).batch(batch)
-        return rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        rows = rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
+        return parallelism.untuned(rows.prefetch(2))
 
     return in_memory.squares(images.paths, image_shape, batch)

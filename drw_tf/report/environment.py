@@ -9,6 +9,11 @@ import subprocess
 import tensorflow as tf
 
 import drw_tf
+from drw_tf.data import parallelism
+
+_CPUINFO = pathlib.Path("/proc/cpuinfo")
+# Widest first, as Linux and as people call them.
+_VECTORS = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"))
 
 
 def versions() -> dict[str, str | None]:
@@ -48,12 +53,10 @@ def git_state(package: str | os.PathLike | None = None) -> dict[str, str | bool]
 
 
 def machine() -> dict[str, str | int | list[str]]:
-    """Model of the processor, number of cores that may be used, names of the GPUs."""
+    """Processor ("AMD EPYC, AVX2"), number of cores that may be used, names of the GPUs."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "cores": parallelism.usable_cores(),
         "gpus": [_gpu_name(device) for device in tf.config.list_physical_devices("GPU")],
         "system": platform.platform(),
     }
@@ -84,13 +87,21 @@ def _git(folder: pathlib.Path, *arguments: str) -> str | None:
 
 
 def _cpu_model() -> str:
-    """Name of the processor as its maker gives it."""
+    """Name of the processor as its maker gives it, and its widest vectors where that is told.
+
+    Makers give one name to processors whose steps differ by a factor of two.
+    """
     try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    fields = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        fields.setdefault(name.strip(), value.strip())
+    model = fields.get("model name") or platform.processor() or platform.machine()
+    can = fields.get("flags", "").split()
+    vectors = [name for flag, name in _VECTORS if flag in can]
+    return ", ".join([model, *vectors[:1]])
 
 
 def _gpu_name(device: tf.config.PhysicalDevice) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from drw_tf.data import image_files, image_scan
+from drw_tf.data import image_files, image_scan, parallelism
 from drw_tf.serving import decoding
 
 
@@ -63,8 +63,9 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
         return row, decode(tf.io.read_file(path), preparation)
 
     files = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string)).enumerate()
-    decoded = files.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = decoded.ignore_errors().batch(batch).prefetch(2)
+    cores = parallelism.usable_cores()
+    decoded = files.map(load, num_parallel_calls=cores, deterministic=True)
+    batches = parallelism.untuned(decoded.ignore_errors().batch(batch).prefetch(2))
     following = 0
     for rows, pixels in batches.as_numpy_iterator():
         end = int(rows[-1]) + 1

@@ -76,3 +76,17 @@ def test_machine_has_cores_and_a_processor():
     assert got["cores"] >= 1
     assert got["cpu"]
     assert got["gpus"] == [] or all(isinstance(name, str) for name in got["gpus"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx f16c avx2\n", "AMD EPYC, AVX2"),
+        ("model name\t: AMD EPYC\nflags\t\t: avx avx2 avx512f avx512_vnni\n", "AMD EPYC, AVX-512"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu sse2\n\nmodel name\t: second\n", "AMD EPYC"),
+    ],
+)
+def test_processor_is_told_with_its_widest_vectors(monkeypatch, tmp_path, text, told):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(environment, "_CPUINFO", tmp_path / "cpuinfo")
+    assert environment.machine()["cpu"] == told

@@ -1,0 +1,31 @@
+"""What importing `drw_tf` does, in a process of its own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+CHOSEN = """
+import drw_tf
+from tensorflow.python.util import _pywrap_util_port as port
+print(port.IsMklEnabled())
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 alone has oneDNN's")
+@pytest.mark.parametrize(("given", "chosen"), [(None, "True"), ("0", "False"), ("1", "True")])
+def test_onednns_kernels_are_taken_unless_the_user_says_otherwise(given, chosen):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    if given is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", CHOSEN], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == chosen
+
+
+def test_importing_the_package_imports_no_tensorflow():
+    code = "import sys, drw_tf; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
