@@ -15,7 +15,7 @@ _CSS_PIXELS = 96  # an inch
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #262626; background: #fff; margin: 0 auto;
-  max-width: 76rem; padding: 1rem 1.5rem 4rem; }
+  max-width: 92rem; padding: 1rem 1.5rem 4rem; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.35rem; margin-top: 3rem;
   border-bottom: 1px solid #d0d0d0; } h3 { font-size: 1.1rem; margin-top: 2rem; }
 a { color: #005a9c; } nav ul { columns: 18rem; padding-left: 1.2rem; }
