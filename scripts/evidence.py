@@ -93,8 +93,9 @@ def _r50(method: str) -> Row:
     return Row("r50", "cifar10_r50", "cifar10_r50", method)
 
 
-def _variant(part: str, flag: str, value: str) -> Row:
-    return Row(part, "cifar10_r100", f"cifar10_r100_{part}_{value}", "drw", (f"--{flag}={value}",))
+def _variant(part: str, flag: str, value: str, method: str = "drw") -> Row:
+    name = f"cifar10_r100_{part}_{value}"
+    return Row(part, "cifar10_r100", name, method, (f"--{flag}={value}",))
 
 
 PLAN = (
@@ -118,7 +119,9 @@ PLAN = (
         ("--weight_normalization=sample",),
         (0, 1, 2),
     ),
-    _variant("batch", "batch_size", "128"),
+    # Without FixMatch beside it a size of batch says nothing of the weights.
+    _variant("batch", "batch_size", "32", "fixmatch"),
+    *(_variant("batch", "batch_size", "128", method) for method in ("drw", "fixmatch")),
     *(_r50(method) for method in (*ABLATIONS, *OTHERS, *COMBINATIONS)),
     *(_r100(method, 1, 2) for method in ("fixmatch_abc", "drw_abc", "fixmatch_darp", "drw_darp")),
     *(_r100(method, 1, 2) for method in ("fixmatch_crest_plus", "mixmatch")),
