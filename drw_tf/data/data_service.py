@@ -69,8 +69,8 @@ def batches(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A step is one element of the service, so that replicas never get parts of different ones.
-    batches = made.unbatch().with_options(options).prefetch(2 * shard.replicas)
-    return parallelism.untuned(batches)
+    one_a_step = made.unbatch().with_options(options).prefetch(2 * shard.replicas)
+    return parallelism.untuned(one_a_step)
 
 
 def _require_answer(address: str) -> None:

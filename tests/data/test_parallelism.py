@@ -1,4 +1,4 @@
-"""No iterator of training, evaluation or prediction is held up at its end by tuning."""
+"""No data set of training or evaluation is tuned, which would hold up its end."""
 
 import os
 
