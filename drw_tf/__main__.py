@@ -3,4 +3,4 @@
 from drw_tf import command
 
 if __name__ == "__main__":
-    command.main()
+    command.program()

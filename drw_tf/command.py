@@ -13,7 +13,7 @@ import sys
 import types
 
 import drw_tf
-from drw_tf import completion, flag_table, help_text
+from drw_tf import completion, ending, flag_table, help_text
 from drw_tf import config as configuration
 
 # Programs that hand the trainer's flags on beside their own, or have those alone.
@@ -68,6 +68,11 @@ def main(argv: list[str] | None = None) -> None:
     _module(words[0]).main([f"drw-tf {words[0]}", *words[1:]])
 
 
+def program() -> None:
+    """The command as a process of its own, which ends once its work is saved."""
+    ending.run(main)
+
+
 def usage() -> str:
     """The programs, a line each."""
     lines = {**programs(), "completion": "prints the completion of a shell: bash or zsh"}
@@ -96,4 +101,4 @@ def _refuse(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import quiet
+from drw_tf import ending, quiet
 
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
 
@@ -20,7 +20,10 @@ def main(argv: list[str] | None = None) -> None:
         _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
         name = error.args[0] if error.args else "SIGINT"
-        _leave(name, "what is saved", at_once=config.strategy == "multi_worker")
+        _say_stopped(name, "what is saved")
+        if config.strategy == "multi_worker":
+            os._exit(EXIT_STOPPED)  # an orderly exit waits for the other workers
+        raise ending.AtOnce(EXIT_STOPPED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -39,7 +42,10 @@ def _run(config: configuration.Config, command: list[str]) -> None:
     except session.PeerLost as error:
         session.leave(f"another worker is gone ({error})")
     except session.Stopped as error:
-        _leave(error, "here")
+        _say_stopped(error, "here")
+        # Workers that all stop take leave of each other.
+        leave = SystemExit if config.strategy == "multi_worker" else ending.AtOnce
+        raise leave(EXIT_STOPPED) from None
     if result is None:
         return
     with configuration.reader_may_leave():
@@ -50,16 +56,12 @@ def _interrupt(number, frame):
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def _leave(reason: object, where: str, at_once: bool = False) -> None:
-    """Says what stopped the run and exits; `at_once`, without waiting for other workers."""
+def _say_stopped(reason: object, where: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         line = f"train: stopped by {reason}; the same command goes on from {where}."
         print(line, file=sys.stderr)
         sys.stderr.flush()
-    if at_once:
-        os._exit(EXIT_STOPPED)
-    raise SystemExit(EXIT_STOPPED) from None
 
 
 if __name__ == "__main__":
-    main()
+    ending.run(main)

@@ -75,7 +75,7 @@ def test_the_package_itself_can_be_run():
 
 
 def test_the_installed_command_is_this_one():
-    assert 'drw-tf = "drw_tf.command:main"' in (ROOT / "pyproject.toml").read_text()
+    assert 'drw-tf = "drw_tf.command:program"' in (ROOT / "pyproject.toml").read_text()
 
 
 # Help

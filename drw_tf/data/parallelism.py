@@ -1,8 +1,9 @@
 """How many elements tf.data makes at once: fixed, as its tuning holds up the end of an iterator.
 
 The thread that tunes is woken at the end before it can read that it is the end. Where it looks too
-early, which happens on one core, it sleeps on for up to a minute, and a stop waits for it. The
-iterator with which a strategy feeds its devices has one more such thread, that has no switch.
+early, which happens on one core, it sleeps on for up to a minute, and whatever takes the iterator
+down waits for it. The iterator with which a strategy feeds its devices has one more such thread,
+that has no switch; a stop leaves it asleep (`drw_tf.ending`).
 """
 
 import os

@@ -1,0 +1,77 @@
+"""A program that has saved its work ends, whatever still sleeps; inside another it only exits."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from drw_tf import command, ending
+
+ROOT = pathlib.Path(__file__).parents[1]
+# An orderly exit of the interpreter would wait for this thread.
+SLEEPER = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+
+
+def started(code, **kwargs):
+    return subprocess.Popen([sys.executable, "-c", SLEEPER + code], cwd=ROOT, text=True, **kwargs)
+
+
+def test_the_process_ends_with_the_code_and_what_was_printed_while_a_thread_sleeps():
+    code = """
+        from drw_tf import ending
+        def main():
+            print("all is saved")
+            raise ending.AtOnce(75)
+        ending.run(main)
+    """
+    with started(textwrap.dedent(code), stdout=subprocess.PIPE) as process:
+        printed, _ = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (75, "all is saved\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("drw_tf.train", ["train"]), ("drw_tf", ["drw-tf", "train"])]
+)
+def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
+    flags = ["--dataset=digits", "--steps=50", f"--workdir={tmp_path / 'run'}"]
+    code = f"import runpy, sys; sys.argv = {words + flags}; "
+    code += f"runpy.run_module({name!r}, None, '__main__')"
+    with started(code, stderr=subprocess.PIPE) as process:
+        while not (tmp_path / "run" / "config.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert printed.startswith("train: stopped by SIGTERM; ")
+
+
+def test_other_exits_and_errors_pass():
+    def refused():
+        raise SystemExit(2)
+
+    def broken():
+        raise ZeroDivisionError
+
+    with pytest.raises(SystemExit) as exit_:
+        ending.run(refused)
+    assert exit_.value.code == 2
+    with pytest.raises(ZeroDivisionError):
+        ending.run(broken)
+
+
+def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, capsys):
+    from drw_tf import train
+
+    def stop(config, command):
+        raise KeyboardInterrupt("SIGTERM")
+
+    monkeypatch.setattr(train, "_run", stop)
+    with pytest.raises(SystemExit) as exit_:
+        command.main(["drw-tf", "train", "--dataset=digits"])
+    assert exit_.value.code == 75
+    assert capsys.readouterr().err.startswith("train: stopped by SIGTERM; ")
