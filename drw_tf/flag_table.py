@@ -635,7 +635,8 @@ FLAGS = (
     _number(
         "darp_start",
         "float",
-        "DARP: fraction of all steps before pseudo-labels are refined, [0, 1]",
+        "DARP: fraction of the steps, of each stage if there are several, before pseudo-labels "
+        "are refined, [0, 1]",
         METHOD,
         0,
         1,
@@ -672,7 +673,8 @@ FLAGS = (
     _number(
         "cdmad_start",
         "float",
-        "CDMAD: fraction of all steps before pseudo-labels are debiased, [0, 1]",
+        "CDMAD: fraction of the steps, of each stage if there are several, before pseudo-labels "
+        "are debiased, [0, 1]",
         METHOD,
         0,
         1,

@@ -51,7 +51,7 @@ class FixMatch(base.Method):
             the label unless a rebalancer asks for soft targets, float32 [U, C].
         """
         logits_weak = tf.stop_gradient(logits_weak)
-        weak = rebalance.Weak(logits_weak, index, self.step, self.network)
+        weak = rebalance.Weak(logits_weak, index, self.step, self.network, self.stage.steps)
         probabilities = self.refine(tf.nn.softmax(logits_weak), weak)
         label, confidence, mask = pseudo_labels.hard_pseudo_labels(
             probabilities, self.hyper.threshold
@@ -83,7 +83,9 @@ class FixMatch(base.Method):
             "loss_unlabeled": self.hyper.lambda_u
             * reweighting.weighted_unlabeled_loss(each, weights, mask),
         }
-        seen = rebalance.Outputs(labeled["label"], first, prepared["weak"], strong, self.step)
+        seen = rebalance.Outputs(
+            labeled["label"], first, prepared["weak"], strong, self.step, self.stage.steps
+        )
         scalars = {
             "mask_rate": tf.reduce_mean(mask),
             "confidence": tf.reduce_mean(prepared["confidence"]),

@@ -65,7 +65,7 @@ class MixMatch(base.Method):
         """
         logs = tf.stack([tf.nn.log_softmax(tf.stop_gradient(one)) for one in logits])
         mean = tf.reduce_logsumexp(logs, axis=0) - tf.math.log(float(len(logits)))
-        weak = rebalance.Weak(mean, index, self.step, self.network)
+        weak = rebalance.Weak(mean, index, self.step, self.network, self.stage.steps)
         probabilities = self.refine(tf.nn.softmax(mean), weak, "predictions")
         sharp = pseudo_labels.sharpen(probabilities, self.hyper.temperature)
         return tf.stop_gradient(self.refine(sharp, weak, "targets"))

@@ -86,7 +86,7 @@ class ReMixMatch(base.Method):
             logits: float32 [U, C].
             index: int64 [U], rows of the pool.
         """
-        weak = rebalance.Weak(logits, index, self.step, self.network)
+        weak = rebalance.Weak(logits, index, self.step, self.network, self.stage.steps)
         probabilities = self.refine(tf.nn.softmax(logits), weak, "predictions")
         if self.hyper.align_distribution:
             counts = self.facts.labeled_counts

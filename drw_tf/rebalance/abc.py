@@ -14,11 +14,11 @@ class AuxiliaryBalancedClassifier(base.Rebalancer):
         L_unlabeled = sum_views (1/U) sum_j M_j 1[max q_j >= tau] H(q_j, h(strong(u_j))),
             q_j = softmax h(weak(u_j))  no gradient,  M_j ~ Bernoulli(1 - t (1 - b_{argmax q_j}))
 
-    b_c = min N / N_c keeps all classes equally often; t is the part of the run that is over.
+    b_c = min N / N_c keeps all classes equally often; t is the part of the stage that is over.
     Targets are soft. Both terms reach the features as well.
 
     Source: LeeHyuck/ABC:ABCcode0920/ABCfix.py. Differs from it: t rises with every step, not
-    every epoch, and reaches 1 at the end of the run, however long that is.
+    every epoch, and reaches 1 at the end of the stage, however long that is.
     """
 
     evaluated_head = "abc"
@@ -37,7 +37,7 @@ class AuxiliaryBalancedClassifier(base.Rebalancer):
         labeled = kept * losses.cross_entropy(outputs.labeled["abc"], labels)
         target = tf.stop_gradient(tf.nn.softmax(outputs.weak["abc"]))
         label, _, mask = pseudo_labels.hard_pseudo_labels(target, self.hyper.threshold)
-        progress = tf.cast(step, tf.float32) / self.facts.total_steps
+        progress = tf.cast(step, tf.float32) / outputs.stage_steps
         rates = balancing.annealed_keep_rates(self.rates, progress)
         mask *= self._kept(tf.gather(rates, label), step, "unlabeled")
         views = [losses.cross_entropy(view["abc"], target) for view in outputs.strong]

@@ -76,7 +76,7 @@ class Observation:
     """What is known about an epoch's pseudo-labels when it ends.
 
     Attributes:
-        step: steps done so far.
+        step: steps of the run done so far.
         pseudo_numbers: float64 [C], pseudo-labels of each class, scaled to the pool, >= 1;
             None for methods without pseudo-labels.
     """
@@ -92,14 +92,16 @@ class Weak:
     Attributes:
         logits: float32 [U, C], without gradient.
         index: int64 [U], rows of the pool.
-        step: int64 scalar, steps done before this one.
+        step: int64 scalar, steps of the stage done before this one.
         network: the network in training.
+        stage_steps: length of the stage.
     """
 
     logits: tf.Tensor
     index: tf.Tensor
     step: tf.Tensor
     network: keras.Model
+    stage_steps: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +127,8 @@ class Outputs:
         labeled: head name -> float32 [B, n].
         weak: head name -> float32 [U, n].
         strong: for each strong view, head name -> float32 [U, n].
-        step: int64 scalar, steps done before this one.
+        step: int64 scalar, steps of the stage done before this one.
+        stage_steps: length of the stage.
     """
 
     labels: tf.Tensor
@@ -133,6 +136,7 @@ class Outputs:
     weak: dict[str, tf.Tensor]
     strong: list[dict[str, tf.Tensor]]
     step: tf.Tensor
+    stage_steps: int
 
 
 class Rebalancer(keras.layers.Layer):

@@ -26,7 +26,6 @@ class SolidColorDebiasing(base.Rebalancer):
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "solid_color_debiasing")
-        self.start_step = round(hyper.cdmad_start * facts.total_steps)
 
     def bias(self, network) -> tf.Tensor:
         """float32 [1, C], what the network answers to the solid picture; no gradient."""
@@ -34,7 +33,8 @@ class SolidColorDebiasing(base.Rebalancer):
         return tf.stop_gradient(network(picture, training=False)["logits"])
 
     def refine(self, probabilities, weak):
-        started = tf.cast(weak.step >= self.start_step, tf.float32)
+        start = round(self.hyper.cdmad_start * weak.stage_steps)
+        started = tf.cast(weak.step >= start, tf.float32)
         return tf.nn.softmax(tf.math.log(probabilities) - started * self.bias(weak.network))
 
     def pseudo_target(self, probabilities, mask, step):

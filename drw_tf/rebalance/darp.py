@@ -39,7 +39,7 @@ class DistributionAligningRefinery(base.Rebalancer):
         # Every replica keeps the whole bank, and so computes the same R.
         index, latest = (replicas.all_rows(rows) for rows in (weak.index, probabilities))
         banks.write_rows(self.latest, index, latest)
-        since = weak.step - round(self.hyper.darp_start * self.facts.total_steps)
+        since = weak.step - round(self.hyper.darp_start * weak.stage_steps)
         is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
         tf.cond(is_due, self._refresh, lambda: tf.no_op())
         return tf.where(since >= 0, tf.gather(self.refined, weak.index), probabilities)

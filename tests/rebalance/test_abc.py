@@ -73,13 +73,14 @@ def test_step_matches_the_published_code(
     assert method.evaluated_head == "abc"
 
 
-def outputs_of(logits_weak, logits_strong, labels=(0,), step=0):
+def outputs_of(logits_weak, logits_strong, labels=(0,), step=0, stage_steps=100):
     return base.Outputs(
         labels=tf.constant(labels),
         labeled={"abc": tf.zeros([len(labels), 2])},
         weak={"abc": logits_weak},
         strong=[{"abc": logits_strong}],
         step=tf.constant(step, tf.int64),
+        stage_steps=stage_steps,
     )
 
 
@@ -99,11 +100,14 @@ def test_unsure_rows_do_not_count(make_facts, make_hyper):
     assert float(terms["loss_abc_unlabeled"]) == 0  # softmax (.88, .12)
 
 
-@pytest.mark.parametrize(("step", "share"), [(0, 1.0), (50, 0.625), (100, 0.25)])
-def test_shares_kept_are_the_rates(step, share, make_facts, make_hyper):
+@pytest.mark.parametrize(
+    ("step", "stage_steps", "share"),
+    [(0, 100, 1.0), (50, 100, 0.625), (100, 100, 0.25), (10, 20, 0.625)],
+)
+def test_shares_kept_are_the_rates(step, stage_steps, share, make_facts, make_hyper):
     # b_0 = 10 / 40; halfway 1 - (1 - 1/4) / 2. With 4000 rows a standard error is .008.
     one = abc.AuxiliaryBalancedClassifier(make_hyper(threshold=0.5), make_facts([40, 10]))
     weak = tf.tile([[9.0, 0.0]], [4000, 1])
-    terms = one.extra_terms(outputs_of(weak, tf.zeros([4000, 2]), [0] * 4000, step))
+    terms = one.extra_terms(outputs_of(weak, tf.zeros([4000, 2]), [0] * 4000, step, stage_steps))
     assert float(terms["loss_abc_unlabeled"]) / np.log(2) == pytest.approx(share, abs=0.03)
     assert float(terms["loss_abc_labeled"]) / np.log(2) == pytest.approx(0.25, abs=0.03)

@@ -64,9 +64,9 @@ def make(make_facts, make_hyper, **flags):
     return cdmad.SolidColorDebiasing(make_hyper(**(FLAGS | flags)), make_facts([1, 1]))
 
 
-def weak(network, step):
+def weak(network, step, stage_steps=100):
     return base.Weak(
-        tf.zeros([1, 2]), tf.zeros([1], tf.int64), tf.constant(step, tf.int64), network
+        tf.zeros([1, 2]), tf.zeros([1], tf.int64), tf.constant(step, tf.int64), network, stage_steps
     )
 
 
@@ -76,6 +76,10 @@ def test_debiasing_begins_at_its_start(make_facts, make_hyper):
     np.testing.assert_allclose(one.refine(even, weak(network, 19)), [[0.5, 0.5]], rtol=1e-6)
     # The answer to nothing favours class 1 three times: divided out, 3/4 to 1/4.
     np.testing.assert_allclose(one.refine(even, weak(network, 20)), [[0.75, 0.25]], rtol=1e-6)
+    # In a stage of 30 steps it is step 6.
+    for step, first in ((5, 0.5), (6, 0.75)):
+        got = one.refine(even, weak(network, step, stage_steps=30))
+        np.testing.assert_allclose(got, [[first, 1 - first]], rtol=1e-6)
 
 
 def test_certain_rows_stay_finite(make_facts, make_hyper):

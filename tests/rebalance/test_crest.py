@@ -120,13 +120,15 @@ def test_target_gets_flatter_with_every_generation(make_facts, make_hyper):
 
 def test_alignment_is_against_the_batches_before_this_one(make_facts, make_hyper):
     one = make(crest.AlignedSelfTraining, make_facts, make_hyper, counts=(8, 1, 1))
-    weak = base.Weak(None, None, tf.constant(0, tf.int64), None)
+    weak = base.Weak(None, None, tf.constant(0, tf.int64), None, 100)
     # So far uniform, so that (1, 1, 1) / 3 becomes the prior itself.
     got = one.refine(tf.constant([[1 / 3, 1 / 3, 1 / 3]]), weak)
     np.testing.assert_allclose(got, [[0.8, 0.1, 0.1]], rtol=1e-4)
     # 128 batches that saw class 1 alone: its share is divided by 1, that of others by 1e-6.
     for step in range(128):
-        one.refine(tf.constant([[0.0, 1.0, 0.0]]), base.Weak(None, None, tf.constant(step), None))
+        one.refine(
+            tf.constant([[0.0, 1.0, 0.0]]), base.Weak(None, None, tf.constant(step), None, 100)
+        )
     got = one.refine(tf.constant([[0.5, 0.25, 0.25]]), weak)
     np.testing.assert_allclose(got, [[16 / 17, 0.0, 1 / 17]], atol=1e-5)
 

@@ -32,9 +32,11 @@ def rows(count, seed=0):
     return tf.nn.softmax(tf.constant(logits, tf.float32))
 
 
-def weak(index, step):
+def weak(index, step, stage_steps=100):
     index = tf.constant(index, tf.int64)
-    return base.Weak(tf.zeros([len(index), 3]), index, tf.constant(step, tf.int64), None)
+    return base.Weak(
+        tf.zeros([len(index), 3]), index, tf.constant(step, tf.int64), None, stage_steps
+    )
 
 
 def refined_in_numpy(bank, alpha=2.0):
@@ -51,6 +53,14 @@ def test_before_its_start_labels_pass_and_are_remembered(make):
     expected = np.full([POOL, 3], 1 / 3, np.float32)
     expected[[3, 1, 19, 0]] = given
     np.testing.assert_array_equal(one.latest.read_value(), expected)
+
+
+def test_its_start_is_a_share_of_the_stage(make):
+    one, given = make(darp_start=0.5), rows(POOL)
+    early = one.refine(given, weak(np.arange(POOL), 9, stage_steps=20))
+    np.testing.assert_array_equal(early, given)
+    late = one.refine(given, weak(np.arange(POOL), 10, stage_steps=20))
+    np.testing.assert_allclose(late, refined_in_numpy(given), atol=1e-5)
 
 
 def test_from_its_start_labels_are_those_of_the_whole_bank_refined(make):
@@ -200,7 +210,7 @@ def test_every_replica_holds_the_whole_bank(make, two_replicas):
     @tf.function
     def step(labels, index, step):
         return two_replicas.run(
-            lambda labels, index: two.refine(labels, base.Weak(labels, index, step, None)),
+            lambda labels, index: two.refine(labels, base.Weak(labels, index, step, None, 100)),
             args=(labels, index),
         )
 
