@@ -51,6 +51,11 @@ class Setting:
     variants: tuple[Variant, ...]
 
     @property
+    def steps(self) -> int:
+        """Length of the runs, as it was planned."""
+        return self.variants[0].records[0]["configuration"]["steps"]
+
+    @property
     def window(self) -> str:
         """What is reported: the mean of the last 20 evaluations as the paper does, or the last."""
         return "mean_last_20" if self.paper else "last"

@@ -114,19 +114,24 @@ def _standing(found: Mapping[int, float], base: Mapping[int, float]) -> float:
 def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
     """One of the paper's tables in its layout: its number and ours for each setting.
 
+    Runs of ImageNet127 may be of two lengths; then each has a column of ours.
+
     Args:
         table: 1 to 4.
         settings: all runs there are; those outside of the paper's settings are not looked at.
     """
-    ours = {one.paper: one for one in settings if one.paper}
     columns = paper_numbers.columns(table)
-    titles = [paper_numbers.SETTINGS[name].title for name in columns]
-    head = ["method", *(f"{title}: {side}" for title in titles for side in ("paper", "ours"))]
+    ours = {name: [one for one in settings if one.paper == name] or [None] for name in columns}
+    head = ["method"]
+    for name in columns:
+        title = paper_numbers.SETTINGS[name].title
+        head += [f"{title}: paper", *(f"{title}: {side}" for side in _sides(ours[name]))]
     rows = []
     for row in paper_numbers.rows(table):
         cells = [row.title]
         for name in columns:
-            cells += [str(row.numbers[name]), _our_cell(ours.get(name), row.method)]
+            cells += [str(row.numbers[name])]
+            cells += [_our_cell(one, row.method) for one in ours[name]]
         rows.append(tuple(cells))
     note = (
         "Balanced accuracy of the averaged network in percent, mean ± standard deviation over "
@@ -273,6 +278,13 @@ def gain_cell(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:
         if math.isnan(half)
         else f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
     )
+
+
+def _sides(settings: Sequence[groups.Setting | None]) -> list[str]:
+    """Titles of our columns beside one of the paper's."""
+    if len(settings) == 1:
+        return ["ours"]
+    return [f"ours, {one.steps:,} steps" for one in settings]
 
 
 def _our_cell(setting: groups.Setting | None, method: str) -> str:

@@ -72,6 +72,19 @@ def test_the_papers_table_has_its_numbers_ours_and_what_was_not_run(make_run):
     }
 
 
+def test_both_lengths_of_imagenet_have_a_column_in_the_papers_table(make_run):
+    imagenet = paper_numbers.SETTINGS["imagenet127"]
+    long = {**imagenet.flags, **imagenet.in_place}
+    runs = [make_run("drw", 0, 0.60, **imagenet.flags), make_run("drw", 0, 0.62, **long)]
+    found, _ = groups.settings(runs, {})
+    got = tables.paper_table(2, found)
+    (row,) = (row for row in got.rows if row[0] == "DRw")
+    shown = dict(zip(got.head, row, strict=True))
+    assert shown["ImageNet127: ours, 500,000 steps"] == "61.0 (1)"
+    assert shown["ImageNet127: ours, 375,000 steps"] == "63.0 (1)"
+    assert len(shown) == 4
+
+
 def test_agreement_compares_a_setting_of_the_paper_with_itself_and_others_with_all(make_run):
     # The paper, CIFAR-10, R = 100: supervised 58.8, fixmatch 71.5, drw 79.3.
     order = {"supervised": 0.5, "fixmatch": 0.6, "drw": 0.7}
