@@ -95,6 +95,11 @@ def test_every_step_comes_once_and_as_it_would_be_made_here(service, request, ki
         assert keys.index(place(first)) % 2 == 0
 
 
+def test_its_batches_are_not_tuned_here(service, pixels):
+    made = data_service.batches(service, pixels, streams(SIZE), views(), 0, 0, pipeline.Shard())
+    assert made.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("sampling", ["uniform", "class_balanced"])
 def test_steps_hold_the_rows_that_they_hold_without_a_service(pixels, sampling):
     made = streams(SIZE, sampling)

@@ -96,6 +96,19 @@ def test_every_picture_comes_once_and_in_order(written, pictures, number):
         np.testing.assert_array_equal(pixels, expected)
 
 
+def test_the_stream_is_not_tuned(written, monkeypatch):
+    tuned = []
+    read = tf.data.Dataset.as_numpy_iterator
+
+    def noted(self):
+        tuned.append(self.options().autotune.enabled)
+        return read(self)
+
+    monkeypatch.setattr(tf.data.Dataset, "as_numpy_iterator", noted)
+    assert len(list(picture_stream.parts(written({}, 3), WHOLE, 2))) == 2
+    assert tuned == [False]
+
+
 @pytest.mark.parametrize("places", [[0], [2, 3], [4, 5, 6], [6], [1, 6], range(7)])
 def test_places_of_damaged_pictures_are_told(written, pictures, places):
     paths = written(dict.fromkeys(places, damaged(pictures)), 7)
