@@ -76,12 +76,17 @@ def last_epoch(state: Mapping) -> Mapping:
 
 
 def record_of(
-    earlier: Mapping, config: configuration.Config, found: Mapping, command: list[str]
+    earlier: Mapping,
+    state: Mapping,
+    config: configuration.Config,
+    found: Mapping,
+    command: list[str],
 ) -> dict:
     """The record of the other method: of the last evaluation, the only one that can be made.
 
     Args:
         earlier: record of the run.
+        state: of `finished_run.open_run`.
         config: of `configuration_as`.
         found: metrics of the test pictures by network, with "ema_unadjusted".
         command: what was typed.
@@ -92,7 +97,7 @@ def record_of(
         command_line=command,
         configuration=config,
         dataset=earlier["dataset"],
-        history=[{**earlier["history"][-1], "test": found}],
+        history=[{**last_epoch(state), "step": earlier["steps"], "test": found}],
         steps=earlier["steps"],
         seconds=earlier["seconds"],
         images_per_second=earlier["images_per_second"],

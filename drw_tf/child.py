@@ -1,6 +1,6 @@
 """The trainer in a process of its own, which is asked to stop when this one is, and its record."""
 
-import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
+from drw_tf import protocols
+from drw_tf.report import record as run_record
 
 
 def train(words: Sequence[str]) -> None:
@@ -58,12 +60,29 @@ def record_of(path: pathlib.Path, config: configuration.Config, advice: str = ""
     """The record that a run of this configuration has left.
 
     Raises:
-        ConfigError: it was made with other flags; the line ends with `advice`.
+        ConfigError: it is no record, or was made with other flags or of pictures in another
+            place; the line ends with `advice`.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
-    lines = configuration.differences(found["configuration"], config)
+    try:
+        found = run_record.read_record(path)
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigError(str(error)) from None
+    earlier = found["configuration"]
+    lines = configuration.differences(earlier, config)
     if lines:
         raise configuration.ConfigError(
             f"{path} is of another setting ({'; '.join(lines)}){advice}."
         )
+    # Whether pictures elsewhere are the same ones only training could tell.
+    moved = [
+        f"--{name}: was {earlier.get(name)}, now {config[name]}"
+        for name in protocols.OWN_PLACES
+        if _place(earlier.get(name)) != _place(config[name])
+    ]
+    if moved:
+        raise configuration.ConfigError(f"{path} is of other data ({'; '.join(moved)}){advice}.")
     return found
+
+
+def _place(path: str | None) -> str | None:
+    return path and os.path.realpath(os.path.expanduser(path))

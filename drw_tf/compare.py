@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf import child, flag_table, help_text
 from drw_tf import config as configuration
-from drw_tf.report import groups, paper_numbers, tables
+from drw_tf.report import groups, tables
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -54,9 +54,17 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("compare", error)
     results = pathlib.Path(settings["results"] or f"results/{name}")
     if not settings["dry_run"]:
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            configuration.refuse("compare", f"--results={results}: {error.strerror}.")
         for number, (row, words) in enumerate(plan):
             _run(row, words, results, f"[{number + 1}/{len(plan)}]")
-    print(table([read(results, row) for row, _ in plan if path_of(results, row).exists()]))
+    there = [row for row, _ in plan if path_of(results, row).exists()]
+    try:
+        print(table(comparable([(row, read(results, row)) for row in there])))
+    except configuration.ConfigError as error:
+        configuration.refuse("compare", error)
 
 
 def _planned(
@@ -80,7 +88,7 @@ def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
 def read(results: pathlib.Path, row: configuration.Config) -> dict:
     """A kept record; refused where it was made with other flags."""
     try:
-        return child.record_of(path_of(results, row), row)
+        return child.record_of(path_of(results, row), row, "; give other --results and --runs")
     except configuration.ConfigError as error:
         configuration.refuse("compare", error)
 
@@ -93,11 +101,39 @@ def _run(
         return
     print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
     child.train(words)
-    results.mkdir(parents=True, exist_ok=True)
     record = shorten(json.loads(pathlib.Path(row.workdir, "record.json").read_text()))
     beside = path_of(results, row).with_suffix(".writing")
     beside.write_text(json.dumps(record, separators=(",", ":")) + "\n")
     os.replace(beside, path_of(results, row))
+
+
+def comparable(found: Sequence[tuple[configuration.Config, Mapping]]) -> list[Mapping]:
+    """The records that are as long as was asked for; others are named on standard error.
+
+    Args:
+        found: what was asked for, and the record of it.
+
+    Raises:
+        ConfigError: they are of different pictures.
+    """
+    kept = []
+    for row, record in found:
+        if record["steps"] == row.stop_at_step:
+            kept.append((row, record))
+        else:
+            print(
+                f"compare: left out {row.method}, seed {row.seed}: it has {record['steps']} steps, "
+                f"asked for were {row.stop_at_step}",
+                file=sys.stderr,
+            )
+    for row, record in kept[1:]:
+        first, one = kept[0]
+        if groups.data_of(record) != groups.data_of(one):
+            raise configuration.ConfigError(
+                f"the records of {first.method}, seed {first.seed}, and {row.method}, seed "
+                f"{row.seed}, are of different pictures; give other --results and --runs."
+            )
+    return [record for _, record in kept]
 
 
 def shorten(value):
@@ -117,7 +153,7 @@ def table(records: Sequence[Mapping]) -> str:
     """
     if not records:
         return "no record yet"
-    paper = paper_numbers.setting_of(records[0]["configuration"])
+    paper = groups.paper_of(records[0])
     window = "mean_last_20" if paper else "last"
     return tables.methods(groups.by_method(records), window).markdown()
 

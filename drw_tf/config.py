@@ -89,10 +89,18 @@ def _refuse_type(error: absl_flags.IllegalFlagValueError, table) -> ConfigError:
 def split_arguments(
     arguments: Iterable[str], table: Sequence[flag_table.Flag]
 ) -> tuple[list[str], list[str]]:
-    """(those that are flags of `table`, all others), each in their order."""
+    """(those that are flags of `table`, all others), each in their order.
+
+    Flagfiles stay as they are unless flags of `table` are in them.
+    """
     names = {f"--{negated}{flag.name}" for flag in table for negated in ("", "no")}
-    own = [word for word in arguments if word.split("=")[0] in names]
-    return own, [word for word in arguments if word not in own]
+    words = list(arguments)
+    with contextlib.suppress(ValueError):  # a file that cannot be read is refused in `parse`
+        expanded = flagfiles.expand(words)
+        if any(word.split("=")[0] in names for word in expanded if word not in words):
+            words = expanded
+    own = [word for word in words if word.split("=")[0] in names]
+    return own, [word for word in words if word not in own]
 
 
 def resolve(given: Mapping) -> Config:
@@ -237,8 +245,15 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
     if len(rest) > 1:
         raise ConfigError(f"every argument must be a flag (--name=value), got {rest[1]!r}.")
     given = {flag.name: values[flag.name].value for flag in table if values[flag.name].present}
+    # A shell leaves `--out=~/x` as it was typed.
+    home = {name: os.path.expanduser(one) for name, one in given.items() if _is_at_home(one)}
+    given |= home
     check_values(given, table)
     return given
+
+
+def _is_at_home(value: object) -> bool:
+    return isinstance(value, str) and (value == "~" or value.startswith("~/"))
 
 
 def hand_on(
@@ -302,7 +317,7 @@ def reader_may_leave():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def refuse(program: str, error: Exception) -> None:
+def refuse(program: str, error: Exception | str) -> None:
     """Prints one line on standard error and exits with code 2."""
     print(f"{program}: {error}", file=sys.stderr)
     raise SystemExit(EXIT_BAD_INPUT)

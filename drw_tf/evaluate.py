@@ -64,8 +64,10 @@ def main(argv: list[str] | None = None) -> None:
         if flags["out"]:
             earlier = finished_run.record_of(flags["workdir"], run, state)
             command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]
-            made = adjusted_run.record_of(earlier, config, found, command)
+            made = adjusted_run.record_of(earlier, state, config, found, command)
             record.write_record(pathlib.Path(flags["out"]), made)
+    except session.READING_ERRORS as error:
+        configuration.refuse("evaluate", session.damage(run.dataset, str(error)) or error)
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():

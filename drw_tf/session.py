@@ -8,10 +8,10 @@ import pathlib
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, finished_run, flag_table, run_log
+from drw_tf import contradictions, finished_run, flag_table, protocols, run_log
 from drw_tf import run as runs
 from drw_tf.data import dataset as records
-from drw_tf.data import identity, image_scan
+from drw_tf.data import identity, image_scan, registry
 from drw_tf.methods import alarm
 from drw_tf.report import record
 from drw_tf.serving import folders, run_export
@@ -33,7 +33,7 @@ USER_ERRORS = (
     ValueError,
 )
 # What reading or decoding a file raises in a graph.
-_READING_ERRORS = (
+READING_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
@@ -73,7 +73,11 @@ def _train(config, command, strategy) -> dict | None:
             if aside:
                 logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
         _agree_with_earlier(config, folder)
-        return _is_finished(config, folder)
+        finished = _is_finished(config, folder)
+        if finished and protocols.is_of_own_pictures(config.dataset):
+            # Every project's pictures have the same default workdir.
+            _require_same_data(_facts(*registry.load(config)), folder)
+        return finished
 
     try:
         if not team.from_chief(claim):
@@ -88,7 +92,7 @@ def _train(config, command, strategy) -> dict | None:
 
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
     run = runs.Run(config, team)
-    data = json.dumps(identity.facts(run.dataset, run.split), indent=1)
+    data = _facts(run.dataset, run.split)
     team.require_same(data, "data")
     team.from_chief(lambda: _agree_on_data(data, folder))
     if config.export:
@@ -116,8 +120,8 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             log.start if log else lambda step: None,
             team,
         )
-    except _READING_ERRORS as error:
-        raise _damage(run.dataset, str(error)) or error from None
+    except READING_ERRORS as error:
+        raise damage(run.dataset, str(error)) or error from None
     except ValueError as error:
         if type(error) is not ValueError:
             raise
@@ -143,7 +147,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     record.write_record(folder.record, result)
 
 
-def _damage(dataset: records.Dataset, said: str) -> ValueError | None:
+def damage(dataset: records.Dataset, said: str) -> ValueError | None:
     """What became unreadable while a run was at work; TensorFlow does not say which file."""
     if "IteratorGetNext" not in said:
         return None  # not of the input
@@ -151,8 +155,8 @@ def _damage(dataset: records.Dataset, said: str) -> ValueError | None:
     files = [part for part in parts if isinstance(part, records.FileImages)]
     found = image_scan.first_damaged([path for part in files for path in part.paths])
     return found and ValueError(
-        f"{found.path}: {found.reason}. When training began its header could be read; mend it, and "
-        "the same command goes on from the last checkpoint."
+        f"{found.path}: {found.reason}. At the start its header could be read; mend it and give "
+        "the same command again, which trains on from the last checkpoint."
     )
 
 
@@ -211,11 +215,19 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
     if folder.is_begun:
-        changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
-        if changed:
-            raise configuration.ConfigError(
-                f"--workdir={folder.path} holds a run on other data: {changed}; bring the data "
-                "back to what they were, or give another --workdir, or --fresh to start over."
-            )
+        _require_same_data(data, folder)
     folder.write_data(data)
     return 0  # a number is what is told to the other workers
+
+
+def _require_same_data(data: str, folder: workdir.Workdir) -> None:
+    changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
+    if changed:
+        raise configuration.ConfigError(
+            f"--workdir={folder.path} holds a run on other data: {changed}; bring the data back "
+            "to what they were, or give another --workdir, or --fresh to start over."
+        )
+
+
+def _facts(dataset: records.Dataset, split: records.Split) -> str:
+    return json.dumps(identity.facts(dataset, split), indent=1)

@@ -110,7 +110,13 @@ def read(run: Run) -> dict:
         ValueError: it is of other flags, or held-out pictures were not evaluated.
     """
     found = child.record_of(run.record, run.config, "; give other --runs")
-    if "validation" not in found["history"][-1]:
+    if found["steps"] > run.config.stop_at_step:
+        raise ValueError(
+            f"{run.record} has {found['steps']} steps, more than --stop_at_step="
+            f"{run.config.stop_at_step}, and would be compared with shorter runs; give as many, "
+            "or other --runs."
+        )
+    if not found["history"] or "validation" not in found["history"][-1]:
         raise ValueError(f"{run.record} has no evaluation of held-out pictures; remove the run.")
     return found
 

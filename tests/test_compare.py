@@ -6,12 +6,16 @@ import pytest
 
 from drw_tf import child, compare, config
 from drw_tf.report import tables
+from tests import records
 
 
 def record(method, seed, accuracy, seconds=60.0, **flags):
     resolved = config.resolve({"method": method, "seed": seed} | flags)
-    final = {name: {"last": accuracy, "mean_last_20": 0.0} for _, name in tables.METRICS}
-    return {"configuration": dict(resolved), "final": {"ema": final}, "seconds": seconds}
+    found = records.record_of(resolved, [], seconds)
+    best = {"value": None, "step": None}
+    one = {"last": accuracy, "best": best, "mean_last_20": 0.0, "median_last_20": 0.0}
+    final = {name: {**one, "evaluations": 1} for _, name in tables.METRICS}
+    return {**found, "final": {"ema": final}}
 
 
 def test_table_has_mean_and_deviation_over_seeds_best_first():
@@ -54,8 +58,8 @@ def started(monkeypatch, tmp_path):
         given = config.parse(["train", *words])
         workdir = tmp_path / given["workdir"]
         workdir.mkdir(parents=True, exist_ok=True)
-        found = record(given["method"], given["seed"], 1 / 3, steps=given["steps"])
-        found["steps"] = given.get("stop_at_step", given["steps"])
+        own = {name: value for name, value in given.items() if name not in ("method", "seed")}
+        found = record(given["method"], given["seed"], 1 / 3, **own)
         (workdir / "record.json").write_text(json.dumps(found))
 
     monkeypatch.chdir(tmp_path)
@@ -85,6 +89,78 @@ def test_a_run_that_ended_early_goes_on_where_it_was(started, tmp_path):
     assert len(started) == 2
     kept = json.loads((tmp_path / "results" / "digits" / "drw_seed0.json").read_text())
     assert kept["steps"] == 200
+
+
+def test_runs_of_another_length_are_left_out_of_the_table_and_named(started, capsys):
+    words = ["compare", "--methods=drw", "--seeds=0", "--steps=200"]
+    compare.main([*words, "--stop_at_step=100"])
+    capsys.readouterr()
+    compare.main([*words, "--dry_run"])
+    printed = capsys.readouterr()
+    assert printed.out == "no record yet\n"
+    expected = "left out drw, seed 0: it has 100 steps, asked for were 200"
+    assert printed.err == f"compare: {expected}\n"
+
+
+def own_pictures(*places):
+    words = ["--dataset=folder", "--methods=drw", "--seeds=0", "--steps=100"]
+    return ["compare", *words, "--steps_per_epoch=50", *places]
+
+
+def test_records_of_pictures_elsewhere_are_refused(started, capsys, tmp_path):
+    compare.main(own_pictures("--labeled_dir=cats", "--unlabeled_dir=more"))
+    # Said otherwise it is the same place.
+    compare.main(own_pictures(f"--labeled_dir={tmp_path}/cats", "--unlabeled_dir=./more"))
+    assert len(started) == 1
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        compare.main(own_pictures("--labeled_dir=birds", "--unlabeled_dir=more"))
+    assert caught.value.code == 2
+    line = capsys.readouterr().err
+    assert "is of other data (--labeled_dir: was cats, now birds); give other" in line
+    assert len(started) == 1
+
+
+def test_records_of_pictures_that_changed_meanwhile_are_not_compared(started, capsys, tmp_path):
+    words = own_pictures("--labeled_dir=cats", "--unlabeled_dir=more")
+    compare.main(words)
+    path = tmp_path / "results" / "folder" / "drw_seed0.json"
+    found = json.loads(path.read_text())
+    found["dataset"]["split_checksum"] = "of fewer pictures"
+    path.write_text(json.dumps(found))
+    with pytest.raises(SystemExit) as caught:
+        compare.main([*words, "--methods=drw,fixmatch"])
+    assert caught.value.code == 2
+    assert "drw, seed 0, and fixmatch, seed 0, are of different pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_what_is_no_record_is_named(started, capsys, tmp_path, text):
+    path = tmp_path / "results" / "digits" / "drw_seed0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        compare.main(["compare", "--methods=drw", "--seeds=0", "--steps=100"])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "results/digits/drw_seed0.json is not a record" in line
+    assert not started
+
+
+def test_a_file_in_place_of_the_results_is_refused_before_anything_runs(started, capsys, tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(SystemExit) as caught:
+        compare.main(["compare", "--methods=drw", "--seeds=0", "--steps=100"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "compare: --results=results/digits: Not a directory.\n"
+    assert not started
+
+
+def test_a_flagfile_may_hold_flags_of_this_program_too(started, tmp_path):
+    (tmp_path / "all.flags").write_text("--methods=drw\n--steps=100\n--seeds=3\n")
+    compare.main(["compare", "--flagfile=all.flags"])
+    assert [words for words in started if "--method=drw" in words and "--seed=3" in words]
+    assert len(started) == 1
 
 
 def test_kept_record_of_another_setting_is_refused(started, capsys):

@@ -253,3 +253,11 @@ def test_help_names_every_flag_and_method(capsys):
         config.from_argv(["train", "--helpmethods"])
     text = capsys.readouterr().out
     assert all(f"{name}: " in text for name in recipes.RECIPES)
+
+
+def test_a_path_below_the_home_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    given = config.parse(["train", "--workdir=~/runs/a", "--labeled_dir=~", "--data_dir=~x"])
+    assert given["workdir"] == "/home/someone/runs/a"
+    assert given["labeled_dir"] == "/home/someone"
+    assert given["data_dir"] == "~x"

@@ -186,6 +186,44 @@ def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(capsys, tmp_pa
     assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
 
 
+def test_an_epoch_without_an_evaluation_is_judged_by_its_own_step():
+    from drw_tf import adjusted_run
+    from tests import records
+
+    config = configuration.resolve({"method": "drw", "steps": 50})
+    earlier = records.record_of(config, [], steps=30)
+    state = {"history": [], "unevaluated": {"step": 20, "pseudo_numbers": [3.0, 1.0]}}
+    made = adjusted_run.record_of(earlier, state, config, {}, ["test"])
+    assert [entry["step"] for entry in made["history"]] == [30]
+    assert made["history"][0]["pseudo_numbers"] == [3.0, 1.0]
+
+
+def test_a_test_picture_that_is_damaged_inside_is_named(capsys, tmp_path):
+    from PIL import Image
+
+    from drw_tf import session
+
+    noise = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    for number, picture in enumerate(noise):
+        for part in ("labeled", "test"):
+            path = tmp_path / part / f"class_{number % 2}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    values = {"dataset": "folder", "method": "supervised", "steps": 2, "steps_per_epoch": 2}
+    values |= {"labeled_dir": f"{tmp_path}/labeled", "test_dir": f"{tmp_path}/test"}
+    values |= {"image_size": 16, "in_memory_gigabytes": 0, "batch_size": 2, "checkpoint_steps": 2}
+    values |= {"tensorboard": False, "export": False, "model": "small_resnet"}
+    values |= {"workdir": f"{tmp_path}/run"}
+    session.train(configuration.resolve(values), ["test"])
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 255  # the header says nothing of it
+    path.write_bytes(contents)
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main(["evaluate", f"--workdir={tmp_path}/run"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"evaluate: {path}: ")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

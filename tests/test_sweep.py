@@ -7,7 +7,7 @@ import pytest
 
 from drw_tf import child, config, sweep
 from drw_tf.report import event_files
-from tests import event_values
+from tests import event_values, records
 
 BASE = ["--dataset=digits", "--method=drw", "--steps=100", "--validation_per_class=5"]
 
@@ -25,12 +25,7 @@ def started(monkeypatch, tmp_path):
         validation = {"0.9": 0.8, "0.999": 0.7}[given.beta] + given.seed / 10
         entry = {"step": 100, "validation": {"ema": {"balanced_accuracy": validation}}}
         entry["test"] = {"ema": {"balanced_accuracy": 1 - validation}}
-        found = {
-            "configuration": dict(given),
-            "history": [{"step": 50}, entry],
-            "steps": 100,
-            "dataset": {"class_names": ["a", "b"]},
-        }
+        found = records.record_of(given, [{"step": 50}, entry])
         commands.append(words)
         workdir = pathlib.Path(given.workdir)
         workdir.mkdir(parents=True)
@@ -109,6 +104,26 @@ def test_what_cannot_be_tried_is_refused_before_anything_runs(started, capsys, w
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
     assert not started
+
+
+def test_a_run_that_went_further_than_the_others_does_not_choose(started, capsys):
+    run("--try_beta=0.9")
+    path = pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json")
+    with pytest.raises(SystemExit) as caught:
+        run("--try_beta=0.9,0.999", "--stop_at_step=50")
+    assert caught.value.code == 2
+    assert f"{path} has 100 steps, more than --stop_at_step=50" in capsys.readouterr().err
+    assert len(started) == 1
+
+
+def test_what_is_no_record_is_named(started, capsys):
+    path = pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json")
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(SystemExit) as caught:
+        run("--try_beta=0.9")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"sweep: {path} is not a record")
 
 
 def test_runs_of_another_setting_or_without_validation_are_refused(started, capsys):

@@ -69,17 +69,21 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
     found: dict[pathlib.Path, None] = {}
     for run in map(pathlib.Path, runs):
         if run.is_dir():
-            below = sorted(run.rglob("record.json")) or sorted(run.glob("*.json"))
+            below = sorted(run.rglob("record.json")) or sorted(run.rglob("*.json"))
             own = run / "record.json"
             paths = [own] if own.is_file() else below
             # What --fresh moved aside is not meant by the folder that it lies in.
-            paths = [p for p in paths if not any(q.name.startswith("before_") for q in p.parents)]
+            paths = [path for path in paths if not _was_moved_aside(path.relative_to(run))]
         else:
             paths = [run] if run.is_file() else []
         if not paths:
             raise configuration.ConfigError(f"{run} is neither a record nor a folder with one.")
         found.update(dict.fromkeys(paths))
     return list(found)
+
+
+def _was_moved_aside(path: pathlib.Path) -> bool:
+    return any(part.startswith("before_") for part in path.parts[:-1])
 
 
 def _print_tables(settings, reference) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from drw_tf import protocols
 from drw_tf.report import paper_numbers
 
 # What says which data a run had and how long it was; the method's own flags are the rest.
@@ -29,11 +30,18 @@ class Variant:
         name: the method, with the flags in which it differs from others of that method.
         method: name of the recipe.
         records: one a seed, seeds ascending.
+        flags: how many flags are not at their defaults.
     """
 
     name: str
     method: str
     records: tuple[Mapping, ...]
+    flags: int = 0
+
+    @property
+    def specialty(self) -> str:
+        """The flags in its name, "" where it is the only variant of its method."""
+        return self.name.removeprefix(self.method).removeprefix(", ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +60,8 @@ class Setting:
 
     @property
     def steps(self) -> int:
-        """Length of the runs, as it was planned."""
-        return self.variants[0].records[0]["configuration"]["steps"]
+        """Length of the runs."""
+        return self.variants[0].records[0]["steps"]
 
     @property
     def window(self) -> str:
@@ -61,15 +69,19 @@ class Setting:
         return "mean_last_20" if self.paper else "last"
 
     def variant(self, method: str) -> Variant | None:
-        """The variant of a method with the most seeds, None without any."""
+        """The variant that stands for a method, see `find`."""
         return find(self.variants, method)
 
 
 def find(variants: Sequence[Variant], name: str) -> Variant | None:
-    """The variant of this name, or that of this method with the most seeds; None without any."""
+    """The variant of this name, or that which stands for this method; None without any.
+
+    That is the one with the fewest flags that are not at their defaults, and of several such
+    ones that with the most seeds.
+    """
     named = [one for one in variants if one.name == name]
     mine = named or [one for one in variants if one.method == name]
-    return max(mine, key=lambda one: len(one.records), default=None)
+    return min(mine, key=lambda one: (one.flags, -len(one.records)), default=None)
 
 
 def settings(
@@ -89,10 +101,7 @@ def settings(
     for group in groups.values():
         variants, twice = _variants(group, defaults)
         dropped += twice
-        configuration = group[0]["configuration"]
-        found.append(
-            Setting(_title(group[0]), paper_numbers.setting_of(configuration), tuple(variants))
-        )
+        found.append(Setting(_title(group[0]), paper_of(group[0]), tuple(variants)))
     titles = [one.title for one in found]
     return [
         dataclasses.replace(one, title=f"{one.title} ({index + 1})")
@@ -100,6 +109,24 @@ def settings(
         else one
         for index, one in enumerate(found)
     ], dropped
+
+
+def paper_of(record: Mapping) -> str | None:
+    """Name of the paper's setting that a run is of; None for any other, and for a part of one."""
+    whole = record["steps"] == record["configuration"].get("steps")
+    return paper_numbers.setting_of(record["configuration"]) if whole else None
+
+
+def data_of(record: Mapping) -> tuple:
+    """What is equal where runs are of the same pictures, whatever their seeds."""
+    dataset = record["dataset"]
+    keys = ("class_names", "labeled_counts", "unlabeled_counts", "test_counts")
+    own = protocols.is_of_own_pictures(record["configuration"].get("dataset", ""))
+    return (
+        *(None if dataset[key] is None else tuple(dataset[key]) for key in keys),
+        # Of other data each seed draws a split of its own.
+        dataset["split_checksum"] if own else None,
+    )
 
 
 def by_method(records: Sequence[Mapping]) -> list[Variant]:
@@ -146,21 +173,17 @@ def name_of(
 
 
 def _setting_key(record: Mapping) -> tuple:
-    configuration, dataset = record["configuration"], record["dataset"]
-    return (
-        *(configuration.get(name) for name in SETTING_FLAGS),
-        tuple(dataset["class_names"]),
-        tuple(dataset["labeled_counts"]),
-    )
+    configuration = record["configuration"]
+    flags = (configuration.get(name) for name in SETTING_FLAGS)
+    return (*flags, record["steps"], data_of(record))
 
 
 def _title(record: Mapping) -> str:
     """The data set's name, and its ratio where it was made long-tailed."""
-    configuration = record["configuration"]
-    paper = paper_numbers.setting_of(configuration)
+    paper = paper_of(record)
     if paper:
         return paper_numbers.SETTINGS[paper].title
-    ratio = configuration.get("imbalance_ratio")
+    ratio = record["configuration"].get("imbalance_ratio")
     name = record["dataset"]["name"]
     steps = f"{record['steps']} steps"
     return f"{name}, {steps}" if ratio is None else f"{name}, R = {ratio:g}, {steps}"
@@ -186,6 +209,7 @@ def _variants(
                 name_of(key[0], dict(key[1:]), rivals, defaults),
                 key[0],
                 tuple(seeds[seed] for seed in sorted(seeds)),
+                len(key) - 1,
             )
         )
     return made, dropped

@@ -98,7 +98,7 @@ def dynamic_start(record: Mapping) -> int | None:
     fraction = record["configuration"].get("reweight_start")
     if fraction is None or len(weights) < 2 or (weights == weights[0]).all():
         return None
-    return round(fraction * record["steps"])
+    return round(fraction * record["configuration"]["steps"])
 
 
 def thinned(history: Sequence[Mapping]) -> list[dict]:

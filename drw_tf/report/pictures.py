@@ -181,7 +181,8 @@ def chosen(setting: groups.Setting, wanted: Sequence[str] = ()) -> list[groups.V
     def rank(variant):
         found = tables.values(variant, "balanced_accuracy", setting.window)
         mean = statistics.mean_and_deviation([*found.values()])[0] if found else 0.0
-        favourite = _FIRST.index(variant.name) if variant.name in _FIRST else len(_FIRST)
+        is_first = variant.method in _FIRST and setting.variant(variant.method) is variant
+        favourite = _FIRST.index(variant.method) if is_first else len(_FIRST)
         return favourite, len(variant.records[0]["history"]) < 2, -mean
 
     return sorted(setting.variants, key=rank)[:MAX_DRAWN]

@@ -80,7 +80,7 @@ def methods(
     bare = {one.name: values(one, METRICS[0][1], window, "ema_unadjusted") for one in variants}
     has_bare = any(bare.values())
     head += ["without adjustment, bACC %"] if has_bare else []
-    if paper and paper_numbers.setting_of(configuration):
+    if paper and groups.paper_of(variants[0].records[0]):
         head += ["the paper, bACC %"]
     elif paper:
         head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
@@ -290,7 +290,8 @@ def _sides(settings: Sequence[groups.Setting | None]) -> list[str]:
 def _our_cell(setting: groups.Setting | None, method: str) -> str:
     variant = setting.variant(method) if setting else None
     found = values(variant, "balanced_accuracy", setting.window) if variant else {}
-    return f"{mean_cell(found)} ({len(found)})" if found else NOT_RUN
+    which = f"; {variant.specialty}" if variant and variant.specialty else ""
+    return f"{mean_cell(found)} ({len(found)}{which})" if found else NOT_RUN
 
 
 def _note(window: str, has_gain: bool) -> str:

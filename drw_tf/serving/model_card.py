@@ -108,7 +108,7 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
     return [
         "## Metrics",
         "",
-        f"On the test pictures after step {record['steps']}: balanced accuracy "
+        f"On the test pictures after step {_evaluated_step(record)}: balanced accuracy "
         f"{percent['balanced_accuracy']} %, accuracy {percent['accuracy']} %, "
         f"geometric mean of recalls {percent['geometric_mean']} %; Many / Medium / Few "
         f"{percent['many']} / {percent['medium']} / {percent['few']} %. "
@@ -117,6 +117,14 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         "",
         *_table(["class", "recall %", "precision %"], rows),
     ]
+
+
+def _evaluated_step(record: Mapping) -> str:
+    """Of the metrics, which are older than a checkpoint from within an epoch."""
+    step = next(entry["step"] for entry in reversed(record["history"]) if entry.get("test"))
+    if step == record["steps"]:
+        return f"{step}"
+    return f"{step} (the network here is that of step {record['steps']}, which was not tested)"
 
 
 def _calibration(served: Served) -> list[str]:

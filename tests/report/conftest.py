@@ -62,7 +62,7 @@ def history_entry(step, num_classes, *, dynamic=True, weighted=False):
 def make_record():
     """A function that makes a record: method, classes, evaluations every 50 steps."""
 
-    def make(method="drw", num_classes=4, evaluations=4, counts=None, **settings):
+    def make(method="drw", num_classes=4, evaluations=4, counts=None, done=None, **settings):
         dynamic = method == "drw"
         history = [
             history_entry(
@@ -76,7 +76,13 @@ def make_record():
         counts = list(range(10 * num_classes, 0, -10)) if counts is None else counts
         return run_record.build_record(
             command_line=["python", "-m", "drw_tf.train", f"--method={method}"],
-            configuration={"method": method, "seed": 0, "reweight_start": 0.5, **settings},
+            configuration={
+                "method": method,
+                "seed": 0,
+                "steps": 50 * evaluations,
+                "reweight_start": 0.5,
+                **settings,
+            },
             dataset={
                 "name": "digits",
                 "split_checksum": "0123456789abcdef",
@@ -86,7 +92,7 @@ def make_record():
                 "test_counts": [2 * num_classes] * num_classes,
             },
             history=history,
-            steps=50 * evaluations,
+            steps=done or settings.get("steps", 50 * evaluations),
             seconds=25.0 * evaluations,
             images_per_second=400.0,
         )

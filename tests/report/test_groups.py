@@ -46,15 +46,51 @@ def test_other_data_lengths_and_classes_are_other_settings(make_record):
         make_record(**base | {"imbalance_ratio": 50.0}),
         make_record(**base | {"steps": 100}),
         make_record(**base, num_classes=3),
+        # As long in plan, and stopped earlier.
+        make_record(**base, done=150),
     ]
     found, _ = groups.settings(runs, DEFAULTS)
     assert [one.title for one in found] == [
         "digits, R = 20, 200 steps (1)",
         "digits, R = 50, 200 steps",
-        "digits, R = 20, 200 steps (3)",
+        "digits, R = 20, 100 steps",
         "digits, R = 20, 200 steps (4)",
+        "digits, R = 20, 150 steps",
     ]
     assert {one.window for one in found} == {"last"}
+
+
+def test_own_pictures_are_the_same_only_with_the_same_split(make_record):
+    base = {"dataset": "folder", "steps": 200}
+    runs = [make_record("drw", **base), make_record("fixmatch", **base), make_record("nrw", **base)]
+    runs[1]["dataset"] = {**runs[1]["dataset"], "split_checksum": "fedcba9876543210"}
+    runs[2]["dataset"] = {**runs[2]["dataset"], "test_counts": [1, 1, 1, 1]}
+    assert len(groups.settings(runs, DEFAULTS)[0]) == 3
+    for run in runs[:2]:  # of other data each seed has a split of its own
+        run["configuration"] = {**run["configuration"], "dataset": "digits"}
+    assert groups.data_of(runs[0]) == groups.data_of(runs[1])
+
+
+def test_the_variant_with_the_fewest_flags_stands_for_its_method(make_record):
+    runs = [make_record(beta="0.9", seed=seed) for seed in (0, 1)] + [make_record()]
+    (found,), _ = groups.settings(runs, DEFAULTS)
+    assert found.variant("drw").name == "drw, beta auto"
+    assert found.variant("drw").specialty == "beta auto"
+    assert groups.find(found.variants, "drw, beta 0.9").specialty == "beta 0.9"
+    runs += [make_record(threshold=threshold, seed=5) for threshold in (0.8, 0.9)]
+    (found,), _ = groups.settings(runs[:2] + runs[3:], DEFAULTS)  # one flag each, most seeds
+    assert len(found.variant("drw").records) == 2
+    (alone,), _ = groups.settings(runs[:2], DEFAULTS)
+    assert alone.variant("drw").specialty == ""
+
+
+def test_a_part_of_a_run_in_a_setting_of_the_paper_is_not_in_it(make_record):
+    from drw_tf.report import paper_numbers
+
+    flags = dict(paper_numbers.SETTINGS["cifar10_r100"].flags)
+    part = make_record(**flags, done=200)
+    assert groups.paper_of(part) is None
+    assert groups.paper_of({**part, "steps": flags["steps"]}) == "cifar10_r100"
 
 
 def test_a_setting_of_the_paper_reports_the_mean_of_the_last_twenty(make_record):

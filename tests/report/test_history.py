@@ -50,6 +50,8 @@ def test_dynamic_start_is_known_only_of_runs_whose_weights_changed(make_record):
     # reweight_start .5 of 4 * 50 steps.
     assert history.dynamic_start(make_record("drw")) == 100
     assert history.dynamic_start(make_record("fixmatch")) is None
+    # Stopped at step 200 of 240, it is still half of all that were planned.
+    assert history.dynamic_start(make_record("drw", steps=240, done=200)) == 120
     constant = make_record("drw")
     for entry in constant["history"]:
         entry["unlabeled_weights"] = [2.0, 1.0, 0.5, 0.5]

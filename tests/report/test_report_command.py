@@ -104,6 +104,20 @@ def test_few_runs_are_printed_class_by_class_many_by_method(report, capsys, monk
     assert "| gain over drw [95 %] |" in capsys.readouterr().out
 
 
+def test_records_are_found_at_any_depth_and_what_was_moved_aside_when_it_is_named(
+    make_record, tmp_path
+):
+    aside = tmp_path / "before_x"
+    write(aside / "drw", "record.json", make_record())
+    assert command.record_paths([str(aside / "drw")]) == [aside / "drw" / "record.json"]
+    kept = tmp_path / "results"
+    write(kept / "digits", "drw_seed0.json", make_record())
+    write(kept / "cifar10", "drw_seed0.json", make_record())
+    write(kept / "before_1", "drw_seed0.json", make_record())
+    expected = [kept / "cifar10" / "drw_seed0.json", kept / "digits" / "drw_seed0.json"]
+    assert command.record_paths([str(kept)]) == expected
+
+
 def test_runs_are_folders_files_or_folders_of_records(report, make_record, tmp_path):
     _, runs = report
     write(tmp_path / "kept", "drw_seed3.json", make_record(seed=3))

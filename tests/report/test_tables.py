@@ -14,7 +14,8 @@ def make_run(make_record):
         if not cache:
             cache["record"] = make_record()
         made = copy.deepcopy(cache["record"])
-        made["configuration"] = {"method": method, "seed": seed, **settings}
+        made["configuration"] = {"method": method, "seed": seed, "steps": 200, **settings}
+        made["steps"] = made["configuration"]["steps"]
         for metric in made["final"]["ema"].values():
             metric.update(last=value, mean_last_20=value + 0.01)
         return made
@@ -70,6 +71,18 @@ def test_the_papers_table_has_its_numbers_ours_and_what_was_not_run(make_run):
         "CIFAR-100, R = 20: paper": "57.1 ± 0.33",
         "CIFAR-100, R = 20: ours": "not run",
     }
+
+
+def test_a_cell_of_ours_says_which_variant_it_is_where_there_are_several(make_run):
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    runs = [
+        make_run("drw", 0, value, **flags, beta=beta) for value, beta in ((0.1, "0.9"), (0.7, ""))
+    ]
+    runs[1]["configuration"]["beta"] = "auto"
+    found, _ = groups.settings(runs, {"beta": "auto"})
+    got = tables.paper_table(1, found)
+    (row,) = (row for row in got.rows if row[0] == "DRw")
+    assert row[got.head.index("CIFAR-10, R = 100: ours")] == "71.0 (1; beta auto)"
 
 
 def test_both_lengths_of_imagenet_have_a_column_in_the_papers_table(make_run):

@@ -39,6 +39,7 @@ RECORD = {
     "steps": 200,
     "seconds": 90.0,
     "last_metrics": {"ema": {**NETWORK, "accuracy": 0.9}, "ema_unadjusted": NETWORK},
+    "history": [{"step": 200, "test": {"ema": {}}}],
 }
 FIT = {
     "value": 1.53,
@@ -78,6 +79,13 @@ def card(adjusts=True, adjusted=False, temperature=NO_FIT, record=RECORD):
 )
 def test_a_line_says(line):
     assert line in card()
+
+
+def test_metrics_of_an_earlier_step_are_said_to_be():
+    assert any("On the test pictures after step 200: " in line for line in card())
+    later = {**RECORD, "steps": 230, "history": [*RECORD["history"], {"step": 220, "test": {}}]}
+    expected = "after step 200 (the network here is that of step 230, which was not tested): "
+    assert any(expected in line for line in card(record=later))
 
 
 def test_numbers_of_the_run_are_named():

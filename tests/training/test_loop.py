@@ -328,6 +328,25 @@ def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, qu
     assert train(resolve("--method=drw"))["steps"] == 20
 
 
+def test_a_finished_run_of_own_pictures_is_none_of_others(resolve, tmp_path, monkeypatch, quarters):
+    monkeypatch.setattr(session.protocols, "is_of_own_pictures", lambda name: True)
+    kept = train(resolve("--method=fixmatch", "--steps=10"))
+    dataset, split = quarters
+    assert train(resolve("--method=fixmatch", "--steps=10")) == kept
+    other = dataclasses.replace(dataset, class_names=("a", "b", "c", "bird"))
+    monkeypatch.setattr(registry, "load", lambda config: (other, split))
+    with pytest.raises(ValueError, match=r"holds a run on other data: class 3 was 'd', now 'bird'"):
+        train(resolve("--method=fixmatch", "--steps=10"))
+
+    def missing(config):
+        raise FileNotFoundError("no such folder")
+
+    monkeypatch.setattr(registry, "load", missing)
+    with pytest.raises(FileNotFoundError):
+        train(resolve("--method=fixmatch", "--steps=10"))
+    assert record.read_record(tmp_path / "run" / "record.json") == kept
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_file_of_the_data_is_named(resolve, tmp_path, text):
     train(resolve("--method=drw", "--stop_at_step=10"))
