@@ -11,11 +11,11 @@ from drw_tf import config as configuration
 from drw_tf import contradictions, finished_run, flag_table, protocols, run_log
 from drw_tf import run as runs
 from drw_tf.data import dataset as records
-from drw_tf.data import identity, image_scan, registry
+from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import record
 from drw_tf.serving import folders, run_export
-from drw_tf.training import checkpoint, cluster, devices, loop, rendezvous, workdir
+from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
 Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
@@ -69,9 +69,7 @@ def _train(config, command, strategy) -> dict | None:
         nonlocal folder
         folder = workdir.Workdir(config.workdir)
         if config.fresh:
-            aside = folder.set_aside()
-            if aside:
-                logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
+            return False
         _agree_with_earlier(config, folder)
         finished = _is_finished(config, folder)
         if finished and protocols.is_of_own_pictures(config.dataset):
@@ -94,9 +92,14 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     run = runs.Run(config, team)
     data = _facts(run.dataset, run.split)
     team.require_same(data, "data")
-    team.from_chief(lambda: _agree_on_data(data, folder))
     if config.export:
         run_export.refuse(run)
+    replicas = team.strategy.num_replicas_in_sync
+    pipeline.check_streams(run.stages.streams(0), pipeline.Shard(replicas=replicas))
+    devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
+    if config.fresh:  # now that nothing stands in the way of the new run
+        team.from_chief(lambda: _start_over(config, folder))
+    team.from_chief(lambda: _agree_on_data(data, folder))
     judges = run.judges()
     plan = loop.Plan(
         config.stop_at_step,
@@ -120,6 +123,13 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             log.start if log else lambda step: None,
             team,
         )
+    except tf.errors.ResourceExhaustedError as error:
+        if "OOM" not in str(error):
+            raise
+        raise configuration.ConfigError(
+            f"memory ran out ({messages.one_line(error)}); give a smaller --batch_size than "
+            f"{config.batch_size}, or a smaller --eval_batch_size than {config.eval_batch_size}."
+        ) from None
     except READING_ERRORS as error:
         raise damage(run.dataset, str(error)) or error from None
     except ValueError as error:
@@ -171,7 +181,9 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
         written["configuration"].get(name, flag_table.BY_NAME[name].default) == config[name]
         for name in contradictions.EXPORT_FLAGS
     )
-    return not config.export or (folder.export.exists() and same)
+    # A run that went on without an export may have an older one.
+    exported = folder.export.exists() and written["configuration"].get("export", True)
+    return not config.export or (exported and same)
 
 
 def summary(config: configuration.Config, result: dict) -> str:
@@ -187,7 +199,7 @@ def summary(config: configuration.Config, result: dict) -> str:
                 f"Medium / Few {_percent(last['many'])} / {_percent(last['medium'])} / "
                 f"{_percent(last['few'])}"
             )
-    places = ("record.json", "checkpoints", "tensorboard", "export")
+    places = ["record.json", "checkpoints", "tensorboard", *(["export"] if config.export else [])]
     found = ", ".join(str(folder / place) for place in places if (folder / place).exists())
     return "\n".join([*lines, f"written: {found}"])
 
@@ -210,6 +222,14 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
                 "give the same flags, another --workdir, or --fresh to start over."
             )
     folder.write_config(config.to_json())
+
+
+def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
+    aside = folder.set_aside()
+    if aside:
+        logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
+    folder.write_config(config.to_json())
+    return 0  # a number is what is told to the other workers
 
 
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:

@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
         _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
         name = error.args[0] if error.args else "SIGINT"
-        _say_stopped(name, "what is saved")
+        _say_stopped(name, "what is saved", config)
         if config.strategy == "multi_worker":
             os._exit(EXIT_STOPPED)  # an orderly exit waits for the other workers
         raise ending.AtOnce(EXIT_STOPPED) from None
@@ -38,11 +38,11 @@ def _run(config: configuration.Config, command: list[str]) -> None:
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.NotAllCame as error:
-        session.leave(error)
+        session.leave(error, config.fresh)
     except session.PeerLost as error:
-        session.leave(f"another worker is gone ({error})")
+        session.leave(f"another worker is gone ({error})", config.fresh)
     except session.Stopped as error:
-        _say_stopped(error, "here")
+        _say_stopped(error, "here", config)
         # Workers that all stop take leave of each other.
         leave = SystemExit if config.strategy == "multi_worker" else ending.AtOnce
         raise leave(EXIT_STOPPED) from None
@@ -56,10 +56,10 @@ def _interrupt(number, frame):
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def _say_stopped(reason: object, where: str) -> None:
+def _say_stopped(reason: object, where: str, config: configuration.Config) -> None:
+    again = "the same command without --fresh" if config.fresh else "the same command"
     with contextlib.suppress(BrokenPipeError):
-        line = f"train: stopped by {reason}; the same command goes on from {where}."
-        print(line, file=sys.stderr)
+        print(f"train: stopped by {reason}; {again} goes on from {where}.", file=sys.stderr)
         sys.stderr.flush()
 
 

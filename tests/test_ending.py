@@ -64,7 +64,11 @@ def test_other_exits_and_errors_pass():
         ending.run(broken)
 
 
-def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [([], "the same command"), (["--fresh"], "the same command without --fresh")],
+)
+def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, capsys, words, again):
     from drw_tf import train
 
     def stop(config, command):
@@ -72,6 +76,9 @@ def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, caps
 
     monkeypatch.setattr(train, "_run", stop)
     with pytest.raises(SystemExit) as exit_:
-        command.main(["drw-tf", "train", "--dataset=digits"])
+        command.main(["drw-tf", "train", "--dataset=digits", *words])
     assert exit_.value.code == 75
-    assert capsys.readouterr().err.startswith("train: stopped by SIGTERM; ")
+    assert (
+        capsys.readouterr().err
+        == f"train: stopped by SIGTERM; {again} goes on from what is saved.\n"
+    )

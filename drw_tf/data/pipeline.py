@@ -118,12 +118,18 @@ def check_streams(streams: list[Stream], shard: Shard) -> None:
     """Refuses a stream without rows, or a batch that the shards do not divide, by ValueError."""
     for stream in streams:
         if not len(stream.rows):
-            raise ValueError(f"the {stream.key} stream has no pictures.")
+            raise ValueError(f"the {stream.key} stream has no pictures{_advice(stream)}.")
         if stream.batch % shard.parts:
             raise ValueError(
                 f"the {stream.key} batch of {stream.batch} cannot be divided by "
                 f"{shard.parts} replicas; choose --batch_size as a multiple of {shard.parts}."
             )
+
+
+def _advice(stream: Stream) -> str:
+    if stream.key == "labeled":
+        return ""
+    return "; give unlabeled pictures, or --pool=all, which reads the labeled ones"
 
 
 def one_step(

@@ -6,6 +6,10 @@ import numpy as np
 _BLOCK = 1 << 22
 
 
+class NotFinite(ValueError):
+    """Logits hold a nan or an infinity."""
+
+
 def judge(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted class, cross-entropy and largest probability of each row.
 
@@ -17,7 +21,7 @@ def judge(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
         int64 [N]; float64 [N], nats, finite for finite logits; float64 [N] in [0, 1].
 
     Raises:
-        ValueError: logits that are not finite.
+        NotFinite: logits that are not finite.
     """
     count = len(logits)
     predictions = np.zeros(count, np.int64)
@@ -37,5 +41,5 @@ def judge(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
         losses[part] = np.log(total) - of_label
         confidence[part] = 1.0 / total
     if broken:
-        raise ValueError(f"logits must be finite, got nan or inf in {broken} of {count} rows.")
+        raise NotFinite(f"logits must be finite, got nan or inf in {broken} of {count} rows.")
     return predictions, losses, confidence

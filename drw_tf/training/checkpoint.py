@@ -18,6 +18,7 @@ from drw_tf.training import cluster, messages
 
 _LOG = logging.getLogger("drw_tf")
 _WRITING = ".writing"
+_REPLACED = ".replaced"
 _PARTS = {"state.json", "variables.index"}
 
 
@@ -67,10 +68,14 @@ class Checkpoints:
             (writing / "checksums.json").write_text(json.dumps(sums))
             for path in writing.iterdir():
                 _flush(path)
+            replaced = self.folder / _REPLACED
+            shutil.rmtree(replaced, ignore_errors=True)
             if final.exists():
-                shutil.rmtree(final)
+                # Renamed, as a kill while it is removed would leave none.
+                os.replace(final, replaced)
             os.replace(writing, final)
             _flush(self.folder)
+            shutil.rmtree(replaced, ignore_errors=True)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(writing, ignore_errors=True)
             if self.team and self.team.is_lost(error):

@@ -50,7 +50,7 @@ class Team:
             self.workers = len(ranked)
             self.worker = ranked.index((resolver.task_type, resolver.task_id))
         # One graph for each shape: `strategy.gather` would trace anew at every call.
-        self._exchange = tf.function(self._exchange)
+        self._exchange = tf.function(self._exchange, reduce_retracing=True)
 
     @property
     def is_chief(self) -> bool:
@@ -179,12 +179,17 @@ def watched(function: Callable[[], Value]) -> Value:
         raise PeerLost(f"{type(error).__name__}: {messages.one_line(error)}") from error
 
 
-def leave(reason: object) -> None:
+def leave(reason: object, fresh: bool = False) -> None:
     """Ends this process at once with `EXIT_PEER_LOST`.
 
     An orderly exit would wait for the other workers, of which one does not answer.
+
+    Args:
+        reason: for the user.
+        fresh: whether `--fresh` was given, which would start over.
     """
-    print(f"train: {reason}; the same commands go on from the checkpoint.", file=sys.stderr)
+    again = "the same commands without --fresh" if fresh else "the same commands"
+    print(f"train: {reason}; {again} go on from the checkpoint.", file=sys.stderr)
     sys.stderr.flush()
     os._exit(EXIT_PEER_LOST)
 

@@ -11,6 +11,7 @@ import tqdm
 from tensorflow import keras
 
 from drw_tf.methods import alarm, base
+from drw_tf.ops import rows
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import checkpoint, cluster, stop_signals
 
@@ -81,6 +82,12 @@ def run(
         checkpoint.CheckpointError: a checkpoint could not be read or written.
     """
     state = checkpoints.newest() or {"step": 0, "stage": 0, "history": [], "seconds": 0.0}
+    if state["step"] > plan.steps and state["step"] % plan.steps_per_epoch:
+        # What is to be exported was never evaluated, and what was is gone.
+        raise checkpoint.CheckpointError(
+            f"--stop_at_step must be above step {state['step']}, at which the newest checkpoint "
+            f"is, got {plan.steps}."
+        )
     stage = state["stage"]
     prepare(stage)
     if state["step"]:
@@ -131,6 +138,7 @@ class _Runner(keras.callbacks.Callback):
         self.history = state["history"]
         self.seconds = state["seconds"]
         self.team = team
+        self._skipped_before = method.alarm.read()[0]
         self._signal = self._asked_to_stop = None
         self._clock = time.perf_counter()
         self._epoch_began = (self.seconds, self.step)
@@ -191,6 +199,11 @@ class _Runner(keras.callbacks.Callback):
         except _EvaluationCut:
             self._save(unevaluated=entry)
             raise Stopped(self._signal) from None
+        except rows.NotFinite as error:
+            raise alarm.NonFiniteError(
+                f"in the evaluation of step {self.step} {str(error).rstrip('.')}; start over with "
+                "--fresh and a lower --learning_rate."
+            ) from None
         self._append(entry)
         for listener in self.listeners:
             listener(entry)
@@ -216,15 +229,16 @@ class _Runner(keras.callbacks.Callback):
 
     def _check_finite(self):
         skipped, first, rate, names = self.method.alarm.read()
-        if skipped > self.plan.max_skipped_steps:
+        limit = self.plan.max_skipped_steps
+        # Without a limit, what was skipped while there was one is forgiven.
+        if skipped > (limit or self._skipped_before):
             last = self.checkpoints.steps()
-            limit = self.plan.max_skipped_steps
             more = f"a --max_skipped_steps above {limit}" if limit else "--on_nonfinite=skip"
             raise alarm.NonFiniteError(
                 f"{' and '.join(names)} not finite: {skipped} step(s) were not applied, first "
                 f"step {first} at learning rate {rate:g}; the last good checkpoint is that of step "
-                f"{last[-1] if last else 0}. With {more} the same command goes on from there; or "
-                "start over with --fresh and a lower --learning_rate."
+                f"{last[-1] if last else 0}. With {more}, and without --fresh, the same command "
+                "goes on from there; or start over with --fresh and a lower --learning_rate."
             )
 
     def _append(self, entry):

@@ -111,8 +111,12 @@ class Workdir(Layout):
         self._lock.close()
 
     def set_aside(self) -> pathlib.Path | None:
-        """Moves an earlier run's files into a folder of their own; nothing is deleted."""
-        earlier = [path for path in self.path.iterdir() if not _is_kept(path.name)]
+        """Moves an earlier run's files into a folder of their own; nothing is deleted.
+
+        Whatever else lies in the folder stays, other runs below it too.
+        """
+        parts = (self.checkpoints, self.config, self.data, self.tensorboard, self.record)
+        earlier = [path for path in (*parts, self.export) if path.exists()]
         if not earlier:
             return None
         aside = self.path / time.strftime("before_%Y%m%d_%H%M%S")
@@ -133,7 +137,3 @@ def _replace(path: pathlib.Path, text: str) -> None:
         os.replace(writing, path)
     except OSError as error:
         raise WorkdirError(f"{path} cannot be written: {error.strerror}.") from None
-
-
-def _is_kept(name: str) -> bool:
-    return name == "lock" or name.startswith("before_")

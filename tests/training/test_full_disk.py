@@ -104,7 +104,7 @@ def test_flags_are_replaced_whole_or_not_at_all(monkeypatch, tmp_path):
 
 def test_flags_are_the_last_to_be_moved_aside(monkeypatch, tmp_path):
     folder = workdir.Workdir(tmp_path)
-    for name in ("a.json", "config.json", "record.json"):
+    for name in ("notes.json", "config.json", "data.json", "record.json"):
         (tmp_path / name).write_text("")
     rename, moved = pathlib.Path.rename, []
     monkeypatch.setattr(

@@ -168,6 +168,79 @@ def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
     assert record.read_record(aside / "record.json")["configuration"]["seed"] == 0
 
 
+def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_path, monkeypatch):
+    kept = train(resolve("--method=drw"))
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "other_run" / "checkpoints").mkdir(parents=True)
+
+    def missing(config):
+        raise FileNotFoundError("no such folder")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "load", missing)
+        with pytest.raises(FileNotFoundError):
+            train(resolve("--method=drw", "--seed=1", "--fresh"))
+    assert train(resolve("--method=drw")) == kept
+    train(resolve("--method=drw", "--seed=1", "--fresh"))
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run" / "other_run" / "checkpoints").is_dir()
+
+
+def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, tmp_path, monkeypatch):
+    original = loop._Runner.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        if int(self.method.optimizer.iterations.numpy()) == 13:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
+        with pytest.raises(loop.Stopped):
+            train(resolve("--method=drw"))
+    said = "--stop_at_step must be above step 13, at which the newest checkpoint is, got 10."
+    with pytest.raises(session.USER_ERRORS, match=said):
+        train(resolve("--method=drw", "--stop_at_step=10"))
+    assert train(resolve("--method=drw"))["steps"] == 20
+
+
+def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path):
+    words = ("--method=supervised", "--export=true")
+    train(resolve(*words, "--stop_at_step=10"))
+    card = tmp_path / "run" / "export" / "MODEL_CARD.md"
+    assert "after step 10:" in card.read_text()
+    result = train(resolve("--method=supervised"))
+    assert not session.summary(resolve("--method=supervised"), result).endswith("/export")
+    train(resolve(*words))
+    assert "after step 20:" in card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method=mixmatch", "--pool=unlabeled"], r"unlabeled stream has no pictures; give unl"),
+        (["--method=mixmatch", "--jit_compile=on"], r"--jit_compile must be auto or off for meth"),
+    ],
+)
+def test_what_the_step_cannot_do_is_refused_before_it(
+    resolve, tmp_path, monkeypatch, quarters, words, message
+):
+    dataset, split = quarters
+    none = records.Split(split.labeled, split.unlabeled[:0], split.validation)
+    monkeypatch.setattr(registry, "load", lambda config: (dataset, none))
+    with pytest.raises(session.USER_ERRORS, match=message):
+        train(resolve(*words))
+
+
+def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
+    def full(self, *args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat step")
+
+    monkeypatch.setattr(supervised.Supervised, "fit", full)
+    with pytest.raises(session.USER_ERRORS, match=r"OOM when .* smaller --batch_size than 8, or"):
+        train(resolve("--method=supervised"))
+
+
 def test_second_process_is_refused_with_the_first_ones_pid(resolve, tmp_path):
     held = session.workdir.Workdir(tmp_path / "run")
     holder = f"in use by process {os.getpid()} on {platform.node()};"

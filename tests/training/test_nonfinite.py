@@ -8,6 +8,7 @@ from drw_tf import session
 from drw_tf.data import registry
 from drw_tf.methods import alarm, supervised
 from drw_tf.ops import schedules
+from drw_tf.report import evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,9 @@ def test_stops_and_names_step_term_rate_and_checkpoint(resolve, poisoned, steps_
     assert f"learning rate {rate:g};" in text
     assert "that of step 5" in text
     # What it advises works.
-    assert "With --on_nonfinite=skip the same command goes on from there" in text
+    assert (
+        "With --on_nonfinite=skip, and without --fresh, the same command goes on from there" in text
+    )
     config = resolve("--method=supervised", "--on_nonfinite=skip")
     assert [entry["skipped_steps"] for entry in train(config)["history"]] == [1, 1]
 
@@ -67,6 +70,24 @@ def test_skips_and_leaves_weights_and_statistics_finite(resolve, poisoned, tmp_p
     assert all(np.isfinite(entry["train"]["loss"]) for entry in result["history"])
 
 
+def test_what_was_skipped_before_does_not_stop_the_plain_command(resolve, monkeypatch, poisoned):
+    skip = ("--method=supervised", "--on_nonfinite=skip", "--stop_at_step=10")
+    assert train(resolve(*skip))["history"][0]["skipped_steps"] == 1
+    assert train(resolve("--method=supervised"))["steps"] == 20
+
+
+def test_a_network_that_diverged_unseen_is_named_when_it_is_evaluated(resolve, monkeypatch):
+    judge = evaluation.Evaluator.logits_of_each
+
+    def diverged(self, *args):
+        return [np.full_like(logits, np.nan) for logits in judge(self, *args)]
+
+    monkeypatch.setattr(evaluation.Evaluator, "logits_of_each", diverged)
+    said = r"^in the evaluation of step 10 logits .* nan or inf in 24 of 24 rows; start over with"
+    with pytest.raises(alarm.NonFiniteError, match=said):
+        train(resolve("--method=supervised"))
+
+
 def test_gives_up_after_the_limit(resolve, poisoned):
     with pytest.raises(alarm.NonFiniteError, match="1 step"):
         train(resolve("--method=supervised", "--on_nonfinite=skip", "--max_skipped_steps=0"))
@@ -78,5 +99,5 @@ def test_the_first_bad_step_is_one_of_the_run_not_of_its_stage(resolve, poisoned
     with pytest.raises(alarm.NonFiniteError) as caught:
         train(resolve(*words, "--max_skipped_steps=1"))
     assert "2 step(s) were not applied, first step 8 at" in str(caught.value)
-    assert "With a --max_skipped_steps above 1 the same command goes on" in str(caught.value)
+    assert "With a --max_skipped_steps above 1, and without --fresh, the same" in str(caught.value)
     assert train(resolve(*words, "--max_skipped_steps=2"))["history"][-1]["skipped_steps"] == 2
