@@ -50,7 +50,7 @@ class Team:
             self.workers = len(ranked)
             self.worker = ranked.index((resolver.task_type, resolver.task_id))
         # One graph for each shape: `strategy.gather` would trace anew at every call.
-        self._exchange = tf.function(self._exchange, reduce_retracing=True)
+        self._exchange = tf.function(self._exchange)
 
     @property
     def is_chief(self) -> bool:
