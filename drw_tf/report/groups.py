@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from drw_tf import protocols
 from drw_tf.report import paper_numbers
 
 # What says which data a run had and how long it was; the method's own flags are the rest.
@@ -20,6 +19,9 @@ SETTING_FLAGS = (
     "protocol",
     "steps",
 )
+
+# One of them is in the configuration of runs on a user's own pictures, and of those alone.
+_OWN_PLACES = ("labeled_dir", "labels_csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +123,7 @@ def data_of(record: Mapping) -> tuple:
     """What is equal where runs are of the same pictures, whatever their seeds."""
     dataset = record["dataset"]
     keys = ("class_names", "labeled_counts", "unlabeled_counts", "test_counts")
-    own = protocols.is_of_own_pictures(record["configuration"].get("dataset", ""))
+    own = any(record["configuration"].get(flag) for flag in _OWN_PLACES)
     return (
         *(None if dataset[key] is None else tuple(dataset[key]) for key in keys),
         # Of other data each seed draws a split of its own.

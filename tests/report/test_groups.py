@@ -61,13 +61,13 @@ def test_other_data_lengths_and_classes_are_other_settings(make_record):
 
 
 def test_own_pictures_are_the_same_only_with_the_same_split(make_record):
-    base = {"dataset": "folder", "steps": 200}
+    base = {"dataset": "folder", "steps": 200, "labeled_dir": "pictures"}
     runs = [make_record("drw", **base), make_record("fixmatch", **base), make_record("nrw", **base)]
     runs[1]["dataset"] = {**runs[1]["dataset"], "split_checksum": "fedcba9876543210"}
     runs[2]["dataset"] = {**runs[2]["dataset"], "test_counts": [1, 1, 1, 1]}
     assert len(groups.settings(runs, DEFAULTS)[0]) == 3
     for run in runs[:2]:  # of other data each seed has a split of its own
-        run["configuration"] = {**run["configuration"], "dataset": "digits"}
+        run["configuration"] = {**run["configuration"], "labeled_dir": None}
     assert groups.data_of(runs[0]) == groups.data_of(runs[1])
 
 
