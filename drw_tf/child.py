@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import protocols
+from drw_tf.report import groups
 from drw_tf.report import record as run_record
 
 
@@ -76,7 +76,7 @@ def record_of(path: pathlib.Path, config: configuration.Config, advice: str = ""
     # Whether pictures elsewhere are the same ones only training could tell.
     moved = [
         f"--{name}: was {earlier.get(name)}, now {config[name]}"
-        for name in protocols.OWN_PLACES
+        for name in groups.OWN_PLACES
         if _place(earlier.get(name)) != _place(config[name])
     ]
     if moved:

@@ -166,8 +166,6 @@ DATASETS = {
     "folder": {**_OWN_PICTURES, "reads": (*_OWN, "labeled_dir", "unlabeled_dir", "test_dir")},
     "csv": {**_OWN_PICTURES, "reads": (*_OWN, "labels_csv", "allow_outside_paths")},
 }
-# Flags that say where own pictures are; any two sets of them have the same name.
-OWN_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "labels_csv")
 
 TFDS_PREFIX = "tfds:"
 # Any other set of TensorFlow Datasets: a tail that fits in most of them.
@@ -179,11 +177,6 @@ _ANY_TFDS = {
     "imbalance_ratio": 10.0,
     "randaugment": "fixmatch",
 }
-
-
-def is_of_own_pictures(name: str) -> bool:
-    """Whether `--dataset` of this name is a user's own pictures, which may change."""
-    return bool(set(OWN_PLACES) & set((dataset(name) or {}).get("reads", ())))
 
 
 def dataset(name: str) -> dict | None:

@@ -8,12 +8,12 @@ import pathlib
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, finished_run, flag_table, protocols, run_log
+from drw_tf import contradictions, finished_run, flag_table, run_log
 from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
-from drw_tf.report import record
+from drw_tf.report import groups, record
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
@@ -72,7 +72,7 @@ def _train(config, command, strategy) -> dict | None:
             return False
         _agree_with_earlier(config, folder)
         finished = _is_finished(config, folder)
-        if finished and protocols.is_of_own_pictures(config.dataset):
+        if finished and groups.is_of_own_pictures(config):
             # Every project's pictures have the same default workdir.
             _require_same_data(_facts(*registry.load(config)), folder)
         return finished
@@ -94,8 +94,9 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     team.require_same(data, "data")
     if config.export:
         run_export.refuse(run)
-    replicas = team.strategy.num_replicas_in_sync
-    pipeline.check_streams(run.stages.streams(0), pipeline.Shard(replicas=replicas))
+    # In the loop what the step cannot do would look like a fault of the code.
+    streams = run.stages.streams(0)
+    pipeline.check_streams(streams, pipeline.Shard(replicas=team.strategy.num_replicas_in_sync))
     devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
@@ -105,7 +106,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         config.stop_at_step,
         config.steps_per_epoch,
         config.checkpoint_steps,
-        sum(stream.batch for stream in run.stages.streams(0)),
+        sum(stream.batch for stream in streams),
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
@@ -177,13 +178,12 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
     written = record.read_record(folder.record)
     if written["steps"] < config.stop_at_step:
         return False
+    # One that went on without an export may have an older one.
     same = all(
         written["configuration"].get(name, flag_table.BY_NAME[name].default) == config[name]
-        for name in contradictions.EXPORT_FLAGS
+        for name in ("export", *contradictions.EXPORT_FLAGS)
     )
-    # A run that went on without an export may have an older one.
-    exported = folder.export.exists() and written["configuration"].get("export", True)
-    return not config.export or (exported and same)
+    return not config.export or (folder.export.exists() and same)
 
 
 def summary(config: configuration.Config, result: dict) -> str:

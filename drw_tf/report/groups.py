@@ -20,8 +20,8 @@ SETTING_FLAGS = (
     "steps",
 )
 
-# One of them is in the configuration of runs on a user's own pictures, and of those alone.
-_OWN_PLACES = ("labeled_dir", "labels_csv")
+# Flags that say where a user's own pictures are; no run on other data has any of them.
+OWN_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "labels_csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +119,19 @@ def paper_of(record: Mapping) -> str | None:
     return paper_numbers.setting_of(record["configuration"]) if whole else None
 
 
+def is_of_own_pictures(configuration: Mapping) -> bool:
+    """Whether a run is on a user's own pictures, which may change under their name."""
+    return any(configuration.get(flag) for flag in OWN_PLACES)
+
+
 def data_of(record: Mapping) -> tuple:
     """What is equal where runs are of the same pictures, whatever their seeds."""
     dataset = record["dataset"]
     keys = ("class_names", "labeled_counts", "unlabeled_counts", "test_counts")
-    own = any(record["configuration"].get(flag) for flag in _OWN_PLACES)
     return (
         *(None if dataset[key] is None else tuple(dataset[key]) for key in keys),
         # Of other data each seed draws a split of its own.
-        dataset["split_checksum"] if own else None,
+        dataset["split_checksum"] if is_of_own_pictures(record["configuration"]) else None,
     )
 
 

@@ -402,7 +402,7 @@ def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, qu
 
 
 def test_a_finished_run_of_own_pictures_is_none_of_others(resolve, tmp_path, monkeypatch, quarters):
-    monkeypatch.setattr(session.protocols, "is_of_own_pictures", lambda name: True)
+    monkeypatch.setattr(session.groups, "is_of_own_pictures", lambda config: True)
     kept = train(resolve("--method=fixmatch", "--steps=10"))
     dataset, split = quarters
     assert train(resolve("--method=fixmatch", "--steps=10")) == kept
