@@ -13,8 +13,8 @@ class AtOnce(SystemExit):
 def run(main: Callable[[], None]) -> None:
     """Calls a program's `main` where it is the whole process, and obeys `AtOnce`.
 
-    An orderly exit takes TensorFlow's iterators down. On one core a thread that tunes tf.data can
-    then be asleep for up to a minute, and a scheduler's patience ends before.
+    An orderly exit takes TensorFlow's iterators down. A thread that tunes the one that feeds the
+    GPUs can then be asleep for up to a minute, and a scheduler's patience ends before.
     """
     try:
         main()

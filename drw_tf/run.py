@@ -42,7 +42,7 @@ class Run:
             config, self.dataset, self.split, self.method, self.strategy, self.logits
         )
 
-    def batches(self, stage: int, start_step: int) -> tf.distribute.DistributedDataset:
+    def batches(self, stage: int, start_step: int) -> devices.Batches:
         """The distributed training batches of a stage, from one of its steps on."""
         return devices.distribute(
             self.strategy, lambda shard: self.local_batches(stage, start_step, shard)

@@ -160,25 +160,37 @@ def test_evaluate_prints_what_the_record_has(capsys, run_folder):
     assert recalls == expected
 
 
-@pytest.mark.parametrize("given", [{}, {"la_prior": "effective"}, {"la_prior": "pseudo"}])
-def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(capsys, tmp_path, given):
+def reweighted(folder, **given):
+    """The record of a short deterministic run."""
     from drw_tf import session
 
     values = {"steps": 20, "steps_per_epoch": 10, "tensorboard": False, "export": False}
-    values |= {"deterministic": True, "reweight_start": 0.5}
-    records = {}
-    for method, more in (("drw", {}), ("drw_la", given)):
-        chosen = {**values, **more, "method": method, "workdir": str(tmp_path / method)}
-        records[method] = session.train(configuration.resolve(chosen), ["test"])
+    values |= {"deterministic": True, "reweight_start": 0.5, "workdir": str(folder)}
+    return session.train(configuration.resolve({**values, **given}), ["test"])
+
+
+@pytest.fixture(scope="module")
+def unadjusted_folder(tmp_path_factory):
+    """Of a run whose method does not adjust logits."""
+    folder = tmp_path_factory.mktemp("unadjusted") / "run"
+    reweighted(folder, method="drw")
+    return folder
+
+
+@pytest.mark.parametrize("given", [{}, {"la_prior": "effective"}, {"la_prior": "pseudo"}])
+def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
+    capsys, tmp_path, unadjusted_folder, given
+):
+    expected = reweighted(tmp_path / "adjusted", method="drw_la", **given)
     out = tmp_path / "kept.json"
     words = [f"--{name}={value}" for name, value in given.items()]
-    words += [f"--workdir={tmp_path / 'drw'}", "--as_method=drw_la", f"--out={out}"]
+    words += [f"--workdir={unadjusted_folder}", "--as_method=drw_la", f"--out={out}"]
     evaluate.main(["evaluate", *words])
     assert capsys.readouterr().out.startswith("drw_la on digits, seed 0, step 20\n")
-    got, expected = json.loads(out.read_text()), records["drw_la"]
+    got = json.loads(out.read_text())
     assert got["configuration"] == {
         **expected["configuration"],
-        "workdir": str(tmp_path / "drw"),
+        "workdir": str(unadjusted_folder),
     }
     for network in ("ema", "ema_unadjusted"):
         assert got["last_metrics"][network] == expected["last_metrics"][network]

@@ -2,8 +2,8 @@
 
 The thread that tunes is woken at the end before it can read that it is the end. Where it looks too
 early, which happens on one core, it sleeps on for up to a minute, and whatever takes the iterator
-down waits for it. The iterator with which a strategy feeds its devices has one more such thread,
-that has no switch; a stop leaves it asleep (`drw_tf.ending`).
+down waits for it. The iterator with which a strategy feeds GPUs or workers has one more such
+thread, that has no switch; a stop leaves it asleep (`drw_tf.ending`).
 """
 
 import os

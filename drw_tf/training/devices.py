@@ -17,10 +17,14 @@ def strategy(name: str) -> tf.distribute.Strategy:
     `one_device` the first GPU or the CPU.
     """
     gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        # TensorFlow's default, which is none. One that names the CPU would feed it through an
+        # iterator for devices, whose tuning thread sleeps on for up to a minute when it ends.
+        return tf.distribute.get_strategy()
     # Of one replica, too: mirrored variables cost a step a millisecond, and XLA cannot compile
     # their updates.
     if name == "one_device" or len(gpus) < 2:
-        return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
+        return tf.distribute.OneDeviceStrategy("GPU:0")
     return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
 
 
@@ -56,7 +60,10 @@ def set_determinism() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def distribute(chosen: tf.distribute.Strategy, make_batches) -> tf.distribute.DistributedDataset:
+Batches = tf.data.Dataset | tf.distribute.DistributedDataset
+
+
+def distribute(chosen: tf.distribute.Strategy, make_batches) -> Batches:
     """One element a replica and step from `make_batches(shard)`.
 
     Each replica takes the next element, so the streams are cut by the pipeline and never

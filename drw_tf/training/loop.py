@@ -13,7 +13,7 @@ from tensorflow import keras
 from drw_tf.methods import alarm, base
 from drw_tf.ops import rows
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import checkpoint, cluster, stop_signals
+from drw_tf.training import checkpoint, cluster, devices, stop_signals
 
 # Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
 _LONGEST_LIST = 1000
@@ -53,7 +53,7 @@ def run(
     stages: Sequence[rebalance.Stage],
     prepare: Callable[[int], None],
     begin: Callable[[int], None],
-    batches: Callable[[int, int], tf.distribute.DistributedDataset],
+    batches: Callable[[int, int], devices.Batches],
     evaluate: Callable[[Callable[[], None]], dict],
     checkpoints: checkpoint.Checkpoints,
     plan: Plan,

@@ -14,12 +14,10 @@ import tensorflow as tf
 
 from drw_tf import recipes
 from drw_tf.report import event_files
-from tests import event_values
+from tests import ended_runs, event_values
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS, EPOCH, CHECKPOINT = 12, 4, 2
-# What differs between two otherwise equal runs.
-CLOCK = ("seconds", "images_per_second")
 # Every step is a call, so that a kill can come between any two.
 SHAPE = (
     *(f"--steps={STEPS}", f"--steps_per_epoch={EPOCH}", f"--checkpoint_steps={CHECKPOINT}"),
@@ -142,27 +140,16 @@ def check_little_is_lost(folder: pathlib.Path) -> None:
     assert step - max(saved, default=0) <= CHECKPOINT
 
 
-def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """All state of the last checkpoint: networks, optimizer, histogram, banks, means."""
-    last = folder / "run" / "checkpoints" / f"step_{STEPS:09d}" / "variables"
-    reader = tf.train.load_checkpoint(str(last))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
-    }
-
-
 def history_of(folder: pathlib.Path) -> list[dict]:
     """The record's history, without what the clock says."""
-    history = json.loads((folder / "run" / "record.json").read_text())["history"]
-    return [{key: value for key, value in entry.items() if key not in CLOCK} for entry in history]
+    record = json.loads((folder / "run" / "record.json").read_text())
+    return ended_runs.without_clock(record["history"])
 
 
 def curves_of(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
     """Value of each (tag, step) of the TensorBoard log, and how often each scalar is there."""
     logdir = folder / "run" / "tensorboard"
-    clock = {f"train/{key}" for key in CLOCK}
+    clock = {f"train/{key}" for key in ended_runs.CLOCK}
     values = {
         key: repr(np.asarray(value).tolist())  # NaN, where a metric is undefined, equals itself
         for key, value in event_values.read(logdir).items()
@@ -184,10 +171,7 @@ def curves_of(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
 
 def assert_same(whole: pathlib.Path, cut: pathlib.Path) -> None:
     """Two runs ended alike, bit for bit."""
-    expected, got = variables_of(whole), variables_of(cut)
-    assert got.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
+    ended_runs.assert_same_variables(whole / "run", cut / "run")
     assert history_of(cut) == history_of(whole)
     assert len(history_of(cut)) == STEPS // EPOCH
     (values, times), (whole_values, whole_times) = curves_of(cut), curves_of(whole)

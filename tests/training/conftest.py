@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from drw_tf import config as configuration
+from drw_tf import session
 from drw_tf.data import dataset as records
+from drw_tf.data import registry
 
 
 def _pictures(generator, labels):
@@ -36,6 +38,12 @@ def quarters():
 
 
 @pytest.fixture
+def small_data(monkeypatch, quarters):
+    """What every configuration means, whichever data set it names."""
+    monkeypatch.setattr(registry, "load", lambda config: quarters)
+
+
+@pytest.fixture
 def resolve(tmp_path):
     """resolve("--steps=20", ...): a configuration for the small data set."""
 
@@ -53,3 +61,26 @@ def resolve(tmp_path):
         return configuration.resolve(configuration.parse(["train", *defaults, *arguments]))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _uncut_runs():
+    """Folders and records of runs that nothing cut, by their arguments."""
+    return {}
+
+
+@pytest.fixture
+def uncut(_uncut_runs, small_data, resolve, tmp_path_factory):
+    """uncut("--method=drw", ...): (folder, record) of a deterministic run to its end.
+
+    The same folder for all who ask with the same arguments: to be read, not to be changed.
+    """
+
+    def get(*arguments):
+        if arguments not in _uncut_runs:
+            folder = tmp_path_factory.mktemp("uncut")
+            config = resolve(*arguments, "--deterministic", f"--workdir={folder}")
+            _uncut_runs[arguments] = folder, session.train(config, ["test"])
+        return _uncut_runs[arguments]
+
+    return get

@@ -12,6 +12,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from tests import ended_runs
+
 ROOT = pathlib.Path(__file__).parents[2]
 # Small steps, as rounding would grow; batch statistics of the global batch on both sides.
 TINY = (
@@ -92,28 +94,15 @@ def wait_for(condition, timeout=300):
         time.sleep(0.02)
 
 
-def variables_of(workdir):
-    """name -> value in the newest checkpoint of a run."""
-    folder = sorted((workdir / "checkpoints").glob("step_*"))[-1]
-    reader = tf.train.load_checkpoint(str(folder / "variables"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
-    }
-
-
 def assert_same_end(one, other, tolerance=1e-5):
     """Two runs ended with the same variables, metrics and pseudo-label numbers."""
-    expected, got = variables_of(one), variables_of(other)
+    expected, got = ended_runs.variables_of(one), ended_runs.variables_of(other)
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
     records = [json.loads((path / "record.json").read_text()) for path in (one, other)]
-    for first, second in zip(*(record["history"] for record in records), strict=True):
-        for entry in (first, second):
-            for clock in ("seconds", "images_per_second"):
-                entry.pop(clock)
+    histories = (ended_runs.without_clock(record["history"]) for record in records)
+    for first, second in zip(*histories, strict=True):
         tf.nest.map_structure(
             lambda a, b: (
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=tolerance)

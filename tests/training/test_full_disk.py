@@ -9,16 +9,13 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import train
-from drw_tf.data import registry
 from drw_tf.report import record
 from drw_tf.training import checkpoint, workdir
 
 LENGTHS = ("--batch_size=8", "--steps=20", "--steps_per_epoch=10", "--checkpoint_steps=10")
 
 
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 @pytest.fixture

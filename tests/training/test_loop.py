@@ -19,40 +19,35 @@ from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import record
 from drw_tf.training import loop
-from tests import event_values
+from tests import ended_runs, event_values
 
-
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
-
-
-def variables_of(workdir):
-    folder = sorted((workdir / "checkpoints").glob("step_*"))[-1]
-    reader = tf.train.load_checkpoint(str(folder / "variables"))
-    shapes = reader.get_variable_to_shape_map()
-    return {
-        name: reader.get_tensor(name)
-        for name in shapes
-        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
-    }
-
-
-def without_clock(history):
-    drop = ("seconds", "images_per_second")
-    return [{key: value for key, value in entry.items() if key not in drop} for entry in history]
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 load = registry.load
+
+REWEIGHTED = ("--method=drw", "--reweight_start=0.5")
+
+
+def by_method(value):
+    """How pytest names a test's arguments: by the method; a number by itself."""
+    return value[0].removeprefix("--method=") if isinstance(value, tuple) else None
 
 
 def train(config):
     return session.train(config, ["test"])
 
 
-def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
-    result = train(resolve("--method=drw"))
-    assert record.read_record(tmp_path / "run" / "record.json") == result
+def assert_same_end(ours, folder, theirs, their_folder):
+    """Two records, and what lies in the folders of their runs, are equal bit for bit."""
+    histories = [ended_runs.without_clock(one["history"]) for one in (ours, theirs)]
+    assert histories[0] == histories[1]
+    ended_runs.assert_same_variables(their_folder, folder)
+
+
+def test_record_history_and_checkpoint_are_there(uncut):
+    folder, result = uncut(*REWEIGHTED)
+    assert record.read_record(folder / "record.json") == result
     assert [entry["step"] for entry in result["history"]] == [10, 20]
     assert result["history"][0]["unlabeled_weights"] == [1, 1, 1, 1]
     assert len(result["history"][-1]["pseudo_numbers"]) == 4
@@ -61,15 +56,22 @@ def test_record_history_and_checkpoint_are_there(resolve, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "stop_at"),
-    [("drw", 3), ("drw", 10), ("drw", 14), ("drw_darp", 14), ("remixmatch", 14), ("vat", 3)],
+    ("arguments", "stop_at"),
+    [
+        (REWEIGHTED, 3),
+        (REWEIGHTED, 10),
+        (REWEIGHTED, 14),
+        (("--method=drw_darp", "--reweight_start=0.5"), 14),
+        pytest.param(("--method=remixmatch",), 14, marks=pytest.mark.slow),
+        pytest.param(("--method=vat",), 3, marks=pytest.mark.slow),
+    ],
+    ids=by_method,
 )
-def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, method, stop_at):
-    arguments = (f"--method={method}", "--deterministic")
-    if method.startswith("drw"):
-        arguments += ("--reweight_start=0.5",)
-    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
-    config = resolve(*arguments, f"--workdir={tmp_path / 'cut'}")
+def test_resumed_run_is_bit_for_bit_the_same(
+    resolve, uncut, tmp_path, monkeypatch, arguments, stop_at
+):
+    folder, whole = uncut(*arguments)
+    config = resolve(*arguments, "--deterministic", f"--workdir={tmp_path / 'cut'}")
     original = loop._Runner.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
@@ -82,25 +84,28 @@ def test_resumed_run_is_bit_for_bit_the_same(resolve, tmp_path, monkeypatch, met
         with pytest.raises(loop.Stopped, match="SIGTERM"):
             train(config)
     assert not (tmp_path / "cut" / "record.json").exists()
-    resumed = train(config)
-    assert without_clock(resumed["history"]) == without_clock(whole["history"])
-    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
-    assert expected.keys() == got.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
+    assert_same_end(train(config), tmp_path / "cut", whole, folder)
 
 
-@pytest.mark.parametrize("method", ["drw_la", "fixmatch_crest_plus"])
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize(
+    ("arguments", "epoch"),
+    [
+        (("--method=drw_la",), 1),
+        (("--method=drw_la",), 2),
+        (("--method=fixmatch_crest_plus", "--crest_generations=2"), 1),
+        pytest.param(
+            ("--method=fixmatch_crest_plus", "--crest_generations=2"), 2, marks=pytest.mark.slow
+        ),
+    ],
+    ids=by_method,
+)
 def test_an_evaluation_is_left_when_a_stop_is_asked_for(
-    resolve, tmp_path, monkeypatch, method, epoch
+    resolve, uncut, tmp_path, monkeypatch, arguments, epoch
 ):
     # The second batch of an evaluation is never judged; the second epoch is the run's last.
-    arguments = (f"--method={method}", "--deterministic", "--eval_batch_size=10")
-    if "crest" in method:
-        arguments += ("--crest_generations=2",)
-    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
-    config = resolve(*arguments, f"--workdir={tmp_path / 'cut'}")
+    arguments += ("--eval_batch_size=10",)
+    folder, whole = uncut(*arguments)
+    config = resolve(*arguments, "--deterministic", f"--workdir={tmp_path / 'cut'}")
     leave, asked = loop._Runner._leave_evaluation, []
 
     def interrupt(self):
@@ -114,62 +119,56 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
         with pytest.raises(loop.Stopped, match="SIGTERM"):
             train(config)
     assert asked.count(10 * epoch) == 2
-    resumed = train(config)
-    assert without_clock(resumed["history"]) == without_clock(whole["history"])
-    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
-    for name, value in expected.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
-    curves = [event_values.read(tmp_path / name / "tensorboard") for name in ("whole", "cut")]
+    assert_same_end(train(config), tmp_path / "cut", whole, folder)
+    curves = [event_values.read(one / "tensorboard") for one in (folder, tmp_path / "cut")]
     assert curves[0].keys() == curves[1].keys()
 
 
 @pytest.mark.parametrize(
-    "method", [["--method=drw"], ["--method=crt", "--crt_head_fraction=0.5"]], ids=["drw", "crt"]
+    "arguments",
+    [REWEIGHTED, ("--method=crt", "--crt_head_fraction=0.5")],
+    ids=by_method,
 )
-def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, tmp_path, method):
+def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, uncut, tmp_path, arguments):
     # That of cRT ends where its first stage does.
-    arguments = [*method, "--deterministic"]
-    whole = train(resolve(*arguments, f"--workdir={tmp_path / 'whole'}"))
-    arguments += [f"--workdir={tmp_path / 'cut'}"]
+    folder, whole = uncut(*arguments)
+    arguments += ("--deterministic", f"--workdir={tmp_path / 'cut'}")
     first = train(resolve(*arguments, "--stop_at_step=10"))
     assert (first["steps"], len(first["history"])) == (10, 1)
     assert train(resolve(*arguments, "--stop_at_step=10")) == first
     with pytest.raises(ValueError, match="--steps: was 20, now 30"):
         train(resolve(*arguments, "--steps=30"))
     last = train(resolve(*arguments))
-    assert without_clock(last["history"]) == without_clock(whole["history"])
     assert train(resolve(*arguments, "--stop_at_step=20")) == last
-    expected, got = variables_of(tmp_path / "whole"), variables_of(tmp_path / "cut")
-    for name, value in expected.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
+    assert_same_end(last, tmp_path / "cut", whole, folder)
 
 
 def test_other_flags_on_resume_are_refused_with_the_difference(resolve):
-    train(resolve("--method=drw"))
+    train(resolve("--method=supervised"))
     with pytest.raises(ValueError, match=r"--seed: was 0, now 1"):
-        train(resolve("--method=drw", "--seed=1"))
+        train(resolve("--method=supervised", "--seed=1"))
 
 
 def test_flags_that_the_data_refused_do_not_stand_in_the_way(resolve, monkeypatch, quarters):
     with monkeypatch.context() as patch:
         patch.setattr(registry, "load", load)
         with pytest.raises(ValueError, match=r"class 0 must have.*Lower --labeled_max"):
-            train(resolve("--method=drw", "--labeled_max=1000"))
-    assert train(resolve("--method=drw", "--labeled_max=30"))["steps"] == 20
+            train(resolve("--method=supervised", "--labeled_max=1000"))
+    assert train(resolve("--method=supervised", "--labeled_max=30"))["steps"] == 20
     with pytest.raises(ValueError, match=r"--labeled_max: was 30, now 40"):
-        train(resolve("--method=drw"))
+        train(resolve("--method=supervised"))
 
 
 def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
-    train(resolve("--method=drw"))
-    result = train(resolve("--method=drw", "--seed=1", "--fresh"))
+    train(resolve("--method=supervised"))
+    result = train(resolve("--method=supervised", "--seed=1", "--fresh"))
     assert result["configuration"]["seed"] == 1
     (aside,) = (tmp_path / "run").glob("before_*")
     assert record.read_record(aside / "record.json")["configuration"]["seed"] == 0
 
 
 def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_path, monkeypatch):
-    kept = train(resolve("--method=drw"))
+    kept = train(resolve("--method=supervised"))
     (tmp_path / "run" / "notes.txt").write_text("mine")
     (tmp_path / "run" / "other_run" / "checkpoints").mkdir(parents=True)
 
@@ -179,9 +178,9 @@ def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(registry, "load", missing)
         with pytest.raises(FileNotFoundError):
-            train(resolve("--method=drw", "--seed=1", "--fresh"))
-    assert train(resolve("--method=drw")) == kept
-    train(resolve("--method=drw", "--seed=1", "--fresh"))
+            train(resolve("--method=supervised", "--seed=1", "--fresh"))
+    assert train(resolve("--method=supervised")) == kept
+    train(resolve("--method=supervised", "--seed=1", "--fresh"))
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "run" / "other_run" / "checkpoints").is_dir()
 
@@ -197,11 +196,11 @@ def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
         with pytest.raises(loop.Stopped):
-            train(resolve("--method=drw"))
+            train(resolve("--method=supervised"))
     said = "--stop_at_step must be above step 13, at which the newest checkpoint is, got 10."
     with pytest.raises(session.USER_ERRORS, match=said):
-        train(resolve("--method=drw", "--stop_at_step=10"))
-    assert train(resolve("--method=drw"))["steps"] == 20
+        train(resolve("--method=supervised", "--stop_at_step=10"))
+    assert train(resolve("--method=supervised"))["steps"] == 20
 
 
 def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path):
@@ -284,16 +283,6 @@ def test_only_the_newest_entry_keeps_long_lists(resolve, monkeypatch):
     assert "recall" not in first["test"]["ema"]
     assert len(last["test"]["ema"]["recall"]) == 4
     assert first["test"]["ema"]["balanced_accuracy"] > 0
-
-
-def test_steps_per_execution_changes_nothing(resolve, tmp_path):
-    one = train(resolve("--method=drw", f"--workdir={tmp_path / 'one'}"))
-    five = train(
-        resolve("--method=drw", f"--workdir={tmp_path / 'five'}", "--steps_per_execution=5")
-    )
-    for first, second in zip(one["history"], five["history"], strict=True):
-        assert first["train"]["loss"] == pytest.approx(second["train"]["loss"], rel=1e-4)
-        np.testing.assert_allclose(first["pseudo_numbers"], second["pseudo_numbers"])
 
 
 def test_without_test_pictures_it_trains_and_scores_nothing(
@@ -382,56 +371,56 @@ def test_a_configuration_that_is_none_is_named_and_kept(resolve, tmp_path, text)
 
 
 def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, quarters):
-    train(resolve("--method=drw", "--stop_at_step=10"))
+    train(resolve("--method=supervised", "--stop_at_step=10"))
     dataset, split = quarters
     renamed = dataclasses.replace(dataset, class_names=("a", "b", "d", "c"))
     monkeypatch.setattr(registry, "load", lambda config: (renamed, split))
     said = r"holds a run on other data: class 2 was 'c', now 'd'; bring"
     with pytest.raises(ValueError, match=said):
-        train(resolve("--method=drw"))
+        train(resolve("--method=supervised"))
     with pytest.raises(ValueError, match=r"holds a run on other classes: class 2 was 'c', now 'd'"):
         finished_run.open_run(tmp_path / "run")
     fewer = records.Split(split.labeled, split.unlabeled[1:], split.validation)
     monkeypatch.setattr(registry, "load", lambda config: (dataset, fewer))
     with pytest.raises(ValueError, match="on other data: other pictures are labeled"):
-        train(resolve("--method=drw"))
+        train(resolve("--method=supervised"))
     # What is judged or exported may have other unlabeled pictures by now.
     finished_run.open_run(tmp_path / "run")
     monkeypatch.setattr(registry, "load", lambda config: (dataset, split))
-    assert train(resolve("--method=drw"))["steps"] == 20
+    assert train(resolve("--method=supervised"))["steps"] == 20
 
 
 def test_a_finished_run_of_own_pictures_is_none_of_others(resolve, tmp_path, monkeypatch, quarters):
     monkeypatch.setattr(session.groups, "is_of_own_pictures", lambda config: True)
-    kept = train(resolve("--method=fixmatch", "--steps=10"))
+    kept = train(resolve("--method=supervised", "--steps=10"))
     dataset, split = quarters
-    assert train(resolve("--method=fixmatch", "--steps=10")) == kept
+    assert train(resolve("--method=supervised", "--steps=10")) == kept
     other = dataclasses.replace(dataset, class_names=("a", "b", "c", "bird"))
     monkeypatch.setattr(registry, "load", lambda config: (other, split))
     with pytest.raises(ValueError, match=r"holds a run on other data: class 3 was 'd', now 'bird'"):
-        train(resolve("--method=fixmatch", "--steps=10"))
+        train(resolve("--method=supervised", "--steps=10"))
 
     def missing(config):
         raise FileNotFoundError("no such folder")
 
     monkeypatch.setattr(registry, "load", missing)
     with pytest.raises(FileNotFoundError):
-        train(resolve("--method=fixmatch", "--steps=10"))
+        train(resolve("--method=supervised", "--steps=10"))
     assert record.read_record(tmp_path / "run" / "record.json") == kept
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_file_of_the_data_is_named(resolve, tmp_path, text):
-    train(resolve("--method=drw", "--stop_at_step=10"))
+    train(resolve("--method=supervised", "--stop_at_step=10"))
     (tmp_path / "run" / "data.json").write_text(text)
     with pytest.raises(ValueError, match=r"run/data\.json "):
-        train(resolve("--method=drw"))
+        train(resolve("--method=supervised"))
 
 
 def test_a_run_of_before_data_were_told_apart_goes_on(resolve, tmp_path):
-    train(resolve("--method=drw", "--stop_at_step=10"))
+    train(resolve("--method=supervised", "--stop_at_step=10"))
     (tmp_path / "run" / "data.json").unlink()
-    assert train(resolve("--method=drw"))["steps"] == 20
+    assert train(resolve("--method=supervised"))["steps"] == 20
     assert (tmp_path / "run" / "data.json").exists()
 
 

@@ -5,15 +5,11 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import session
-from drw_tf.data import registry
 from drw_tf.methods import alarm, supervised
 from drw_tf.ops import schedules
 from drw_tf.report import evaluation
 
-
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 @pytest.fixture

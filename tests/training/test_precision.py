@@ -7,15 +7,11 @@ from tensorflow import keras
 
 from drw_tf import finished_run, session
 from drw_tf import run as runs
-from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.serving import predictor
 from drw_tf.training import devices
 
-
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def train(config):

@@ -67,21 +67,27 @@ def _train(strategy, replicas, method, batches, steps):
             ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
             id="drw_darp",
         ),
-        pytest.param(["--method=focal2"], id="focal"),
+        pytest.param(["--method=focal2"], id="focal", marks=pytest.mark.slow),
         # Rounding of a smaller difference would show after three steps.
         pytest.param(["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"], id="vat"),
-        pytest.param(["--method=mean_teacher", "--ramp_fraction=0"], id="mean_teacher"),
+        pytest.param(
+            ["--method=mean_teacher", "--ramp_fraction=0"],
+            id="mean_teacher",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"], id="mixmatch"
         ),
-        pytest.param(["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch"),
+        pytest.param(
+            ["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch", marks=pytest.mark.slow
+        ),
         pytest.param(["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"], id="abc"),
         pytest.param(["--method=drw_cdmad", "--cdmad_start=0"], id="cdmad"),
         pytest.param(
             ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
             id="crest_plus",
         ),
-        pytest.param(["--method=ldam_drw"], id="ldam"),
+        pytest.param(["--method=ldam_drw"], id="ldam", marks=pytest.mark.slow),
         pytest.param(["--method=crt", "--crt_head_fraction=0.5"], id="crt"),
     ],
 )

@@ -4,43 +4,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from drw_tf import finished_run, recipes, session
+from drw_tf import recipes
 from drw_tf import run as runs
-from drw_tf.data import registry
 from drw_tf.ops import replicas
 from drw_tf.rebalance import draws
 from drw_tf.training import devices
+from tests import ended_runs
+
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
-
-
-def after_training(config):
-    """History without the clock, and all variables."""
-    session.train(config, ["test"])
-    run, state = finished_run.open_run(config.workdir)
-    drop = ("seconds", "images_per_second")
-    history = [{k: v for k, v in e.items() if k not in drop} for e in state["history"]]
-    return history, [variable.numpy() for variable in run.method.variables]
-
-
-def test_steps_per_execution_changes_no_bit(resolve, tmp_path):
-    made = {}
-    for count in (1, 5):
-        config = resolve(
-            "--method=drw",
-            "--reweight_start=0.5",
-            "--deterministic",
-            "--checkpoint_steps=20",
-            f"--steps_per_execution={count}",
-            f"--workdir={tmp_path / str(count)}",
-        )
-        made[count] = after_training(config)
-    assert made[1][0] == made[5][0]
-    for one, five in zip(made[1][1], made[5][1], strict=True):
-        np.testing.assert_array_equal(five, one)
+def test_steps_per_execution_changes_no_bit(uncut):
+    arguments = ("--method=drw", "--reweight_start=0.5", "--checkpoint_steps=20")
+    (one, first), (five, second) = (
+        uncut(*arguments, f"--steps_per_execution={count}") for count in (1, 5)
+    )
+    histories = [ended_runs.without_clock(record["history"]) for record in (first, second)]
+    assert histories[0] == histories[1]
+    ended_runs.assert_same_variables(one, five)
 
 
 def losses(config, steps):
@@ -90,6 +71,14 @@ def test_xla_computes_the_same(resolve, method):
     for name, value in plain["train"].items():
         assert compiled["train"][name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
     np.testing.assert_allclose(compiled_weights, weights, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cpu_is_fed_by_the_data_set_itself(resolve):
+    run = runs.Run(resolve("--method=supervised"))
+    batches = run.batches(0, 0)
+    # Any other iterator has a thread that tunes it, and whose sleep its end waits for.
+    assert isinstance(batches, tf.data.Dataset)
+    assert not batches.options().autotune.enabled
 
 
 def test_several_replicas_are_not_compiled(two_replicas):

@@ -5,14 +5,13 @@ import signal
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from drw_tf import finished_run, session
 from drw_tf import run as runs
-from drw_tf.data import registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import loop
 from drw_tf.training import stages as training_stages
+from tests import ended_runs
 
 # Two stages of 10 steps each.
 ARGUMENTS = {
@@ -21,28 +20,11 @@ ARGUMENTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch, quarters):
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def train(config):
     return session.train(config, ["test"])
-
-
-def variables_of(workdir, step=20):
-    folder = workdir / "checkpoints" / f"step_{step:09d}"
-    reader = tf.train.load_checkpoint(str(folder / "variables"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "CHECKPOINTABLE_OBJECT_GRAPH" not in name and "save_counter" not in name
-    }
-
-
-def without_clock(history):
-    drop = ("seconds", "images_per_second")
-    return [{key: value for key, value in entry.items() if key not in drop} for entry in history]
 
 
 # ---- what a stage takes over
@@ -149,24 +131,10 @@ def test_stages_that_cannot_run_are_refused_before_the_first_step(
 # ---- whole runs
 
 
-@pytest.fixture(scope="module")
-def whole_runs():
-    """Folders and records of runs that were not cut, by name."""
-    return {}
-
-
 @pytest.fixture
-def whole(whole_runs, resolve, tmp_path_factory):
+def whole(uncut):
     """whole(name): (folder, record) of the uncut run."""
-
-    def get(name):
-        if name not in whole_runs:
-            folder = tmp_path_factory.mktemp(name)
-            config = resolve(*ARGUMENTS[name], "--deterministic", f"--workdir={folder}")
-            whole_runs[name] = folder, train(config)
-        return whole_runs[name]
-
-    return get
+    return lambda name: uncut(*ARGUMENTS[name])
 
 
 class Killed(Exception):
@@ -223,11 +191,9 @@ def test_run_that_was_cut_goes_on_bit_for_bit(
         with pytest.raises(loop.Stopped if how == "stop" else Killed):
             train(config)
     resumed = train(config)
-    assert without_clock(resumed["history"]) == without_clock(expected["history"])
-    got, variables = variables_of(tmp_path / "cut"), variables_of(folder)
-    assert got.keys() == variables.keys()
-    for key, value in variables.items():
-        np.testing.assert_array_equal(got[key], value, err_msg=key)
+    history = ended_runs.without_clock(resumed["history"])
+    assert history == ended_runs.without_clock(expected["history"])
+    ended_runs.assert_same_variables(folder, tmp_path / "cut")
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -235,10 +201,8 @@ def test_stages_have_their_lengths_and_optimizers_of_their_own(whole, name):
     folder, record = whole(name)
     assert [entry["step"] for entry in record["history"]] == [10, 20]
     for step in (10, 20):
-        assert (
-            variables_of(folder, step)["model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"]
-            == 10
-        )
+        saved = ended_runs.variables_of(folder, step)
+        assert saved["model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"] == 10
     if name == "crt":
         # Adam's constant rate; then a cosine from .1, whose tenth step is at 9 / 10.
         rates = [entry["learning_rate"] for entry in record["history"]]
@@ -247,7 +211,7 @@ def test_stages_have_their_lengths_and_optimizers_of_their_own(whole, name):
 
 def test_second_stage_of_crt_moves_the_head_alone(whole):
     folder, _ = whole("crt")
-    before, after = variables_of(folder, 10), variables_of(folder, 20)
+    before, after = ended_runs.variables_of(folder, 10), ended_runs.variables_of(folder, 20)
     moved = []
     for network in ("network", "ema_network"):
         names = [name for name in after if name.startswith(f"model/{network}/")]
