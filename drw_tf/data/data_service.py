@@ -61,7 +61,8 @@ def batches(
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     made = steps.map(step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
-    made = made.apply(
+    # What stands before here is what the service's workers run, with its options.
+    made = parallelism.untuned(made).apply(
         tf.data.experimental.service.distribute(
             processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC, service=address
         )
