@@ -13,6 +13,7 @@ from tensorflow import keras
 
 from drw_tf.methods import alarm, batches, composition, decay, ema, loss_scale, tally, undo
 from drw_tf.models import heads as model_heads
+from drw_tf.models import network as model_network
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
 
@@ -93,6 +94,8 @@ class Method(keras.Model):
         self.network = build_network(heads)
         self.ema_network = build_network(heads)
         self.ema_network.trainable = False
+        # Named here to be in checkpoints: dropped units go on as they would have.
+        self.random_generators = model_network.random_generators(self.network)
         self.average = ema.ExponentialMovingAverage(
             self.network, self.ema_network, training.ema_decay, training.ema_warmup
         )
@@ -263,6 +266,7 @@ class Method(keras.Model):
             return []
         counted = {id(self.optimizer.iterations), *(id(one) for one in self.alarm.variables)}
         state = [*self.variables, *self.optimizer.variables]
+        state += loss_scale.variables(self.optimizer)
         return [one for one in state if id(one) not in counted]
 
     # ---- the end of an epoch, outside of the graph

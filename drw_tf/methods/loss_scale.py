@@ -34,3 +34,11 @@ def may_overflow(optimizer) -> tf.Tensor:
     if not is_scaling(optimizer):
         return tf.constant(False)
     return optimizer.loss_scale > 1.0
+
+
+def variables(optimizer) -> list[tf.Variable]:
+    """The scale, and the steps since it last changed; none where nothing is scaled."""
+    if not is_scaling(optimizer):
+        return []
+    # Of the two Keras shows the second one alone.
+    return [optimizer._loss_scale.current_loss_scale, optimizer.dynamic_counter]

@@ -1,9 +1,11 @@
 """What all backbones share: batch normalisation, first layer, convolution, the heads' place."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import tensorflow as tf
 from tensorflow import keras
 
 FEATURES = "features"
@@ -187,3 +189,33 @@ def build_network(backbone: keras.Model, heads: Mapping[str, keras.layers.Layer]
                 f"got {outputs[name].dtype.name}."
             )
     return keras.Model(backbone.input, outputs, name=backbone.name)
+
+
+@contextlib.contextmanager
+def drawing_from_generators() -> Iterator[None]:
+    """Layers that are made inside and drop units draw from a `tf.random.Generator` each.
+
+    Otherwise they draw from operations whose state no checkpoint can hold.
+    """
+    switch = keras.backend.experimental
+    if switch.is_tf_random_generator_enabled():
+        yield
+        return
+    switch.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        switch.disable_tf_random_generator()
+
+
+def random_generators(network: keras.Model) -> list[tf.random.Generator]:
+    """Those from which its layers draw while it trains, in their order; mostly none.
+
+    Their state is no weight, and Keras leaves it out of checkpoints.
+
+    Args:
+        network: was made inside of `drawing_from_generators`.
+    """
+    random = keras.__internal__.layers.BaseRandomLayer
+    layers = [layer for layer in network.submodules if isinstance(layer, random)]
+    return [layer._random_generator._generator for layer in layers]

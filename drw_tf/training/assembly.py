@@ -108,6 +108,7 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
         restarts: how often weights were drawn before in this run.
     """
 
+    @network.drawing_from_generators()
     def build(heads):
         keras.utils.set_random_seed(seeds.seed_for(config.seed, f"weights/{restarts}") % 2**31)
         with precision.computing_in(config.precision):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf.data import pipeline
-from drw_tf.methods import alarm
+from drw_tf.methods import alarm, loss_scale
 from drw_tf.training import assembly, stages
 
 POISONED = 1  # number of the bad step, from 0
@@ -28,6 +28,9 @@ def run_steps(quarters, resolve):
         streams = parts.streams(0)
         batches = iter(pipeline.training_batches(dataset.train, streams, views, 0, 0, shard))
         poison(method)
+        if loss_scale.is_scaling(method.optimizer):
+            # Were the second step a good one, it would double the scale.
+            method.optimizer.dynamic_counter.assign(method.optimizer.dynamic_growth_steps - 2)
         step = tf.function(lambda batch: strategy.run(method.train_step, args=(batch,)))
         seen = []
         for _ in range(POISONED + 1):
@@ -58,6 +61,7 @@ def poison(method):
 def state_of(method):
     """Every variable but those that count steps and alarms."""
     variables = [*method.variables, *method.optimizer.variables]
+    variables += loss_scale.variables(method.optimizer)
     counting = {id(method.optimizer.iterations), *map(id, method.alarm.variables)}
     return [(one.name, one.numpy()) for one in variables if id(one) not in counting]
 
@@ -76,8 +80,9 @@ def changed(before, after):
         ),
         (["drw_darp", "--darp_start=0", "--darp_refresh=1"], "refined:0", 1),
         (["supervised", "--weight_decay=0.5"], "logits/kernel:0", 2),
+        (["supervised", "--precision=float16"], "good_steps:0", 1),
     ],
-    ids=["running_mean", "bank", "refined", "weights"],
+    ids=["running_mean", "bank", "refined", "weights", "loss_scale"],
 )
 def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind, times):
     method, (start, before), after = run_steps(*arguments)
@@ -91,10 +96,16 @@ def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind
     assert method.alarm.read()[:2] == (1, POISONED + 1)
 
 
-def test_two_replicas_skip_together(run_steps, two_replicas):
-    method, (_, before), after = run_steps(
-        "drw", "--pseudo_memory=bank", "--sync_batch_norm", strategy=two_replicas, replicas=2
-    )
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["drw", "--pseudo_memory=bank", "--sync_batch_norm"],
+        pytest.param(["fixmatch", "--precision=float16"], marks=pytest.mark.slow),
+    ],
+    ids=["float32", "float16"],
+)
+def test_two_replicas_skip_together(run_steps, two_replicas, arguments):
+    method, (_, before), after = run_steps(*arguments, strategy=two_replicas, replicas=2)
     assert method.alarm.read()[:2] == (1, POISONED + 1)
     assert changed(before, after) == []
 
