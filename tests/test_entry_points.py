@@ -177,7 +177,14 @@ def unadjusted_folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("given", [{}, {"la_prior": "effective"}, {"la_prior": "pseudo"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        pytest.param({"la_prior": "effective"}, marks=pytest.mark.slow),
+        {"la_prior": "pseudo"},
+    ],
+)
 def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
     capsys, tmp_path, unadjusted_folder, given
 ):

@@ -1,7 +1,6 @@
 """The networks of `keras.applications` as backbones, their preprocessing inside the graph."""
 
 import inspect
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,15 +102,7 @@ def _construct(application: str, height: int, width: int, init_weights: str) -> 
     return model
 
 
-def _drops_whole_rows(layer: keras.layers.Layer) -> bool:
-    """Whether it is ConvNeXt's stochastic depth, which draws from no generator of its own."""
-    convnext = sys.modules[keras.applications.ConvNeXtTiny.__module__]
-    return isinstance(layer, convnext.StochasticDepth)
-
-
 def _needs_change(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> bool:
-    if _drops_whole_rows(layer):
-        return True
     if isinstance(layer, keras.layers.BatchNormalization):
         return batch_norm != network.BatchNorm()
     return isinstance(layer, keras.layers.Normalization) and layer.input_mean is None
@@ -120,10 +111,6 @@ def _needs_change(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> b
 def _changed(layer: keras.layers.Layer, batch_norm: network.BatchNorm) -> keras.layers.Layer:
     """A new layer like `layer`, with the wanted batch normalisation and without adapted state."""
     config = layer.get_config()
-    if _drops_whole_rows(layer):
-        # The same function of the same draw.
-        shape = (None, 1, 1, 1)
-        return keras.layers.Dropout(layer.drop_path_rate, noise_shape=shape, name=layer.name)
     if isinstance(layer, keras.layers.BatchNormalization):
         filled = batch_norm.filled(layer.momentum, layer.epsilon)
         config.update(momentum=filled.momentum, epsilon=filled.epsilon)

@@ -126,26 +126,6 @@ def test_adapted_normalization_becomes_constants_that_survive_a_copy():
     np.testing.assert_allclose(customized(batch), [[1.0, -2.0, 1.0]] @ kernel + bias, rtol=1e-5)
 
 
-def test_stochastic_depth_draws_from_a_generator_and_drops_as_it_did():
-    made = module_of("ConvNeXtTiny").ConvNeXt(
-        [1, 1, 1, 1], [4, 4, 4, 4], 0.5, include_top=False, weights=None, input_shape=SHAPE
-    )
-    depth = layers_of(made, module_of("ConvNeXtTiny").StochasticDepth)
-    with network.drawing_from_generators():
-        changed = applications._customize(made, network.BatchNorm())
-    np.testing.assert_array_equal(changed(images()), made(images()))
-    drops = layers_of(changed, keras.layers.Dropout)
-    assert [one.name for one in drops] == [one.name for one in depth]
-    assert len(network.random_generators(changed)) == len(drops) == 3
-    for one, before in zip(drops, depth, strict=True):
-        rows = one(tf.ones([400, 2, 2, 3]), training=True).numpy().reshape(400, -1)
-        kept = rows[:, 0] > 0
-        rate = before.drop_path_rate
-        np.testing.assert_allclose(rows[kept], 1 / (1 - rate), rtol=1e-6)
-        assert not rows[~kept].any()
-        assert abs(kept.mean() - (1 - rate)) < 0.1
-
-
 def test_network_of_keras_is_saved_and_loaded_by_keras_alone(tmp_path):
     made = network.build_network(mobile_net(), {"logits": heads.dense_head(7)})
     made.save(tmp_path / "network.keras")

@@ -69,7 +69,11 @@ def _train(strategy, replicas, method, batches, steps):
         ),
         pytest.param(["--method=focal2"], id="focal", marks=pytest.mark.slow),
         # Rounding of a smaller difference would show after three steps.
-        pytest.param(["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"], id="vat"),
+        pytest.param(
+            ["--method=vat", "--ramp_fraction=0", "--vat_difference=0.1"],
+            id="vat",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["--method=mean_teacher", "--ramp_fraction=0"],
             id="mean_teacher",
