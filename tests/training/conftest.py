@@ -1,5 +1,9 @@
 """A data set small enough that whole runs take a second."""
 
+import contextlib
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -7,6 +11,7 @@ from drw_tf import config as configuration
 from drw_tf import session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
+from drw_tf.training import loop
 
 
 def _pictures(generator, labels):
@@ -84,3 +89,24 @@ def uncut(_uncut_runs, small_data, resolve, tmp_path_factory):
         return _uncut_runs[arguments]
 
     return get
+
+
+@pytest.fixture
+def stopped_at(monkeypatch):
+    """stopped_at(step): in this context training gets SIGTERM after a step, and saves."""
+
+    @contextlib.contextmanager
+    def make(step):
+        ended = loop._Runner.on_train_batch_end
+
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.method.optimizer.iterations.numpy()) == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            ended(self, batch, logs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop._Runner, "on_train_batch_end", on_train_batch_end)
+            with pytest.raises(loop.Stopped, match="SIGTERM"):
+                yield
+
+    return make

@@ -1,8 +1,5 @@
 """A network that drops units while it trains goes on with the units it would have dropped."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +7,7 @@ from tensorflow import keras
 
 from drw_tf import run as runs
 from drw_tf import session
-from drw_tf.training import assembly, loop
+from drw_tf.training import assembly
 from tests import ended_runs
 
 pytestmark = pytest.mark.usefixtures("small_data", "_dropping_network")
@@ -32,20 +29,11 @@ def _dropping_network(monkeypatch):
     monkeypatch.setattr(keras.applications, "EfficientNetB0", tiny)
 
 
-def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, monkeypatch):
+def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, stopped_at):
     folder, whole = uncut(*ARGUMENTS)
     config = resolve(*ARGUMENTS, "--deterministic", f"--workdir={tmp_path / 'cut'}")
-    original = loop._Runner.on_train_batch_end
-
-    def interrupt(self, batch, logs=None):
-        if int(self.method.optimizer.iterations.numpy()) == 13:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
-        with pytest.raises(loop.Stopped):
-            session.train(config, ["test"])
+    with stopped_at(13):
+        session.train(config, ["test"])
     resumed = session.train(config, ["test"])
     histories = [ended_runs.without_clock(one["history"]) for one in (resumed, whole)]
     assert histories[0] == histories[1]

@@ -68,21 +68,12 @@ def test_record_history_and_checkpoint_are_there(uncut):
     ids=by_method,
 )
 def test_resumed_run_is_bit_for_bit_the_same(
-    resolve, uncut, tmp_path, monkeypatch, arguments, stop_at
+    resolve, uncut, stopped_at, tmp_path, arguments, stop_at
 ):
     folder, whole = uncut(*arguments)
     config = resolve(*arguments, "--deterministic", f"--workdir={tmp_path / 'cut'}")
-    original = loop._Runner.on_train_batch_end
-
-    def interrupt(self, batch, logs=None):
-        if int(self.method.optimizer.iterations.numpy()) == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
-        with pytest.raises(loop.Stopped, match="SIGTERM"):
-            train(config)
+    with stopped_at(stop_at):
+        train(config)
     assert not (tmp_path / "cut" / "record.json").exists()
     assert_same_end(train(config), tmp_path / "cut", whole, folder)
 
@@ -185,18 +176,9 @@ def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_p
     assert (tmp_path / "run" / "other_run" / "checkpoints").is_dir()
 
 
-def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, tmp_path, monkeypatch):
-    original = loop._Runner.on_train_batch_end
-
-    def interrupt(self, batch, logs=None):
-        if int(self.method.optimizer.iterations.numpy()) == 13:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop._Runner, "on_train_batch_end", interrupt)
-        with pytest.raises(loop.Stopped):
-            train(resolve("--method=supervised"))
+def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, stopped_at):
+    with stopped_at(13):
+        train(resolve("--method=supervised"))
     said = "--stop_at_step must be above step 13, at which the newest checkpoint is, got 10."
     with pytest.raises(session.USER_ERRORS, match=said):
         train(resolve("--method=supervised", "--stop_at_step=10"))
