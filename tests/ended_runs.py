@@ -1,5 +1,7 @@
 """What runs left behind, to be compared: checkpoints and histories."""
 
+import json
+
 import numpy as np
 import tensorflow as tf
 
@@ -31,8 +33,14 @@ def without_clock(history):
     return [{key: value for key, value in entry.items() if key not in CLOCK} for entry in history]
 
 
-def assert_same_variables(one, other):
-    """The newest checkpoints of two runs are equal, bit for bit."""
+def history_of(workdir):
+    """The history in a run's record, without what the clock says."""
+    return without_clock(json.loads((workdir / "record.json").read_text())["history"])
+
+
+def assert_same(one, other):
+    """Two runs ended alike, bit for bit: histories and all state in the newest checkpoints."""
+    assert history_of(other) == history_of(one)
     expected, got = variables_of(one), variables_of(other)
     assert got.keys() == expected.keys()
     for name, value in expected.items():

@@ -30,14 +30,12 @@ def _dropping_network(monkeypatch):
 
 
 def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, stopped_at):
-    folder, whole = uncut(*ARGUMENTS)
+    folder, _ = uncut(*ARGUMENTS)
     config = resolve(*ARGUMENTS, "--deterministic", f"--workdir={tmp_path / 'cut'}")
     with stopped_at(13):
         session.train(config, ["test"])
-    resumed = session.train(config, ["test"])
-    histories = [ended_runs.without_clock(one["history"]) for one in (resumed, whole)]
-    assert histories[0] == histories[1]
-    ended_runs.assert_same_variables(folder, tmp_path / "cut")
+    session.train(config, ["test"])
+    ended_runs.assert_same(folder, tmp_path / "cut")
     names = [name for name in ended_runs.variables_of(folder) if "random_generators" in name]
     assert len(names) == 2
 

@@ -184,16 +184,14 @@ def cut(monkeypatch, how, where):
 def test_run_that_was_cut_goes_on_bit_for_bit(
     name, how, where, whole, resolve, tmp_path, monkeypatch
 ):
-    folder, expected = whole(name)
+    folder, _ = whole(name)
     config = resolve(*ARGUMENTS[name], "--deterministic", f"--workdir={tmp_path / 'cut'}")
     with monkeypatch.context() as patch:
         cut(patch, how, where)
         with pytest.raises(loop.Stopped if how == "stop" else Killed):
             train(config)
-    resumed = train(config)
-    history = ended_runs.without_clock(resumed["history"])
-    assert history == ended_runs.without_clock(expected["history"])
-    ended_runs.assert_same_variables(folder, tmp_path / "cut")
+    train(config)
+    ended_runs.assert_same(folder, tmp_path / "cut")
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
