@@ -100,8 +100,7 @@ def assert_same_end(one, other, tolerance=1e-5):
     assert expected.keys() == got.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
-    records = [json.loads((path / "record.json").read_text()) for path in (one, other)]
-    histories = (ended_runs.without_clock(record["history"]) for record in records)
+    histories = (ended_runs.history_of(path) for path in (one, other))
     for first, second in zip(*histories, strict=True):
         tf.nest.map_structure(
             lambda a, b: (
