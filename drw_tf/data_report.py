@@ -24,6 +24,12 @@ _TABLE = (
         _OUTPUT,
         default=True,
     ),
+    flag_table.Flag(
+        "decode_all",
+        "bool",
+        "decode every picture file, which finds damage behind a header [true for own pictures]",
+        _OUTPUT,
+    ),
     *flag_table.FLAGS,
 )
 # Flags that name places where a report would become part of the user's data.
@@ -46,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         given = configuration.parse(argv, _TABLE)
         out = pathlib.Path(given.pop("out", "data_report"))
         find_copies = given.pop("find_copies", True)
+        decode_all = given.pop("decode_all", None)
         config = configuration.resolve(given)
         _refuse_out(out, config)
         # What a decoder prints about a broken picture is told in a line of the report.
@@ -54,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             import tensorflow  # noqa: F401
         from drw_tf.report import figures, split_figures
 
-        notes, unreadable, dataset, split = _load(config)
+        notes, unreadable, dataset, split = _load(config, decode_all)
         found = _facts(config, dataset, split, unreadable, find_copies)
         out.mkdir(parents=True, exist_ok=True)
         figures.save(split_figures.counts(found), out / "counts")
@@ -76,9 +83,10 @@ def _refuse_out(out: pathlib.Path, config: Mapping) -> None:
                 )
 
 
-def _load(config: configuration.Config):
+def _load(config: configuration.Config, decode_all: bool | None):
     """Notes of the loader, unreadable files, the data set and its split."""
     from drw_tf.data import registry
+    from drw_tf.report import groups
 
     # What the trainer refuses or decodes at once is only looked at here.
     changed = {"on_bad_image": "skip", "in_memory_gigabytes": 0.0}
@@ -88,6 +96,7 @@ def _load(config: configuration.Config):
         dataset, split = registry.load(
             configuration.Config({**config, **looked_at}),
             lambda bad: unreadable.append((bad.path, bad.reason)),
+            groups.is_of_own_pictures(config) if decode_all is None else decode_all,
         )
     return notes, tuple(unreadable), dataset, split
 

@@ -39,6 +39,7 @@ def load(
     *,
     image_size: int,
     allow_outside: bool = False,
+    allow_missing: bool = False,
     flip: bool = True,
     note: Callable[[str], None] = logging.info,
 ) -> records.Dataset:
@@ -48,20 +49,23 @@ def load(
         labels_csv: path of the table.
         image_size: side that pictures are brought to, pixels.
         allow_outside: whether a path may lead out of the table's folder, by links too.
+        allow_missing: whether the table may name files that do not exist.
         flip: whether a mirrored picture is still of its class.
         note: told, a line at a time, what was left out.
 
     Raises:
-        FileNotFoundError: the table or a picture does not exist.
+        FileNotFoundError: the table does not exist, or a picture that must.
         ValueError: the table is not of the form above, or what `own_images.build` refuses.
     """
-    rows = read(labels_csv, allow_outside=allow_outside, note=note)
+    rows = read(labels_csv, allow_outside=allow_outside, allow_missing=allow_missing, note=note)
     labeled = [row for row in rows if row.label and row.split == "train"]
     return own_images.build(
         "csv",
         [own_images.LabeledPath(row.path, row.label) for row in labeled],
         [row.path for row in rows if not row.label],
         [own_images.LabeledPath(row.path, row.label) for row in rows if row.split == "test"],
+        labeled_in=f"--labels_csv={labels_csv}",
+        test_in=f"--labels_csv={labels_csv}",
         image_size=image_size,
         flip=flip,
         note=note,
@@ -72,6 +76,7 @@ def read(
     labels_csv: str,
     *,
     allow_outside: bool = False,
+    allow_missing: bool = False,
     note: Callable[[str], None] = logging.info,
 ) -> list[Row]:
     """The rows of a table, checked.
@@ -79,10 +84,11 @@ def read(
     Args:
         labels_csv: path of the table.
         allow_outside: whether a path may lead out of the table's folder.
+        allow_missing: whether it may name files that do not exist.
         note: told which columns are ignored.
 
     Raises:
-        FileNotFoundError: the table or a picture does not exist.
+        FileNotFoundError: the table does not exist, or a picture that must.
         ValueError: the table is not of the form that this module describes.
     """
     labels_csv = os.path.expanduser(labels_csv)
@@ -95,7 +101,7 @@ def read(
         raise ValueError(f"--labels_csv={labels_csv} must be UTF-8: {error}.") from None
     if not rows:
         raise ValueError(f"--labels_csv={labels_csv} has no rows below its header.")
-    _check_files(labels_csv, rows)
+    _check_files(labels_csv, rows, allow_missing)
     return rows
 
 
@@ -159,7 +165,7 @@ def _is_inside(path: str, folders: tuple[str, str]) -> bool:
     return all(os.path.commonpath([parent, one]) == parent for one, parent in ways)
 
 
-def _check_files(table: str, rows: list[Row]) -> None:
+def _check_files(table: str, rows: list[Row], allow_missing: bool) -> None:
     first: dict[str, int] = {}
     missing = []
     for row in rows:
@@ -170,8 +176,8 @@ def _check_files(table: str, rows: list[Row]) -> None:
             )
         if not os.path.isfile(row.path):
             missing.append(f"line {row.line}: {row.path}")
-    if missing:
+    if missing and not allow_missing:
         raise FileNotFoundError(
             f"--labels_csv={table} names {len(missing)} files that do not exist; "
-            f"{naming.some(missing, '; ')}."
+            f"{naming.some(missing, '; ')}; --on_bad_image=skip leaves them out."
         )

@@ -78,7 +78,15 @@ def load(
         unlabeled = _listed("--unlabeled_dir", unlabeled_dir, note).paths()
     test = [] if test_dir is None else _in_classes("--test_dir", test_dir, note)
     return own_images.build(
-        "folder", labeled, unlabeled, test, image_size=image_size, flip=flip, note=note
+        "folder",
+        labeled,
+        unlabeled,
+        test,
+        labeled_in=f"--labeled_dir={labeled_dir}",
+        test_in=f"--test_dir={test_dir}",
+        image_size=image_size,
+        flip=flip,
+        note=note,
     )
 
 

@@ -21,7 +21,6 @@ from drw_tf.data import dataset as records
 from drw_tf.data import image_files, image_headers, naming
 
 ON_BAD = ("fail", "skip")
-_NAMED = 10
 _BLOCK = 256
 
 
@@ -60,12 +59,9 @@ class Report:
         return out
 
     def summary(self) -> str:
-        """One line for each of the first ten bad pictures, under one with their number."""
-        lines = [f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used."]
-        lines += [f"  {bad.path}: {bad.reason}" for bad in self.bad[:_NAMED]]
-        if len(self.bad) > _NAMED:
-            lines.append(f"  and {len(self.bad) - _NAMED} more")
-        return "\n".join(lines)
+        """One line: how many pictures are bad, and the first ten of them."""
+        named = naming.some([f"{bad.path}: {bad.reason}" for bad in self.bad], "; ")
+        return f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used: {named}"
 
 
 def scan(
@@ -107,7 +103,7 @@ def scan(
     )
     report = Report(sizes, bad)
     if bad and on_bad == "fail":
-        raise ValueError(report.summary() + "\n--on_bad_image=skip leaves them out.")
+        raise ValueError(f"{report.summary()}; --on_bad_image=skip leaves them out.")
     return report
 
 

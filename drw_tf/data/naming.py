@@ -5,6 +5,11 @@ from collections.abc import Sequence
 _NAMED = 10
 
 
+def is_one_line(name: str) -> bool:
+    """Whether a name can be a line of a file; an empty one cannot."""
+    return name.splitlines() == [name]
+
+
 def some(names: Sequence[str], separator: str = ", ") -> str:
     """The first ten names, and how many more there are."""
     more = len(names) - _NAMED

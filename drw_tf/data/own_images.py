@@ -30,6 +30,8 @@ def build(
     unlabeled: Sequence[str],
     test: Sequence[LabeledPath],
     *,
+    labeled_in: str,
+    test_in: str,
     image_size: int,
     flip: bool = True,
     note: Callable[[str], None] = logging.info,
@@ -44,6 +46,8 @@ def build(
         labeled: training pictures with their classes.
         unlabeled: paths of training pictures whose class nobody knows; may be empty.
         test: evaluation pictures with their classes; empty means that there is no test set.
+        labeled_in: the flag and value that named the labeled pictures, for messages.
+        test_in: the same of the evaluation pictures.
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
         note: told, a line at a time, what was left out.
@@ -54,10 +58,10 @@ def build(
     """
     if image_size < 1:
         raise ValueError(f"--image_size must be at least 1, got {image_size}.")
-    labeled, unlabeled, test = _distinct(labeled, unlabeled, test, note)
-    class_names = _class_names(row.label for row in labeled)
+    labeled, unlabeled, test = _distinct(labeled, unlabeled, test, labeled_in, test_in, note)
+    class_names = _class_names((row.label for row in labeled), labeled_in)
     number = {label: row for row, label in enumerate(class_names)}
-    _check_test(test, class_names, note)
+    _check_test(test, class_names, test_in, note)
     labels = [number[row.label] for row in labeled]
     train = _file_images(
         [row.path for row in labeled] + list(unlabeled),
@@ -89,18 +93,22 @@ def file_identity(path: str) -> tuple:
     return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
 
 
-def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
+def _class_names(labels: Iterable[str], labeled_in: str) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(
-            f"at least two classes must have labeled pictures, got: {naming.some(names)}."
+            f"{labeled_in} must have labeled pictures of at least two classes, "
+            f"got: {naming.some(names) or 'none'}."
         )
+    for name in names:
+        if not naming.is_one_line(name):  # as an export's list of them needs
+            raise ValueError(f"{labeled_in}: class names must be one line each, got {name!r}.")
     seen: dict[str, str] = {}
     for label in names:
         key = unicodedata.normalize("NFKC", label).casefold().strip()
         if key in seen:
             raise ValueError(
-                f"class names must differ in more than case or spaces, "
+                f"{labeled_in}: class names must differ in more than case or spaces, "
                 f"got {seen[key]!r} and {label!r}."
             )
         seen[key] = label
@@ -108,31 +116,41 @@ def _class_names(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_test(
-    test: Sequence[LabeledPath], class_names: Sequence[str], note: Callable[[str], None]
+    test: Sequence[LabeledPath],
+    class_names: Sequence[str],
+    test_in: str,
+    note: Callable[[str], None],
 ) -> None:
     names = {row.label for row in test}
     unknown = sorted(names - set(class_names))
     if unknown:
         raise ValueError(
-            f"the test set has classes without a labeled training picture: {naming.some(unknown)}; "
-            f"training knows: {naming.some(class_names)}."
+            f"{test_in}: the test set has classes without a labeled training picture: "
+            f"{naming.some(unknown)}; training knows: {naming.some(class_names)}."
         )
     missing = sorted(set(class_names) - names)
     if test and missing:
-        note(f"the test set has no picture of {len(missing)} classes: {naming.some(missing)}.")
+        note(
+            f"{test_in}: the test set has no picture of {len(missing)} classes: "
+            f"{naming.some(missing)}."
+        )
 
 
 def _distinct(
     labeled: Sequence[LabeledPath],
     unlabeled: Sequence[str],
     test: Sequence[LabeledPath],
+    labeled_in: str,
+    test_in: str,
     note: Callable[[str], None],
 ) -> tuple[list[LabeledPath], list[str], list[LabeledPath]]:
-    labels, tests = _by_file(labeled, note), _by_file(test, note)
+    labels = _by_file(labeled, labeled_in, note)
+    tests = _by_file(test, test_in, note)
     both = [row.path for key, row in tests.items() if key in labels]
     if both:
         raise ValueError(
-            f"{len(both)} test pictures are also labeled training pictures: {naming.some(both)}."
+            f"{test_in}: {len(both)} test pictures are also labeled training pictures: "
+            f"{naming.some(both)}."
         )
     others: dict[tuple, str] = {}
     known = labels.keys() | tests.keys()
@@ -150,18 +168,20 @@ def _distinct(
     return list(labels.values()), list(others.values()), list(tests.values())
 
 
-def _by_file(rows: Sequence[LabeledPath], note: Callable[[str], None]) -> dict:
+def _by_file(rows: Sequence[LabeledPath], named: str, note: Callable[[str], None]) -> dict:
     """Rows by their file, the first of each."""
     out: dict[tuple, LabeledPath] = {}
     for row in rows:
         first = out.setdefault(file_identity(row.path), row)
         if first.label != row.label:
             raise ValueError(
-                f"one picture has two classes: {first.path} is {first.label!r}, "
+                f"{named}: one picture has two classes: {first.path} is {first.label!r}, "
                 f"{row.path} is {row.label!r}."
             )
     if len(out) < len(rows):
-        note(f"left out {len(rows) - len(out)} pictures that are listed twice in one class.")
+        note(
+            f"{named}: left out {len(rows) - len(out)} pictures that are listed twice in one class."
+        )
     return out
 
 

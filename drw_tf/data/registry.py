@@ -10,13 +10,16 @@ from drw_tf.data import digits, identity, in_memory, long_tail, splits
 _LOG = logging.getLogger("drw_tf")
 
 
-def load(config, note_bad: Callable | None = None) -> tuple[records.Dataset, records.Split]:
+def load(
+    config, note_bad: Callable | None = None, full: bool = False
+) -> tuple[records.Dataset, records.Split]:
     """The data set and split that a configuration names.
 
     Args:
         config: the run's flags, read as attributes.
         note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
             None logs a warning.
+        full: whether every picture file is decoded, also where headers would do.
 
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to
@@ -25,8 +28,14 @@ def load(config, note_bad: Callable | None = None) -> tuple[records.Dataset, rec
     """
     dataset = _load(config)
     if isinstance(dataset.train, records.FileImages):
-        dataset = _usable(dataset, config, note_bad or _warn)
+        dataset = _usable(dataset, config, note_bad or _warn, full)
     if dataset.given_split is not None:
+        if config.pool == "all" and not len(dataset.given_split.unlabeled):
+            _LOG.warning(
+                "no unlabeled picture is given (--unlabeled_dir, or an empty label): the %d "
+                "labeled ones stand for them, as --pool=all has it.",
+                len(dataset.given_split.labeled),
+            )
         return dataset, dataset.given_split
     if config.labeled_fraction is not None:
         return dataset, _fraction_split(dataset, config)
@@ -58,6 +67,8 @@ def _load(config) -> records.Dataset:
             config.labels_csv,
             image_size=config.image_size,
             allow_outside=config.allow_outside_paths,
+            # Left out and told with all else that cannot be read.
+            allow_missing=config.on_bad_image == "skip",
             flip=config.flip,
             note=_LOG.warning,
         )
@@ -92,11 +103,11 @@ def _warn(bad) -> None:
     _LOG.warning("left out %s: %s", bad.path, bad.reason)
 
 
-def _usable(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:
+def _usable(dataset: records.Dataset, config, note_bad: Callable, full: bool) -> records.Dataset:
     """The data set without unreadable files; in memory where that is possible."""
     import tensorflow as tf
 
-    dataset = _readable(dataset, config, note_bad, full=False)
+    dataset = _readable(dataset, config, note_bad, full)
     # Views that only shift are all of the same square, so it is decoded once for all.
     if config.crop != "shift" or config.in_memory_gigabytes is None:
         return dataset

@@ -132,7 +132,7 @@ def _full_name(name: str) -> str:
     full_name = NAMES.get(name) or (name[len(PREFIX) :] if name.startswith(PREFIX) else "")
     if not _NAME.fullmatch(full_name):
         known = ", ".join([*NAMES, f"{PREFIX}<name>", f"{PREFIX}<name>/<config>:<version>"])
-        raise ValueError(f"dataset must be one of {known}, got {name}.")
+        raise ValueError(f"--dataset must be one of {known}, got {name}.")
     return full_name
 
 
@@ -141,7 +141,11 @@ def _folder(full_name: str, data_dir: pathlib.Path, download: bool) -> pathlib.P
     data_dir = data_dir.expanduser()
     folder = _prepared(full_name, data_dir)
     if folder is None and download:
-        tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
+        try:
+            tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
+        except Exception as error:  # Its readers, checks and the network raise many kinds.
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ValueError(f"--download of {full_name} to {data_dir} failed: {what}") from error
         folder = _prepared(full_name, data_dir)
     if folder is None:
         prepare = f"tfds.builder({full_name!r}, data_dir={str(data_dir)!r}).download_and_prepare()"
@@ -161,8 +165,8 @@ def _prepared(full_name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
         configs = {config: found for config, found in configs.items() if found}
         if len(configs) > 1:
             raise ValueError(
-                f"dataset must name the config of {name}, as {PREFIX}{name}/{next(iter(configs))}; "
-                f"prepared are {', '.join(configs)}."
+                f"--dataset must name the config of {name}, as "
+                f"{PREFIX}{name}/{next(iter(configs))}; prepared are {', '.join(configs)}."
             )
         versions = next(iter(configs.values()), {})
     if version:
@@ -186,7 +190,7 @@ def _check_features(name: str, builder: tfds.core.DatasetBuilder) -> None:
     if any(not isinstance(held.get(key), kind) for key, kind in kinds.items()):
         found = ", ".join(f"{k} ({type(f).__name__})" for k, f in held.items()) or "others"
         raise ValueError(
-            f"dataset must have the features image (Image) and label (ClassLabel); {name} has "
+            f"--dataset must have the features image (Image) and label (ClassLabel); {name} has "
             f"{found}."
         )
     if features["image"].np_dtype != np.uint8 or features["image"].shape[-1] not in (1, 3):
@@ -194,7 +198,7 @@ def _check_features(name: str, builder: tfds.core.DatasetBuilder) -> None:
             f"pictures must be uint8 with 1 or 3 channels; {name} has {features['image']}."
         )
     if "train" not in splits or not splits["train"].num_examples:
-        raise ValueError(f"dataset must have a split train; {name} has {', '.join(splits)}.")
+        raise ValueError(f"--dataset must have a split train; {name} has {', '.join(splits)}.")
 
 
 def _shape(
@@ -203,7 +207,7 @@ def _shape(
     """(H, W, Ch) of the pictures in memory, and the side to resize to or None."""
     shape = tuple(builder.info.features["image"].shape)
     if image_size is None and None in shape:
-        raise ValueError(f"image_size must be given, as the pictures of {name} vary in size.")
+        raise ValueError(f"--image_size must be given, as the pictures of {name} vary in size.")
     if image_size is not None and shape[:2] != (image_size, image_size):
         shape = (image_size, image_size, shape[-1])
     else:
@@ -213,7 +217,7 @@ def _shape(
         raise ValueError(
             f"the training pictures of {name} must fit in {MAX_BYTES / 2**30:g} GiB of memory, "
             f"got {needed / 2**30:.1f} GiB at {shape[0]} x {shape[1]} pixels; choose a smaller "
-            "image_size."
+            "--image_size."
         )
     return shape, image_size
 

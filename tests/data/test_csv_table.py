@@ -117,7 +117,9 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         ("path,label\n1\0.png,cat\n", ValueError, r"line 2: a path cannot hold the byte 0|NUL"),
         ("path,label\n1.png,a\n1.png,b\n", ValueError, r"1\.png twice, in lines 2 and 3"),
         ("path,label\n1.png,a\n2.png,A\n", ValueError, r"case or spaces, got 'A' and 'a'"),
-        ("path,label\n1.png,a\n2.png,a\n", ValueError, r"at least two classes"),
+        ("path,label\n1.png,a\n2.png,a\n", ValueError, r"labels\.csv must have .* classes, got: a"),
+        ("path,label\n1.png,\n", ValueError, r"--labels_csv=.* two classes, got: none\."),
+        ('path,label\n1.png,a\n2.png,"b\nc"\n', ValueError, r"csv: .* one line each, got 'b\\nc'"),
         ("path,label,split\n1.png,a,val\n", ValueError, r"train or test, got 'val'"),
         ("path,label,split\n1.png,,test\n", ValueError, r"test split must have a label"),
         (
@@ -141,6 +143,11 @@ def test_only_the_first_ten_missing_files_are_named(tmp_path):
     rows = "".join(f"gone{row:02d}.png,a\n" for row in range(12))
     with pytest.raises(FileNotFoundError, match=r"12 files .*gone09\.png; and 2 more"):
         load(table(tmp_path, "path,label\n" + rows))
+
+
+def test_missing_files_may_be_left_to_the_scan(tmp_path):
+    path = table(tmp_path, "path,label\n1.png,a\nno.png,b\n")
+    assert names(load(path, allow_missing=True).train.paths) == ["1.png", "no.png"]
 
 
 def test_another_encoding_is_refused(tmp_path):

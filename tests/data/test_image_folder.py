@@ -177,8 +177,12 @@ def change_two_classes(root):
         (change_loose, ValueError, r"one sub-folder a class, got 1 directly in it: loose\.png"),
         (change_unknown_label, ValueError, r"without a labeled training picture: bird; .*cat, dog"),
         (change_case, ValueError, r"more than case or spaces, got 'Cat' and 'cat'"),
-        (change_one_class, ValueError, r"at least two classes .* got: cat"),
-        (change_test_is_labeled, ValueError, r"1 test pictures are also labeled .*same\.jpg"),
+        (change_one_class, ValueError, r"--labeled_dir=.* two classes, got: cat"),
+        (
+            change_test_is_labeled,
+            ValueError,
+            r"--test_dir=.*: 1 test pictures are also .*same\.jpg",
+        ),
         (change_two_classes, ValueError, r"two classes: .*1\.jpg is 'cat', .*same\.jpg is 'dog'"),
     ],
 )

@@ -130,6 +130,7 @@ def test_failing_names_the_count_and_the_first_ten(tmp_path):
     with pytest.raises(ValueError, match="13 of 14 pictures cannot be used") as caught:
         scan([*paths, tmp_path / "good.png"], on_bad="fail")
     message = str(caught.value)
+    assert "\n" not in message
     assert "09.jpg: the file is empty" in message
     assert "10.jpg" not in message
     assert "and 3 more" in message

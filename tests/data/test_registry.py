@@ -24,13 +24,15 @@ def own(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (*SIDES, 3), np.uint8)).save(path)
 
-    def load(*flags, notes=None):
-        words = ["", "--dataset=folder", f"--labeled_dir={root}/l", f"--unlabeled_dir={root}/u"]
-        words += [f"--test_dir={root}/t"] if (root / "t").exists() else []
+    def load(*flags, notes=None, full=False):
+        words = ["", "--dataset=folder"]
+        for name in ("labeled", "unlabeled", "test"):
+            folder = root / name[0]
+            words += [f"--{name}_dir={folder}"] if folder.exists() else []
         config = configuration.resolve(
             configuration.parse([*words, "--image_size=16", f"--workdir={tmp_path}/run", *flags])
         )
-        return registry.load(config, None if notes is None else notes.append)
+        return registry.load(config, None if notes is None else notes.append, full)
 
     load.root = root
     return load
@@ -48,7 +50,7 @@ def damage(path):
 @pytest.mark.parametrize("name", ["l/dog/2.png", "u/1.png"])
 def test_a_picture_that_is_damaged_inside_is_named(own, name):
     damage(own.root / name)
-    with pytest.raises(ValueError, match=rf"1 of 8 pictures .*\n *{own.root}/{name}: it cannot be"):
+    with pytest.raises(ValueError, match=rf"1 of 8 pictures .*: {own.root}/{name}: it cannot be"):
         own()
 
 
@@ -60,6 +62,38 @@ def test_a_picture_that_is_damaged_inside_is_left_out_where_that_is_asked(own):
     assert isinstance(dataset.train, records.ArrayImages)
     np.testing.assert_array_equal(dataset.train.labels, [0, 0, 0, 1, 1, -1, -1])
     np.testing.assert_array_equal(split.unlabeled, [5, 6])
+
+
+def test_every_file_is_decoded_where_that_is_asked(own):
+    damage(own.root / "u/1.png")
+    words = ("--on_bad_image=skip", "--in_memory_gigabytes=0")
+    for full, number in ((False, 8), (True, 7)):
+        notes = []
+        dataset, _ = own(*words, notes=notes, full=full)
+        assert (len(dataset.train), len(notes)) == (number, 8 - number)
+
+
+def test_a_missing_file_of_a_table_is_left_out_where_that_is_asked(own):
+    rows = ["path,label", *(f"{name}/{n}.png,{name}" for name in ("cat", "dog") for n in (1, 2, 9))]
+    (own.root / "l" / "table.csv").write_text("\n".join(rows))
+    words = ("", "--dataset=csv", f"--labels_csv={own.root}/l/table.csv", "--image_size=16")
+    words += (f"--workdir={own.root}/run",)
+
+    def load(*flags):
+        return registry.load(configuration.resolve(configuration.parse([*words, *flags])))
+
+    with pytest.raises(FileNotFoundError, match=r"cat/9\.png; .*--on_bad_image=skip leaves them"):
+        load()
+    assert len(load("--on_bad_image=skip")[0].train) == 4
+
+
+@pytest.mark.parametrize(("method", "told"), [("drw", 1), ("supervised", 0)])
+def test_that_nothing_is_unlabeled_is_told(own, caplog, method, told):
+    for path in (own.root / "u").iterdir():
+        path.rename(own.root / "l" / "cat" / f"u{path.name}")
+    (own.root / "u").rmdir()
+    own(f"--method={method}")
+    assert caplog.text.count("no unlabeled picture is given") == told
 
 
 def test_a_test_set_of_damaged_pictures_alone_is_refused(own):

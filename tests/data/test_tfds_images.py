@@ -223,7 +223,7 @@ def test_more_than_fits_in_memory_is_refused_before_it_is_read(tiny, monkeypatch
     tfds_images.load("tfds:tiny", tiny)
     monkeypatch.setattr(tfds_images, "MAX_BYTES", ROWS * SIDE * SIDE * 3 - 1)
     with pytest.raises(
-        ValueError, match=r"must fit in .* at 4 x 4 pixels; choose a smaller image_"
+        ValueError, match=r"must fit in .* at 4 x 4 pixels; choose a smaller --image_"
     ):
         tfds_images.load("tfds:tiny", tiny)
 
@@ -354,6 +354,19 @@ def test_only_a_download_that_is_asked_for_prepares_a_set(tmp_path):
     assert dataset.train.pixels[:, 0, 0, 0].tolist() == list(range(ROWS))
     assert dataset.class_names == ("0", "1", "2")
     assert len(tfds_images.load("tfds:on_request", tmp_path).train) == ROWS
+
+
+def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):
+    class DownloadError(Exception):
+        pass
+
+    def fail(*args, **kwargs):
+        raise DownloadError("https://example.org\nanswered 503")
+
+    monkeypatch.setattr(tfds, "builder", fail)
+    said = f"^--download of cifar10 to {tmp_path} failed: DownloadError: https://.* answered 503$"
+    with pytest.raises(ValueError, match=said):
+        tfds_images.load("cifar10", tmp_path, download=True)
 
 
 def test_loading_says_nothing_and_leaves_logging_as_it_was(tiny, caplog, capsys, monkeypatch):
