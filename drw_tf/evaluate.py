@@ -19,6 +19,7 @@ _TABLE = (
     ),
     *adjusted_run.flags(),
     flag_table.Flag("out", "string", "file for the record of --as_method", "output"),
+    *finished_run.PLACES,
 )
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}
 _ROWS = {
@@ -45,35 +46,41 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf.report import record
 
     try:
-        run, state = finished_run.open_run(flags["workdir"], flags["step"])
+        places = {flag.name: flags[flag.name] for flag in finished_run.PLACES}
+        run, state = finished_run.open_run(flags["workdir"], flags["step"], places)
+        if flags["out"]:
+            session.require_same_data(session.facts(run.dataset, run.split), flags["workdir"])
         test = run.dataset.test
         if test is None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
         judge = run.evaluator(test, progress=True)
         config = other or run.config
-        if other:
-            adjust = adjusted_run.adjustment(run, state, config)
-            network = run.networks()["ema"]
-            logits = judge.logits(network, run.method.evaluated_head)
-            found = {
-                "ema": judge.metrics(adjust(logits, network)),
-                "ema_unadjusted": judge.metrics(logits),
-            }
-        else:
-            found = run.evaluate(judge)
+        with session.naming_damage(run.dataset):
+            found = _judged(run, state, judge, other)
         if flags["out"]:
             earlier = finished_run.record_of(flags["workdir"], run, state)
             command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]
             made = adjusted_run.record_of(earlier, state, config, found, command)
             record.write_record(pathlib.Path(flags["out"]), made)
-    except session.READING_ERRORS as error:
-        configuration.refuse("evaluate", session.damage(run.dataset, str(error)) or error)
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():
         print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
         print(f"{len(test)} test pictures; in percent; averaged: weights averaged over the steps")
         print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
+
+
+def _judged(run, state: dict, judge, other: configuration.Config | None) -> dict:
+    """Network's name -> metrics, as the run's own method or as another one judges."""
+    if other is None:
+        return run.evaluate(judge)
+    adjust = adjusted_run.adjustment(run, state, other)
+    network = run.networks()["ema"]
+    logits = judge.logits(network, run.method.evaluated_head)
+    return {
+        "ema": judge.metrics(adjust(logits, network)),
+        "ema_unadjusted": judge.metrics(logits),
+    }
 
 
 def _other_method(flags: dict) -> configuration.Config | None:

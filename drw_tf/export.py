@@ -1,6 +1,5 @@
 """`python -m drw_tf.export --workdir=RUN`: the averaged network of a run as a SavedModel."""
 
-import dataclasses
 import logging
 import pathlib
 import sys
@@ -8,19 +7,12 @@ import sys
 from drw_tf import config as configuration
 from drw_tf import contradictions, finished_run, flag_table, quiet
 
-
-def _again(name: str) -> flag_table.Flag:
-    """A flag of the trainer that can be changed for this export."""
-    flag = flag_table.BY_NAME[name]
-    return dataclasses.replace(flag, default=None, help=f"{flag.help} [as the run was told]")
-
-
 _TABLE = (
     finished_run.WORKDIR,
     finished_run.STEP,
     flag_table.Flag("out", "string", "folder of the export [RUN/export]", "output"),
-    _again("export_logit_adjustment"),
-    _again("export_temperature"),
+    *map(finished_run.again, contradictions.EXPORT_FLAGS),
+    *finished_run.PLACES,
 )
 
 
@@ -34,13 +26,15 @@ def main(argv: list[str] | None = None) -> None:
 
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
-        run, state = finished_run.open_run(flags["workdir"], flags["step"])
+        places = {flag.name: flags[flag.name] for flag in finished_run.PLACES}
+        run, state = finished_run.open_run(flags["workdir"], flags["step"], places)
         changed = {
             name: flags[name] for name in contradictions.EXPORT_FLAGS if flags[name] is not None
         }
         run.config = configuration.Config({**run.config, **changed})
         found = finished_run.record_of(flags["workdir"], run, state)
-        temperature = run_export.export_run(run, out, found)
+        with session.naming_damage(run.dataset):
+            temperature = run_export.export_run(run, out, found)
     except session.USER_ERRORS as error:
         configuration.refuse("export", error)
     print(f"exported {run.config.method} on {run.dataset.name}, step {state['step']}, to {out}")

@@ -3,8 +3,10 @@
 TensorFlow is imported when a run is opened, not before: a wrong command line is refused at once.
 """
 
+import dataclasses
 import json
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
@@ -18,6 +20,29 @@ STEP = flag_table.Flag(
     "run",
     allowed="at least 1",
     check=lambda value: value >= 1,
+)
+
+
+def again(name: str) -> flag_table.Flag:
+    """A flag of the trainer whose value can be another one now; None keeps the run's."""
+    flag = flag_table.BY_NAME[name]
+    return dataclasses.replace(flag, default=None, help=f"{flag.help} [as the run was told]")
+
+
+# Where the data lie: that they were moved since changes nothing.
+PLACES = tuple(
+    map(
+        again,
+        (
+            "data_dir",
+            "cache_dir",
+            "val_labels",
+            "labeled_dir",
+            "unlabeled_dir",
+            "test_dir",
+            "labels_csv",
+        ),
+    )
 )
 
 
@@ -44,15 +69,18 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
     return {flag.name: given.get(flag.name, flag.default) for flag in table}
 
 
-def configuration_of(workdir: str | pathlib.Path | None) -> configuration.Config:
+def configuration_of(
+    workdir: str | pathlib.Path | None, changed: Mapping = types.MappingProxyType({})
+) -> configuration.Config:
     """The configuration of the run in a folder, checked: the file may be anybody's.
 
     Args:
         workdir: folder of a run that has a checkpoint.
+        changed: values of `PLACES` by name, None for those that are as they were.
 
     Raises:
         ConfigError: it is not; or config.json is of another version, or holds something that
-            could not have been typed.
+            could not have been typed; or a changed flag is not read by the run.
     """
     if not workdir:
         raise configuration.ConfigError("--workdir must be given: the folder of a trained run.")
@@ -64,11 +92,9 @@ def configuration_of(workdir: str | pathlib.Path | None) -> configuration.Config
         )
     if not any((folder / "checkpoints").glob("step_*")):
         raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
-    return _resolve(values, path)
+    values = _read_json(path)
+    moved = {name: value for name, value in changed.items() if value is not None}
+    return _resolve({**values, **moved} if isinstance(values, dict) else values, path)
 
 
 def data_of(workdir: str | pathlib.Path) -> dict:
@@ -80,15 +106,34 @@ def data_of(workdir: str | pathlib.Path) -> dict:
         ConfigError: the file is damaged.
     """
     path = pathlib.Path(workdir, "data.json")
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
+    found = _read_json(path) if path.is_file() else {}
     if not isinstance(found, dict):
         raise configuration.ConfigError(f"{path} must hold what tells data from others.")
     return found
+
+
+def makers_of(workdir: str | pathlib.Path) -> list[dict]:
+    """The code of each part of the run in a folder: "from_step", "versions", "git".
+
+    Runs of older versions have no such file: [].
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = pathlib.Path(workdir, "made_by.json")
+    found = _read_json(path) if path.is_file() else []
+    if not isinstance(found, list) or not all(
+        isinstance(one, dict) and one.keys() >= {"from_step", "versions", "git"} for one in found
+    ):
+        raise configuration.ConfigError(f"{path} must hold the code of each part of the run.")
+    return found
+
+
+def _read_json(path: pathlib.Path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
 
 
 def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str]) -> None:
@@ -104,7 +149,11 @@ def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str
         )
 
 
-def open_run(workdir: str | pathlib.Path, step: int | None = None):
+def open_run(
+    workdir: str | pathlib.Path,
+    step: int | None = None,
+    places: Mapping = types.MappingProxyType({}),
+):
     """The run in a folder, and the state of a checkpoint.
 
     Nothing is written and no lock is taken, so a run can be looked at while it is trained.
@@ -112,6 +161,7 @@ def open_run(workdir: str | pathlib.Path, step: int | None = None):
     Args:
         workdir: folder of the run; where it lay when it was trained does not matter.
         step: of the checkpoint; None opens the newest sound one.
+        places: see `configuration_of`.
 
     Returns:
         A `drw_tf.run.Run` whose method has the checkpoint's weights, and the checkpoint's
@@ -124,7 +174,7 @@ def open_run(workdir: str | pathlib.Path, step: int | None = None):
     from drw_tf import run as runs
     from drw_tf.training import checkpoint, cluster, devices
 
-    config = configuration_of(workdir)
+    config = configuration_of(workdir, places)
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
@@ -166,6 +216,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         steps=state["step"],
         seconds=state["seconds"],
         images_per_second=None,
+        makers=makers_of(workdir),
     )
 
 

@@ -1,9 +1,11 @@
 """Training as a command does it: claims the folder, goes on where it was, writes the record."""
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
-from drw_tf.report import groups, record
+from drw_tf.report import environment, groups, record
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
@@ -40,6 +42,10 @@ READING_ERRORS = (
     tf.errors.DataLossError,
     tf.errors.UnknownError,
 )
+
+
+class DiskCameBack(OSError):
+    """Pictures could not be read for a while, as where a shared disk was gone."""
 
 
 def train(config: configuration.Config, command: list[str]) -> dict | None:
@@ -74,7 +80,7 @@ def _train(config, command, strategy) -> dict | None:
         finished = _is_finished(config, folder)
         if finished and groups.is_of_own_pictures(config):
             # Every project's pictures have the same default workdir.
-            _require_same_data(_facts(*registry.load(config)), folder)
+            require_same_data(facts(*registry.load(config)), folder.path)
         return finished
 
     try:
@@ -89,8 +95,10 @@ def _train(config, command, strategy) -> dict | None:
 
 
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
+    # Now: a checkout may move on while a run goes on with what it has read.
+    code = environment.code()
     run = runs.Run(config, team)
-    data = _facts(run.dataset, run.split)
+    data = facts(run.dataset, run.split)
     team.require_same(data, "data")
     if config.export:
         run_export.refuse(run)
@@ -110,20 +118,30 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
+
+    def begin(step):
+        if team.is_chief and step < config.stop_at_step:
+            folder.write_makers(_makers(folder, step, code))
+        if log:
+            log.start(step)
+
     try:
-        history = loop.run(
-            run.method,
-            run.stages.all,
-            run.stages.prepare,
-            run.stages.begin,
-            run.batches,
-            lambda between: run.evaluations(judges, between),
-            checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
-            plan,
-            [log.write] if log else [],
-            log.start if log else lambda step: None,
-            team,
-        )
+        with naming_damage(run.dataset):
+            history = loop.run(
+                run.method,
+                run.stages.all,
+                run.stages.prepare,
+                run.stages.begin,
+                run.batches,
+                lambda between: run.evaluations(judges, between),
+                checkpoint.Checkpoints(
+                    folder.checkpoints, run.method, config.keep_checkpoints, team
+                ),
+                plan,
+                [log.write] if log else [],
+                begin,
+                team,
+            )
     except tf.errors.ResourceExhaustedError as error:
         if "OOM" not in str(error):
             raise
@@ -131,8 +149,6 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             f"memory ran out ({messages.one_line(error)}); give a smaller --batch_size than "
             f"{config.batch_size}, or a smaller --eval_batch_size than {config.eval_batch_size}."
         ) from None
-    except READING_ERRORS as error:
-        raise damage(run.dataset, str(error)) or error from None
     except ValueError as error:
         if type(error) is not ValueError:
             raise
@@ -149,26 +165,56 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         steps=history[-1]["step"],
         seconds=history[-1]["seconds"],
         images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
+        makers=finished_run.makers_of(folder.path),
     )
     result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
     if config.export:
-        run_export.export_run(run, folder.export, result, network)
+        # What was measured is kept where an export fails, as that of a run without one.
+        without = {**result, "configuration": {**result["configuration"], "export": False}}
+        record.write_record(folder.record, without)
+        with naming_damage(run.dataset):
+            run_export.export_run(run, folder.export, result, network)
     if log:
         log.finish(result)
     record.write_record(folder.record, result)
 
 
-def damage(dataset: records.Dataset, said: str) -> ValueError | None:
-    """What became unreadable while a run was at work; TensorFlow does not say which file."""
-    if "IteratorGetNext" not in said:
-        return None  # not of the input
-    parts = (dataset.train, dataset.test)
-    files = [part for part in parts if isinstance(part, records.FileImages)]
-    found = image_scan.first_damaged([path for part in files for path in part.paths])
-    return found and ValueError(
-        f"{found.path}: {found.reason}. At the start its header could be read; mend it and give "
-        "the same command again, which trains on from the last checkpoint."
-    )
+@contextlib.contextmanager
+def naming_damage(dataset: records.Dataset) -> Iterator[None]:
+    """Context: a picture that became unreadable is named, as TensorFlow does not do.
+
+    Raises:
+        ConfigError: with the name of a picture that cannot be read now.
+        DiskCameBack: all can be read again.
+    """
+    try:
+        yield
+    except READING_ERRORS as error:
+        if "IteratorGetNext" not in str(error):
+            raise  # not of the input
+        parts = (dataset.train, dataset.test)
+        files = [part for part in parts if isinstance(part, records.FileImages)]
+        found = image_scan.first_damaged([path for part in files for path in part.paths])
+        if found:
+            raise configuration.ConfigError(
+                f"{found.path}: {found.reason}. At the start its header could be read. Mend it, "
+                "or put a sound picture of its class in its place, and give the same command "
+                "again; training goes on from the last checkpoint."
+            ) from None
+        if not files or isinstance(error, tf.errors.InvalidArgumentError):
+            raise  # of the code, not of the disk
+        raise DiskCameBack(
+            f"a picture could not be read ({messages.one_line(error)}), but all can be now; "
+            "the same command goes on from the last checkpoint."
+        ) from None
+
+
+def _makers(folder: workdir.Workdir, step: int, code: dict) -> str:
+    """The code of each part of the run, now that this code goes on from `step`."""
+    earlier = [one for one in finished_run.makers_of(folder.path) if one["from_step"] < step]
+    if not earlier or any(earlier[-1][name] != value for name, value in code.items()):
+        earlier.append({"from_step": step, **code})
+    return json.dumps(earlier, indent=1)
 
 
 def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
@@ -188,7 +234,7 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
 
 def summary(config: configuration.Config, result: dict) -> str:
     """What came out of a run, and where it lies."""
-    folder = pathlib.Path(config.workdir)
+    folder = workdir.Layout(config.workdir)
     lines = []
     for network, title in (("ema", "averaged network"), ("ema_unadjusted", "without adjustment")):
         last = {name: one["last"] for name, one in result["final"].get(network, {}).items()}
@@ -199,8 +245,9 @@ def summary(config: configuration.Config, result: dict) -> str:
                 f"Medium / Few {_percent(last['many'])} / {_percent(last['medium'])} / "
                 f"{_percent(last['few'])}"
             )
-    places = ["record.json", "checkpoints", "tensorboard", *(["export"] if config.export else [])]
-    found = ", ".join(str(folder / place) for place in places if (folder / place).exists())
+    places = [folder.record, folder.checkpoints, folder.tensorboard]
+    places += [folder.export] if config.export else []
+    found = ", ".join(str(place) for place in places if place.exists())
     return "\n".join([*lines, f"written: {found}"])
 
 
@@ -235,19 +282,21 @@ def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
     if folder.is_begun:
-        _require_same_data(data, folder)
+        require_same_data(data, folder.path)
     folder.write_data(data)
     return 0  # a number is what is told to the other workers
 
 
-def _require_same_data(data: str, folder: workdir.Workdir) -> None:
-    changed = identity.difference(finished_run.data_of(folder.path), json.loads(data))
+def require_same_data(data: str, folder: str | pathlib.Path) -> None:
+    """Raises ConfigError where the run in a folder was begun with other data than these `facts`."""
+    changed = identity.difference(finished_run.data_of(folder), json.loads(data))
     if changed:
         raise configuration.ConfigError(
-            f"--workdir={folder.path} holds a run on other data: {changed}; bring the data back "
+            f"--workdir={folder} holds a run on other data: {changed}; bring the data back "
             "to what they were, or give another --workdir, or --fresh to start over."
         )
 
 
-def _facts(dataset: records.Dataset, split: records.Split) -> str:
+def facts(dataset: records.Dataset, split: records.Split) -> str:
+    """What tells data from others, as JSON."""
     return json.dumps(identity.facts(dataset, split), indent=1)

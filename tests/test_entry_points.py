@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drw_tf import config as configuration
 from drw_tf import evaluate, export, finished_run
@@ -145,6 +146,31 @@ def run_folder(tmp_path_factory):
 def table_of(capsys, folder):
     evaluate.main(["evaluate", f"--workdir={folder}"])
     return capsys.readouterr().out.splitlines()
+
+
+def test_data_may_have_been_moved_since(capsys, tmp_path):
+    from drw_tf import session
+
+    before, after = tmp_path / "before", tmp_path / "after"
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3))):
+        path = before / f"class_{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    given = {"dataset": "folder", "labeled_dir": str(before), "image_size": 8}
+    given |= {"method": "supervised", "model": "wide_resnet_10_1", "workdir": str(tmp_path / "run")}
+    given |= {"steps": 2, "steps_per_epoch": 2, "batch_size": 2, "tensorboard": False}
+    session.train(configuration.resolve(given), ["test"])
+    capsys.readouterr()
+    before.rename(after)
+    run = f"--workdir={tmp_path}/run"
+    for program in PROGRAMS:
+        assert f"--labeled_dir={before} is not" in refusal(capsys, program, run)
+    export.main(["export", run, f"--labeled_dir={after}", f"--out={tmp_path}/export"])
+    assert (tmp_path / "export" / "saved_model.pb").exists()
+    shutil.copytree(after, tmp_path / "test")
+    evaluate.main(["evaluate", run, f"--labeled_dir={after}", f"--test_dir={tmp_path}/test"])
+    assert "6 test pictures" in capsys.readouterr().out
+    assert "is not read by" in refusal(capsys, "export", run, "--labels_csv=table.csv")
 
 
 def test_evaluate_prints_what_the_record_has(capsys, run_folder):

@@ -96,6 +96,13 @@ def test_defaults_of_a_recipe_are_flags_that_it_reads(name):
         assert flag in recipe.flags or flag in configuration.data_flags()
 
 
+@pytest.mark.parametrize("name", recipes.METHODS)
+def test_a_method_with_an_unlabeled_stream_reads_what_its_pool_is(name):
+    # Without the flag the pool would silently be that of --pool=unlabeled.
+    flags = recipes.METHODS[name].flags
+    assert ("pool" in flags) == ("unlabeled_ratio" in flags)
+
+
 def test_every_component_is_in_some_recipe_and_can_be_loaded():
     used = {recipe.method for recipe in recipes.RECIPES.values()}
     assert used == set(recipes.METHODS)

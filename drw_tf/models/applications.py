@@ -148,8 +148,8 @@ def build(
 ) -> keras.Model:
     """A network of `keras.applications` without its top, averaged over the positions.
 
-    It is one layer of the result. Keras 2.15 cannot load the .keras file that it writes
-    of a ConvNeXt; a SavedModel of it loads.
+    It is one layer of the result. Keras 2.15 loads the .keras file that it writes of a ConvNeXt
+    only where it is told what a LayerScale is; a SavedModel of it loads anywhere.
 
     Args:
         application: a name of `names()`, such as "MobileNetV2".

@@ -52,6 +52,11 @@ def git_state(package: str | os.PathLike | None = None) -> dict[str, str | bool]
     return {"commit": commit, "dirty": bool(changes)}
 
 
+def code() -> dict:
+    """{"versions": ..., "git": ...}, what a result was computed with."""
+    return {"versions": versions(), "git": git_state()}
+
+
 def machine() -> dict[str, str | int | list[str]]:
     """Processor ("AMD EPYC, AVX2"), number of cores that may be used, names of the GPUs."""
     return {

@@ -56,6 +56,7 @@ def build_record(
     steps: int,
     seconds: float,
     images_per_second: float | None,
+    makers: Sequence[Mapping] = (),
 ) -> dict:
     """The record of a finished or interrupted run, ready to be written.
 
@@ -69,6 +70,8 @@ def build_record(
         steps: training steps done.
         seconds: duration of the training, over all its parts.
         images_per_second: rate over the whole run, None if unknown.
+        makers: the code of each part of the training, in order, each with "from_step" and what
+            `environment.code` says; none for the code that runs now.
 
     Returns:
         Dictionary of plain Python values: NaN and infinities are None, arrays are lists.
@@ -80,12 +83,15 @@ def build_record(
         ValueError: a fact of the data set is missing or of another type.
     """
     history = plain(history, "history")
+    makers = plain(makers, "makers") or [{"from_step": 0, **environment.code()}]
     record = {
         "schema_version": SCHEMA_VERSION,
         "command_line": list(command_line),
         "configuration": plain(configuration, "configuration"),
-        "versions": environment.versions(),
-        "git": environment.git_state(),
+        "versions": makers[-1]["versions"],
+        "git": makers[-1]["git"],
+        # Of a run that other code began.
+        **({"made_by": makers} if len(makers) > 1 or makers[0]["from_step"] else {}),
         "machine": environment.machine(),
         "dataset": plain(dataset, "dataset"),
         "steps": int(steps),

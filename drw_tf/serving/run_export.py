@@ -12,7 +12,7 @@ from tensorflow import keras
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
 from drw_tf.ops import calibration, metrics
-from drw_tf.serving import decoding, model_card, saved_model
+from drw_tf.serving import decoding, model_card, saved_model, verification
 
 # Flags that say what an adjustment was made of.
 _ADJUSTMENT_FLAGS = ("method", "la_prior", "la_strength", "cdmad_color")
@@ -42,8 +42,10 @@ def refuse(run) -> None:
     Raises:
         ConfigError: an adjustment is asked for that the method has not, or a fit without
             validation pictures.
+        ValueError: a class name cannot be a line of a file.
     """
     config = run.config
+    verification.refuse_names(run.dataset.class_names)
     if config.export_logit_adjustment and not run.method.adjusts:
         raise configuration.ConfigError(
             "--export_logit_adjustment needs a method that adjusts logits at test time, "
@@ -68,7 +70,7 @@ def export_run(
         network: in place of the averaged one, of equal weights.
 
     Raises:
-        ConfigError: see `refuse`.
+        ConfigError, ValueError: see `refuse`.
         folders.ExportError: see `saved_model.export_saved_model`.
     """
     refuse(run)

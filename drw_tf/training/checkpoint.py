@@ -54,8 +54,12 @@ class Checkpoints:
         """
         if self.team and not self.team.is_chief:
             # Sums over replicas are made while they are written, by all workers together.
-            with tempfile.TemporaryDirectory() as unread:
-                self._checkpoint.write(os.path.join(unread, "variables"))
+            try:
+                with tempfile.TemporaryDirectory() as unread:
+                    self._checkpoint.write(os.path.join(unread, "variables"))
+            except (OSError, tf.errors.OpError) as error:
+                what = f"worker {self.team.worker}'s part of {self._folder_of(step)}"
+                raise self._refusal(what, step, error) from None
             return
         writing = self.folder / _WRITING
         final = self._folder_of(step)
@@ -66,7 +70,7 @@ class Checkpoints:
             (writing / "state.json").write_text(json.dumps(state))
             sums = {path.name: _checksum(path) for path in sorted(writing.iterdir())}
             (writing / "checksums.json").write_text(json.dumps(sums))
-            for path in writing.iterdir():
+            for path in (*writing.iterdir(), writing):
                 _flush(path)
             replaced = self.folder / _REPLACED
             shutil.rmtree(replaced, ignore_errors=True)
@@ -77,20 +81,39 @@ class Checkpoints:
             _flush(self.folder)
             shutil.rmtree(replaced, ignore_errors=True)
         except (OSError, tf.errors.OpError) as error:
+            self.restore_replaced()
             shutil.rmtree(writing, ignore_errors=True)
-            if self.team and self.team.is_lost(error):
-                raise
-            last = self.steps()[-1:]
-            kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
-            raise CheckpointError(
-                f"could not write checkpoint {final}: {messages.one_line(error)}; {kept}."
-            ) from None
-        self._remove_old(best_step)
+            raise self._refusal(f"checkpoint {final}", step, error) from None
+        self._remove_old(step, best_step)
+
+    def _refusal(self, what: str, step: int, error: Exception) -> Exception:
+        if self.team and self.team.is_lost(error):
+            return error
+        last = self.steps_until(step)[-1:]
+        kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
+        return CheckpointError(f"could not write {what}: {messages.one_line(error)}; {kept}.")
+
+    def restore_replaced(self) -> None:
+        """Brings back a checkpoint that was moved away for one that then did not come."""
+        replaced = self.folder / _REPLACED
+        try:
+            final = self._folder_of(json.loads((replaced / "state.json").read_text())["step"])
+            if not final.exists():
+                os.replace(replaced, final)
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # nothing was moved away, or it is damaged
 
     def steps(self) -> list[int]:
         """Steps of all complete checkpoints, ascending; they may still be damaged."""
         numbers = [path.name.removeprefix("step_") for path in self.folder.glob("step_*")]
         return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def steps_until(self, step: int) -> list[int]:
+        """Those of `steps` that a run which has come to `step` may have written.
+
+        Later ones are there where they were damaged and it went on from one before.
+        """
+        return [one for one in self.steps() if one <= step]
 
     def newest(self) -> dict | None:
         """State of the newest sound checkpoint, or None where there is no checkpoint.
@@ -170,10 +193,10 @@ class Checkpoints:
     def _folder_of(self, step: int) -> pathlib.Path:
         return self.folder / f"step_{step:09d}"
 
-    def _remove_old(self, best_step: int | None) -> None:
-        for step in self.steps()[: -self.keep]:
-            if step != best_step:
-                shutil.rmtree(self._folder_of(step), ignore_errors=True)
+    def _remove_old(self, step: int, best_step: int | None) -> None:
+        for old in self.steps_until(step)[: -self.keep]:
+            if old != best_step:
+                shutil.rmtree(self._folder_of(old), ignore_errors=True)
 
 
 def damage(folder: pathlib.Path) -> str | None:

@@ -1,5 +1,6 @@
 """The one training loop: epochs of `fit`, evaluation, checkpoints, resume, a clean stop."""
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -81,6 +82,8 @@ def run(
         Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
         checkpoint.CheckpointError: a checkpoint could not be read or written.
     """
+    if not team or team.is_chief:
+        checkpoints.restore_replaced()
     state = checkpoints.newest() or {"step": 0, "stage": 0, "history": [], "seconds": 0.0}
     if state["step"] > plan.steps and state["step"] % plan.steps_per_epoch:
         # What is to be exported was never evaluated, and what was is gone.
@@ -106,6 +109,7 @@ def run(
             if stage == len(stages) or runner.step >= plan.steps:
                 break
             begin(stage)
+        runner.stop_if_asked()  # while the last checkpoint was written
     return runner.history
 
 
@@ -121,6 +125,24 @@ def _train_until(runner: "_Runner", ends: int, batches) -> None:
             callbacks=[runner],
             verbose=0,
         )
+
+
+class _Unhindered:
+    """A stream for progress, which stops no training: its disk may be full, its reader gone."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _Runner(keras.callbacks.Callback):
@@ -149,6 +171,7 @@ class _Runner(keras.callbacks.Callback):
             mininterval=0.5 if sys.stderr.isatty() else 15,
             dynamic_ncols=True,
             disable=team is not None and not team.is_chief,
+            file=_Unhindered(sys.stderr),
         )
 
     # ---- Keras
@@ -205,8 +228,13 @@ class _Runner(keras.callbacks.Callback):
                 "--fresh and a lower --learning_rate."
             ) from None
         self._append(entry)
-        for listener in self.listeners:
-            listener(entry)
+        try:
+            for listener in self.listeners:
+                listener(entry)
+        except OSError:
+            if not self._is_of_several:  # who would have to save together
+                self._save()  # a log that cannot be written costs no training
+            raise
         self._agree_to_stop()
         due = self.step % self.plan.checkpoint_steps == 0 or self.step == self.plan.steps
         if due or self._asked_to_stop:
@@ -217,9 +245,19 @@ class _Runner(keras.callbacks.Callback):
         self._tick()
         self._epoch_began = (self.seconds, self.step)
 
+    def stop_if_asked(self) -> None:
+        """Raises Stopped where a stop was asked for since the last step; all is saved."""
+        self._agree_to_stop()
+        if self._asked_to_stop:
+            raise Stopped(self._asked_to_stop)
+
+    @property
+    def _is_of_several(self):
+        return self.team is not None and self.team.workers > 1
+
     def _leave_evaluation(self):
         # Several workers judge a part each and agree on a stop after it.
-        if self._signal and not (self.team and self.team.workers > 1):
+        if self._signal and not self._is_of_several:
             raise _EvaluationCut
 
     def _tick(self):
@@ -232,7 +270,7 @@ class _Runner(keras.callbacks.Callback):
         limit = self.plan.max_skipped_steps
         # Without a limit, what was skipped while there was one is forgiven.
         if skipped > (limit or self._skipped_before):
-            last = self.checkpoints.steps()
+            last = self.checkpoints.steps_until(self.step)
             more = f"a --max_skipped_steps above {limit}" if limit else "--on_nonfinite=skip"
             raise alarm.NonFiniteError(
                 f"{' and '.join(names)} not finite: {skipped} step(s) were not applied, first "
@@ -250,7 +288,7 @@ class _Runner(keras.callbacks.Callback):
         self._tick()
         # An evaluation between two checkpoints may be better, but its weights are gone.
         kept = {*self.checkpoints.steps(), self.step}
-        saved = [entry for entry in self.history if entry["step"] in kept]
+        saved = [entry for entry in self.history if entry["step"] in kept and _score(entry)]
         best = max(saved, key=_score, default={"step": None})
         state = {
             "step": self.step,

@@ -1,10 +1,13 @@
 """The folder of a run: who may write to it, and whether it is the same run."""
 
 import fcntl
+import logging
 import os
 import pathlib
 import platform
 import time
+
+_RETRY_SECONDS = 0.5
 
 
 class WorkdirError(RuntimeError):
@@ -36,6 +39,11 @@ class Layout:
         return self.path / "data.json"
 
     @property
+    def makers(self) -> pathlib.Path:
+        """File that says which code trained from which step on."""
+        return self.path / "made_by.json"
+
+    @property
     def tensorboard(self) -> pathlib.Path:
         """Folder of the event files."""
         return self.path / "tensorboard"
@@ -51,6 +59,12 @@ class Layout:
         return self.path / "export"
 
     @property
+    def parts(self) -> tuple[pathlib.Path, ...]:
+        """All that a run writes."""
+        state = self.config, self.data, self.makers, self.checkpoints
+        return *state, self.tensorboard, self.record, self.export
+
+    @property
     def is_begun(self) -> bool:
         """Whether there are results of training, be they damaged."""
         return self.record.exists() or any(self.checkpoints.glob("step_*"))
@@ -63,15 +77,24 @@ class Layout:
         """Writes `data`; a kill leaves the old file or the new one."""
         _replace(self.data, text)
 
+    def write_makers(self, text: str) -> None:
+        """Writes `makers`; a kill leaves the old file or the new one."""
+        _replace(self.makers, text)
+
 
 class Workdir(Layout):
     """A run's folder, locked as long as this object lives.
 
     The lock is the kernel's, so that it ends with its process, however that ends: a lock
     file that nobody holds is stale and is taken over.
+
+    Args:
+        path: of the folder.
+        wait_seconds: how long to wait for another process to give it up. A shared folder's server
+            keeps a lock for a while after its machine has died.
     """
 
-    def __init__(self, path: str | pathlib.Path):
+    def __init__(self, path: str | pathlib.Path, wait_seconds: float = 0):
         super().__init__(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -79,29 +102,38 @@ class Workdir(Layout):
         except OSError as error:
             raise self._unusable("written", error) from None
         try:
-            self._take_lock()
+            self._take_lock(time.monotonic() + wait_seconds)
         except BaseException:
             self.release()
             raise
 
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read().decode(errors="replace").strip() or "unknown"
-            raise WorkdirError(
-                f"--workdir={self.path} is in use by process {holder}; "
-                "wait for it or choose another folder."
-            ) from None
-        except OSError as error:
-            raise self._unusable("locked", error) from None
+    def _take_lock(self, deadline: float) -> None:
+        is_told = False
+        while (holder := self._other_holder()) is not None:
+            in_use = f"--workdir={self.path} is in use by process {holder}"
+            if time.monotonic() >= deadline:
+                raise WorkdirError(f"{in_use}; wait for it or choose another folder.")
+            if not is_told:
+                logging.getLogger("drw_tf").warning("%s; waiting for it.", in_use)
+                is_told = True
+            time.sleep(_RETRY_SECONDS)
         try:
             self._lock.truncate(0)
             # Of a folder that several machines share, the process may be another one's.
             self._lock.write(f"{os.getpid()} on {platform.node()}".encode())
         except OSError as error:
             raise self._unusable("written", error) from None
+
+    def _other_holder(self) -> str | None:
+        """Who has the lock; None where it is this process now."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            self._lock.seek(0)
+            return self._lock.read().decode(errors="replace").strip() or "unknown"
+        except OSError as error:
+            raise self._unusable("locked", error) from None
 
     def _unusable(self, what: str, error: OSError) -> WorkdirError:
         return WorkdirError(f"--workdir={self.path} cannot be {what}: {error.strerror}.")
@@ -115,8 +147,7 @@ class Workdir(Layout):
 
         Whatever else lies in the folder stays, other runs below it too.
         """
-        parts = (self.checkpoints, self.config, self.data, self.tensorboard, self.record)
-        earlier = [path for path in (*parts, self.export) if path.exists()]
+        earlier = [path for path in self.parts if path.exists()]
         if not earlier:
             return None
         aside = self.path / time.strftime("before_%Y%m%d_%H%M%S")
@@ -130,10 +161,15 @@ class Workdir(Layout):
 
 
 def _replace(path: pathlib.Path, text: str) -> None:
-    """Writes beside and renames."""
+    """Writes beside and renames; what is the same already stays as it is."""
     writing = path.with_suffix(".writing")
     try:
-        writing.write_text(text, encoding="utf-8")
+        if path.exists() and path.read_bytes() == text.encode():
+            return
+        with open(writing, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(writing, path)
     except OSError as error:
         raise WorkdirError(f"{path} cannot be written: {error.strerror}.") from None

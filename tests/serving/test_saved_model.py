@@ -414,3 +414,22 @@ def test_tensorflow_lite_converts_it_unedited_with_its_own_operations_alone(grey
     answer = interpreter.get_signature_runner("serving_default")(images=images)
     expected = grey_export.network(images / np.float32(255), training=False)["logits"]
     np.testing.assert_allclose(answer["logits"], expected, atol=1e-5)
+
+
+def test_a_layer_that_keras_does_not_find_by_its_name_is_compared_too(tmp_path):
+    # ConvNeXt's own; Keras 2.15 saves it and then looks for it among its layers.
+    from keras.src.applications.convnext import LayerScale
+
+    images = keras.Input((8, 8, 3), name="images")
+    scaled = LayerScale(0.5, 3)(images)
+    features = keras.layers.GlobalAveragePooling2D(name="features")(scaled)
+    logits = keras.layers.Dense(2, name="logits")(features)
+    network = keras.Model(images, {"features": features, "logits": logits})
+    folder = saved_model.export_saved_model(
+        network,
+        tmp_path / "export",
+        image_shape=(8, 8, 3),
+        class_names=("a", "b"),
+        configuration={},
+    )
+    assert (folder / folders.KERAS_FILE).exists()

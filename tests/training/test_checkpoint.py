@@ -1,5 +1,6 @@
 """Checkpoints survive damage, full folders and old age."""
 
+import errno
 import json
 import os
 
@@ -139,3 +140,61 @@ def test_failed_write_is_one_line_and_leaves_the_last_good_one(made, monkeypatch
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert restore(made) == {"step": 10}
+
+
+def harm(made, step):
+    (made[1].folder / f"step_{step:09d}" / "state.json").write_text("harmed")
+
+
+def test_damaged_later_ones_do_not_push_out_what_is_saved_now(made, monkeypatch):
+    for step in (10, 30, 40):
+        save(made, step)
+    harm(made, 30), harm(made, 40)
+    save(made, 10)
+    assert restore(made) == {"step": 10}
+    for step in (11, 12, 13):
+        save(made, step)
+    assert made[1].steps() == [12, 13, 30, 40]
+    assert restore(made) == {"step": 13}
+    monkeypatch.setattr(checkpoint.os, "replace", full_disk)
+    with pytest.raises(checkpoint.CheckpointError, match="the last good one is that of step 13"):
+        save(made, 14)
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_one_that_was_moved_away_for_another_comes_back(made, monkeypatch):
+    save(made, 10)
+    folder, replace = made[1].folder, os.replace
+    # Killed between the two moves.
+    (folder / "step_000000010").rename(folder / ".replaced")
+    made[1].restore_replaced()
+    assert restore(made) == {"step": 10}
+
+    def second_fails(source, target):
+        if source.name == ".writing":
+            full_disk()
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", second_fails)
+    with pytest.raises(checkpoint.CheckpointError, match="the last good one is that of step 10"):
+        save(made, 10)
+    assert restore(made) == {"step": 10}
+    # There is nothing to bring back over one that is whole.
+    made[1].restore_replaced()
+    assert restore(made) == {"step": 10}
+
+
+def test_a_worker_without_a_temporary_folder_says_so(made, monkeypatch):
+    class Second:
+        is_chief, worker = False, 1
+
+        def is_lost(self, error):
+            return False
+
+    monkeypatch.setattr(checkpoint.tempfile, "mkdtemp", full_disk)
+    made[1].team = Second()
+    with pytest.raises(checkpoint.CheckpointError, match=r"worker 1's part .*No space left"):
+        save(made, 10)

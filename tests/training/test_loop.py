@@ -3,22 +3,25 @@
 import dataclasses
 import errno
 import fcntl
+import io
 import os
 import platform
 import signal
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from drw_tf import finished_run, session
+from drw_tf import finished_run, run_log, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import record
-from drw_tf.training import loop
+from drw_tf.serving import folders
+from drw_tf.training import checkpoint, loop
 from tests import ended_runs, event_values
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -180,6 +183,81 @@ def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, stoppe
     assert train(resolve("--method=supervised"))["steps"] == 20
 
 
+def test_a_stop_while_the_last_checkpoint_is_written_is_heard(resolve, tmp_path, monkeypatch):
+    save = checkpoint.Checkpoints.save
+
+    def stopped(self, step, *rest):
+        if step == 20:
+            os.kill(os.getpid(), signal.SIGTERM)
+        save(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "save", stopped)
+        with pytest.raises(loop.Stopped, match="SIGTERM"):
+            train(resolve("--method=supervised"))
+    assert not (tmp_path / "run" / "record.json").exists()
+    assert train(resolve("--method=supervised"))["steps"] == 20
+
+
+def test_a_log_that_cannot_be_written_costs_no_training(resolve, tmp_path, monkeypatch):
+    def write(self, entry):
+        raise OSError("TensorBoard's events could not be written")
+
+    words = ("--method=supervised", "--tensorboard=true", "--checkpoint_steps=20")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_log.RunLog, "write", write)
+        with pytest.raises(OSError, match="events could not be written"):
+            train(resolve(*words))
+    assert (tmp_path / "run" / "checkpoints" / "step_000000010").is_dir()
+    assert train(resolve(*words))["steps"] == 20
+
+
+def test_progress_that_nobody_can_read_stops_nothing(resolve, monkeypatch):
+    class Gone(io.StringIO):
+        tried = 0
+
+        def write(self, text):
+            Gone.tried += 1
+            raise BrokenPipeError(errno.EPIPE, "nobody reads")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert train(resolve("--method=supervised"))["steps"] == 20
+    assert Gone.tried
+
+
+def test_a_record_says_which_code_trained_from_where_on(resolve, monkeypatch):
+    def code(commit):
+        return {"versions": {"python": "3"}, "git": {"commit": commit, "dirty": False}}
+
+    for commit, words in (("a", ["--stop_at_step=10"]), ("b", []), ("c", ["--export"])):
+        monkeypatch.setattr(session.environment, "code", lambda commit=commit: code(commit))
+        result = train(resolve("--method=supervised", *words))
+    # The last command trained nothing.
+    assert result["git"]["commit"] == "b"
+    assert [(part["from_step"], part["git"]["commit"]) for part in result["made_by"]] == [
+        (0, "a"),
+        (10, "b"),
+    ]
+
+
+def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monkeypatch):
+    def export_run(*_):
+        raise folders.ExportError("logits differ")
+
+    words = ("--method=supervised", "--export=true")
+    with monkeypatch.context() as patch:
+        patch.setattr(session.run_export, "export_run", export_run)
+        with pytest.raises(session.USER_ERRORS, match="logits differ"):
+            train(resolve(*words))
+    kept = record.read_record(tmp_path / "run" / "record.json")
+    assert kept["steps"] == 20
+    assert not kept["configuration"]["export"]
+    result = train(resolve(*words))
+    assert result["configuration"]["export"]
+    assert result["history"] == kept["history"]
+    assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
+
+
 def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path):
     words = ("--method=supervised", "--export=true")
     train(resolve(*words, "--stop_at_step=10"))
@@ -284,6 +362,14 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert "written:" in session.summary(config, result)
 
 
+def test_without_test_pictures_no_checkpoint_is_the_best(resolve, tmp_path, monkeypatch, quarters):
+    untested = dataclasses.replace(quarters[0], test=None)
+    monkeypatch.setattr(registry, "load", lambda config: (untested, quarters[1]))
+    train(resolve("--method=supervised", "--keep_checkpoints=1"))
+    kept = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert kept == ["step_000000020"]
+
+
 def test_held_out_pictures_are_evaluated_beside_the_test_set(
     resolve, tmp_path, monkeypatch, quarters
 ):
@@ -336,6 +422,27 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
         train(config)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "record.json").exists()
+
+
+def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
+    paths = np.array([str(tmp_path / f"{number}.png") for number in range(2)], object)
+    for path in paths:
+        Image.new("RGB", (4, 4)).save(path)
+    images = records.FileImages(paths, np.array([0, 1]))
+    dataset = records.Dataset("folder", ("a", "b"), (4, 4, 3), images, None, True, None, None)
+
+    def fails(kind):
+        with session.naming_damage(dataset):
+            raise kind(None, None, "stale file handle [Op:IteratorGetNext]")
+
+    with pytest.raises(session.DiskCameBack, match=r"stale file handle .*; the same command goes"):
+        fails(tf.errors.UnknownError)
+    # Nothing that a disk does: a fault of the code.
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        fails(tf.errors.InvalidArgumentError)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(session.configuration.ConfigError, match=r"1\.png: No such file"):
+        fails(tf.errors.NotFoundError)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"of": "another program"}'])
