@@ -73,7 +73,9 @@ def _train(config, command, strategy) -> dict | None:
 
     def claim():
         nonlocal folder
-        folder = workdir.Workdir(config.workdir)
+        # A chief's machine that died leaves its lock to the shared folder's server for a while.
+        wait = config.cluster_timeout if config.strategy == "multi_worker" else 0
+        folder = workdir.Workdir(config.workdir, wait)
         if config.fresh:
             return False
         _agree_with_earlier(config, folder)
@@ -204,8 +206,7 @@ def naming_damage(dataset: records.Dataset) -> Iterator[None]:
         if not files or isinstance(error, tf.errors.InvalidArgumentError):
             raise  # of the code, not of the disk
         raise DiskCameBack(
-            f"a picture could not be read ({messages.one_line(error)}), but all can be now; "
-            "the same command goes on from the last checkpoint."
+            f"a picture that could not be read ({messages.one_line(error)}), though all can be now"
         ) from None
 
 

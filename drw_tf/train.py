@@ -35,6 +35,9 @@ def _run(config: configuration.Config, command: list[str]) -> None:
 
     try:
         result = session.train(config, command)
+    except session.DiskCameBack as error:
+        _say_stopped(error, "the last checkpoint", config)
+        raise SystemExit(EXIT_STOPPED) from None
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.NotAllCame as error:

@@ -41,3 +41,21 @@ def test_the_handler_of_sigterm_is_put_back():
     with pytest.raises(SystemExit):
         train.main(["train", "--steps=0"])
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_disk_that_was_gone_for_a_while_is_a_stop_from_which_the_command_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    from drw_tf import session, train
+
+    def fail(config, command):
+        raise session.DiskCameBack("a picture that could not be read (stale handle)")
+
+    monkeypatch.setattr(session, "train", fail)
+    with pytest.raises(SystemExit) as caught:
+        train.main(["train", f"--workdir={tmp_path}/run"])
+    assert caught.value.code == 75
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "train: stopped by a picture that could not be read (stale handle); the same command goes "
+        "on from the last checkpoint."
+    )

@@ -5,6 +5,7 @@ exchange outside of the training step are single numbers and the logits of an ev
 """
 
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -27,6 +28,15 @@ _PEER_ERRORS = (
     tf.errors.InternalError,
     tf.errors.FailedPreconditionError,
 )
+# An internal error is a lost peer's only where it speaks of what is between workers. A fault of
+# CUDA or XLA is one too, and would come back after every new start.
+_BETWEEN_WORKERS = re.compile(
+    "collective|nccl|grpc|socket|connection|coordination service|heartbeat|check alive"
+    "|UnavailableError",
+    re.IGNORECASE,
+)
+# Operations' names and places in an error's text: a fault may show itself at a collective one.
+_PLACES = re.compile(r'^Detected at node.*$|^\s*File ".*$|\[\[.*?\]\]|\{\{.*?\}\}', re.MULTILINE)
 Value = TypeVar("Value")
 
 
@@ -59,7 +69,7 @@ class Team:
 
     def is_lost(self, error: Exception) -> bool:
         """Whether an error says that another worker is gone."""
-        return self.workers > 1 and isinstance(error, _PEER_ERRORS)
+        return self.workers > 1 and _is_of_peer(error)
 
     def total(self, value: int) -> int:
         """Sum over the workers of a number that each one gives."""
@@ -175,8 +185,16 @@ def watched(function: Callable[[], Value]) -> Value:
     try:
         return function()
     except _PEER_ERRORS as error:
+        if not _is_of_peer(error):
+            raise
         # With what it says: not every one of these kinds has a lost worker as its cause.
         raise PeerLost(f"{type(error).__name__}: {messages.one_line(error)}") from error
+
+
+def _is_of_peer(error: Exception) -> bool:
+    if isinstance(error, tf.errors.InternalError):
+        return bool(_BETWEEN_WORKERS.search(_PLACES.sub("", str(error))))
+    return isinstance(error, _PEER_ERRORS)
 
 
 def leave(reason: object, fresh: bool = False) -> None:

@@ -52,7 +52,18 @@ def _receive(port: int, workers: int, deadline: float) -> set[int]:
             socket.create_server(("", port), family=family, dualstack_ipv6=dual)
         )
         come = {}
-        while missing and (left := deadline - time.monotonic()) > 0:
+        while True:
+            if not missing:
+                # One that died while it waited would keep all in TensorFlow's own wait.
+                missing = {number for number, one in come.items() if _has_left(one)}
+            if not missing:
+                for connection in come.values():
+                    with contextlib.suppress(OSError):
+                        connection.sendall(_GO)
+                return missing
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return missing
             server.settimeout(left)
             try:
                 connection = stack.enter_context(server.accept()[0])
@@ -63,11 +74,17 @@ def _receive(port: int, workers: int, deadline: float) -> set[int]:
             if 0 < number < workers:
                 come[number] = connection  # the newer one, if a worker was started again
                 missing.discard(number)
-        if not missing:
-            for connection in come.values():
-                with contextlib.suppress(OSError):
-                    connection.sendall(_GO)
-    return missing
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Whether the other end is closed, as the kernel does for a process that died."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False  # it waits and says nothing
+    except OSError:
+        return True
 
 
 def _announce(address: tuple[str, int], own: int, deadline: float) -> bool:

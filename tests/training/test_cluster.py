@@ -248,9 +248,67 @@ def test_a_signal_to_one_worker_stops_all_at_the_same_step(tmp_path):
     processes.assert_same_end(alone(tmp_path / "one", *LONGER), tmp_path / "run")
 
 
-def test_a_lost_peer_is_told_with_what_tensorflow_says():
-    def fail():
-        raise tf.errors.InternalError(None, None, "{{node Add}} the card\nfell off the bus")
+FULL = """
+import tempfile
 
-    with pytest.raises(cluster.PeerLost, match=r"^InternalError: the card fell off the bus$"):
-        cluster.watched(fail)
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+tempfile.TemporaryDirectory = full
+"""
+
+
+@pytest.mark.slow
+def test_an_error_of_one_worker_ends_all(tmp_path, monkeypatch):
+    # Meanwhile the chief waits for the sums that the other one's checkpoint would have made.
+    (tmp_path / "sitecustomize.py").write_text(FULL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with processes.started(tmp_path, 2, *together(tmp_path)) as workers:
+        assert workers[1].ends(180) == 2
+        assert workers[0].ends(60) == LOST
+    assert "[Errno 28] No space left on device" in workers[1].stderr
+    assert "Traceback" not in workers[1].stderr
+    assert "train: another worker is gone" in workers[0].stderr
+
+
+def failing(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+def test_a_lost_peer_is_told_with_what_tensorflow_says():
+    error = tf.errors.UnavailableError(None, None, "{{node Add}} the socket\nis closed")
+    with pytest.raises(cluster.PeerLost, match=r"^UnavailableError: the socket is closed$"):
+        cluster.watched(failing(error))
+
+
+# As TensorFlow lays them out; where a fault is seen is not what it is.
+GRAPH_ERROR = """Graph execution error:
+
+Detected at node while/stem_bn/moments/CollectiveReduceV2 defined at (most recent call last):
+  File "/home/nccl/collective_all_reduce_strategy.py", line 198, in connection
+
+<stack traces unavailable>
+{}
+\t [[{{{{node while/stem_bn/moments/CollectiveReduceV2}}}}]]
+\t [[while/CollectiveReduceV2_1/_7]] [Op:__inference_train_function_9008]"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_lost"),
+    [
+        ("NCCL: unhandled system error. Set NCCL_DEBUG=WARN for detail.", True),
+        ("Collective ops is aborted by: unexecpted exception in check alive: gone", True),
+        ("Additional GRPC error information from remote target /job:worker/task:1:", True),
+        ("CUDA: Failed to load in-memory CUBIN: device kernel image is invalid", False),
+        ("Failed to launch ptxas; No algorithm worked!", False),
+    ],
+)
+def test_internal_error_is_of_a_peer_only_where_it_says_so(text, is_lost):
+    error = tf.errors.InternalError(None, None, GRAPH_ERROR.format(text))
+    with pytest.raises(cluster.PeerLost if is_lost else tf.errors.InternalError):
+        cluster.watched(failing(error))
+    assert Played(0, 2).is_lost(error) == is_lost
+    assert not Played(0, 1).is_lost(error)

@@ -435,7 +435,7 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
         with session.naming_damage(dataset):
             raise kind(None, None, "stale file handle [Op:IteratorGetNext]")
 
-    with pytest.raises(session.DiskCameBack, match=r"stale file handle .*; the same command goes"):
+    with pytest.raises(session.DiskCameBack, match=r"stale file handle .*though all can be now"):
         fails(tf.errors.UnknownError)
     # Nothing that a disk does: a fault of the code.
     with pytest.raises(tf.errors.InvalidArgumentError):

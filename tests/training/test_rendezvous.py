@@ -1,6 +1,7 @@
 """Workers find each other, or say who is missing, in bounded time."""
 
 import socket
+import struct
 import threading
 import time
 
@@ -78,3 +79,50 @@ def test_strangers_and_workers_started_again_do_no_harm(addresses):
     chief.join(20)
     assert not chief.is_alive()
     kept[0].close()
+
+
+def announced(address, number):
+    """A connection of a worker that has come and waits."""
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host, int(port)), 5)
+    connection.sendall(str(number).encode())
+    time.sleep(0.2)  # until it is counted
+    return connection
+
+
+def died(connection, rudely):
+    """Its end as the kernel makes it; rudely with a reset, as where something was unread."""
+    if rudely:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("rudely", [False, True])
+def test_a_worker_that_died_while_it_waited_is_waited_for_again(addresses, rudely):
+    found = {}
+    chief = threading.Thread(target=lambda: found.update(run(addresses, (0,), 20)))
+    chief.start()
+    time.sleep(0.3)
+    died(announced(addresses[0], 1), rudely)
+    with announced(addresses[0], 2) as other:
+        other.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            other.recv(16)  # not let go: the first one is gone
+        assert run(addresses, (1,), 20) == {1: None}
+        other.settimeout(10)
+        assert other.recv(16) == b"go"
+    chief.join(20)
+    assert found == {0: None}
+
+
+def test_a_worker_that_died_while_it_waited_is_named(addresses):
+    found = {}
+    chief = threading.Thread(target=lambda: found.update(run(addresses, (0,), 2)))
+    chief.start()
+    time.sleep(0.3)
+    died(announced(addresses[0], 1), rudely=False)
+    with announced(addresses[0], 2):
+        chief.join(20)
+    assert isinstance(found[0], rendezvous.NotAllCame)
+    assert addresses[1] in str(found[0])
+    assert addresses[2] not in str(found[0])
