@@ -57,8 +57,10 @@ def adjustment(run, state: Mapping, config: configuration.Config) -> Callable:
     hyper = base.Hyperparameters(config, FLAGS)
     added = logit_adjustment.LogitAdjustment(hyper, run.method.facts)
     added.attach(run.method.rebalancers)
-    numbers = last_epoch(state).get("pseudo_numbers")
-    added.end_epoch(base.Observation(state["step"], numbers and np.asarray(numbers)))
+    # An epoch of which all steps were skipped has none, and left the prior as it was.
+    counted = [entry for entry in _ended(state) if "pseudo_numbers" in entry]
+    numbers = np.asarray(counted[-1]["pseudo_numbers"]) if counted else None
+    added.end_epoch(base.Observation(state["step"], numbers))
     return added.adjust
 
 
@@ -68,11 +70,15 @@ def last_epoch(state: Mapping) -> Mapping:
     Raises:
         ConfigError: no epoch has ended.
     """
-    known = [*state["history"], state.get("unevaluated")]
-    ended = [entry for entry in known if entry]
+    return _ended(state)[-1]
+
+
+def _ended(state: Mapping) -> list[Mapping]:
+    """All epochs that ended, oldest first."""
+    ended = [entry for entry in (*state["history"], state.get("unevaluated")) if entry]
     if not ended:
         raise configuration.ConfigError("--as_method needs a run of which an epoch has ended.")
-    return ended[-1]
+    return ended
 
 
 def record_of(

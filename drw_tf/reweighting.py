@@ -18,6 +18,10 @@ from drw_tf.methods import tally
 from drw_tf.ops import losses, pseudo_labels, reweighting
 from drw_tf.rebalance import base, class_weights
 
+# Lengths are told in epochs here. Rounded to whole ones, the start could come an epoch too soon;
+# in thousandths it is rounded as by the trainer, which knows the steps of an epoch.
+_STEPS = 1000
+
 
 class DynamicReweighting(keras.layers.Layer):
     """The two losses of DRw, and the weights that change between epochs.
@@ -26,7 +30,7 @@ class DynamicReweighting(keras.layers.Layer):
     `tf.distribute` strategy it counts on all replicas. Make it inside the strategy's scope.
 
     Attributes:
-        pseudo_numbers: float64 [C], of the last epoch that ended; None before.
+        pseudo_numbers: float64 [C], of the last ended epoch that counted any; None before.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class DynamicReweighting(keras.layers.Layer):
             beta: in [0, 1); "auto" is .999 up to an imbalance of 50 and .995 above;
                 "auto_mean" and "literal": `drw_tf.ops.reweighting.resolve_beta`.
             reweight_start: share of the epochs before the unlabeled loss is weighted, [0, 1].
+                The weights change at the first end of an epoch that is not before it: .4 of 3
+                epochs is after 2.
             threshold: tau, least confidence of a pseudo-label, in [0, 1].
             weight_normalization: `drw_tf.ops.reweighting.class_weights`.
 
@@ -64,8 +70,7 @@ class DynamicReweighting(keras.layers.Layer):
         if not 0 <= reweight_start <= 1:
             raise ValueError(f"reweight_start must be in [0, 1], got {reweight_start}.")
         self.threshold = threshold
-        # Lengths are told in epochs here, so a step is an epoch.
-        facts = base.Facts(len(counts), counts, pool_size, epochs, 1)
+        facts = base.Facts(len(counts), counts, pool_size, epochs * _STEPS, _STEPS)
         values = {
             "beta": beta,
             "weight_normalization": weight_normalization,
@@ -83,7 +88,7 @@ class DynamicReweighting(keras.layers.Layer):
         """Scalar, nats: cross-entropy, each row weighted by its class (Eq. 9).
 
         Args:
-            logits: float32 [B, C].
+            logits: float [B, C].
             labels: int [B].
         """
         each = losses.cross_entropy(logits, tf.cast(labels, tf.int32))
@@ -96,9 +101,11 @@ class DynamicReweighting(keras.layers.Layer):
         views.
 
         Args:
-            logits_weak: float32 [U, C].
-            logits_strong: float32 [U, C], of the same pictures.
+            logits_weak: float [U, C]. The confidence is computed in float32: in 16 bits it
+                would be rounded before it is compared with the threshold.
+            logits_strong: float [U, C], of the same pictures.
         """
+        logits_weak = tf.stop_gradient(tf.cast(logits_weak, tf.float32))
         label, _, mask = pseudo_labels.hard_pseudo_labels(
             tf.nn.softmax(logits_weak), self.threshold
         )
@@ -107,18 +114,29 @@ class DynamicReweighting(keras.layers.Layer):
         self._histogram.add(label, mask, weights * mask * each, None)
         return reweighting.weighted_unlabeled_loss(each, weights, mask)
 
-    def end_epoch(self) -> np.ndarray:
-        """float64 [C], the epoch's pseudo numbers; sets the next epoch's weights from them."""
+    def end_epoch(self) -> np.ndarray | None:
+        """float64 [C], `pseudo_numbers`; sets the next epoch's weights from them.
+
+        An epoch in which nothing was counted leaves both as they were.
+        """
         counted, rows = self._histogram.numbers("all")
-        numbers = np.asarray(reweighting.pseudo_numbers(counted, rows, self._pool_size), np.float64)
         self._epochs_done.assign_add(1)
-        self._unlabeled.end_epoch(base.Observation(int(self._epochs_done.numpy()), numbers))
+        if rows:
+            self.pseudo_numbers = np.asarray(
+                reweighting.pseudo_numbers(counted, rows, self._pool_size), np.float64
+            )
+            step = int(self._epochs_done.numpy()) * _STEPS
+            self._unlabeled.end_epoch(base.Observation(step, self.pseudo_numbers))
         self._histogram.reset()
-        self.pseudo_numbers = numbers
-        return numbers
+        return self.pseudo_numbers
 
     def callback(self) -> keras.callbacks.Callback:
-        """What to give to `fit`: calls `end_epoch`."""
+        """What to give to `fit`: calls `end_epoch`.
+
+        It must stand first among the callbacks. What stands before it and saves at the end of an
+        epoch (`ModelCheckpoint`, `BackupAndRestore`) would save an epoch that is not closed, whose
+        pseudo-labels count for the next one as well when training goes on from there.
+        """
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.end_epoch())
 
     @property

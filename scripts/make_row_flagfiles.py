@@ -48,6 +48,8 @@ def protocol(method: str, setting: str) -> str:
     """Name of the flagfile in flags/protocol."""
     if setting == "imagenet127":
         return "imagenet"
+    if method == "ldam_drw":
+        return "ldam_supervised"
     return "darp" if recipes.RECIPES[method].reads_unlabeled else "darp_supervised"
 
 

@@ -231,6 +231,24 @@ def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
     assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
 
 
+def test_an_epoch_that_counted_nothing_is_judged_by_the_one_before(monkeypatch):
+    from drw_tf import adjusted_run
+    from drw_tf.rebalance import base, logit_adjustment
+
+    seen = []
+    monkeypatch.setattr(
+        logit_adjustment.LogitAdjustment, "end_epoch", lambda self, one: seen.append(one)
+    )
+    config = configuration.resolve({"method": "drw_la", "la_prior": "pseudo"})
+    facts = base.Facts(2, np.array([2.0, 1.0]), 10, 20, 10)
+    method = SimpleNamespace(facts=facts, rebalancers=())
+    history = [{"pseudo_numbers": [6.0, 4.0]}, {"pseudo_numbers": [7.0, 3.0]}, {}]
+    adjusted_run.adjustment(
+        SimpleNamespace(method=method), {"step": 30, "history": history}, config
+    )
+    np.testing.assert_array_equal(seen[0].pseudo_numbers, [7.0, 3.0])
+
+
 def test_an_epoch_without_an_evaluation_is_judged_by_its_own_step():
     from drw_tf import adjusted_run
     from tests import records

@@ -190,6 +190,14 @@ def test_the_small_budget_reads_as_many_pictures_an_epoch_as_the_paper():
         assert resolve(*words, f"--method={method}").steps == 10_000
 
 
+@pytest.mark.parametrize("name", ["darp_300_epochs_drw", "darp_300_epochs"])
+def test_a_run_of_300_epochs_says_how_darp_begins_where_the_weights_do(name):
+    path = FLAGS / "protocol" / f"{name}.flags"
+    (advised,) = set(re.findall(r"--darp_start=[\d.]+\d", path.read_text(encoding="utf-8")))
+    got = resolve(f"--flagfile={path}", "--dataset=cifar10", "--method=drw_darp", advised)
+    assert round(got.darp_start * got.steps) == 200 * 500
+
+
 def test_a_run_of_300_epochs_needs_no_method_that_weights():
     got = resolve(
         f"--flagfile={FLAGS}/protocol/darp_300_epochs.flags", "--dataset=cifar10", "--method=vat"
@@ -284,10 +292,27 @@ def test_a_row_begins_with_the_papers_number_and_the_command(row, first, second)
 
 
 def test_the_methods_that_see_labels_only_train_with_sgd():
-    for method in ("supervised", "resampling", "ldam_drw", "crt"):
+    for method in ("supervised", "resampling", "crt"):
         got = resolve(f"--flagfile={FLAGS}/rows/table1/{method}_cifar10_r50.flags")
         assert (got.optimizer, got.learning_rate, got.schedule) == ("sgd", 0.1, "step")
-        assert (got.steps, got.weight_decay) == (250_000, 5e-4)
+        assert (got.steps, got.weight_decay, got.batch_size) == (250_000, 5e-4, 64)
+        assert got.warmup_steps == 0
+
+
+@pytest.mark.parametrize("setting", ["cifar10_r50", "cifar10_r150", "cifar100_r20"])
+def test_ldam_trains_as_its_published_code_for_as_many_steps_as_the_others(setting):
+    from drw_tf.ops import schedules
+
+    got = resolve(f"--flagfile={FLAGS}/rows/table1/ldam_drw_{setting}.flags")
+    assert (got.optimizer, got.learning_rate, got.batch_size) == ("sgd", 0.1, 128)
+    assert (got.weight_decay_kind, got.weight_decay) == ("l2", 2e-4)
+    assert (got.steps, got.schedule, got.deferred_start) == (250_000, "step_ldam", 0.8)
+    assert got.warmup_steps / got.steps == 5 / 200  # epochs
+    rate = schedules.learning_rate(got.schedule, 0.1, got.steps, got.warmup_steps)
+    # Epochs 5, 160 and 180 of 200.
+    edges = (6_250, 199_999, 200_000, 224_999, 225_000)
+    expected = [0.1, 0.1, 1e-3, 1e-3, 1e-5]
+    assert [float(rate(k)) for k in edges] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_other_sizes_can_be_appended_to_a_row():

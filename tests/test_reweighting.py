@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import reweighting
+from drw_tf.ops import pseudo_labels
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "examples" / "own_train_step.py"
 
@@ -56,14 +57,60 @@ def test_weights_begin_at_the_start_and_follow_each_epochs_own_labels():
     np.testing.assert_allclose(balance.end_epoch(), [3.0, 3.0])  # 2 and 2 of four rows
 
 
-def test_no_gradient_goes_through_the_weak_views():
+@pytest.mark.parametrize(
+    ("epochs", "start", "first"),
+    # 1.2 and 4.4 epochs are not over before the 2nd and the 5th; .4 * 5 and .1 * 30 (which is
+    # above 3 in floating point) are whole numbers.
+    [(3, 0.4, 2), (11, 0.4, 5), (5, 0.4, 2), (30, 0.1, 3), (30, 2 / 3, 20), (4, 1.0, 4)],
+)
+def test_weights_begin_at_the_first_end_of_an_epoch_that_is_not_before_the_start(
+    epochs, start, first
+):
+    balance = make(epochs=epochs, reweight_start=start)
+    for epoch in range(1, first + 1):
+        balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+        balance.end_epoch()
+        begun = bool((balance.unlabeled_weights != 1).any())
+        assert begun == (epoch == first), epoch
+
+
+def test_an_epoch_that_counted_nothing_leaves_weights_and_numbers():
+    balance = make(reweight_start=0.5)
+    assert balance.end_epoch() is None
+    balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    balance.end_epoch()
+    weights = balance.unlabeled_weights
+    np.testing.assert_allclose(weights, [10 / 9, 8 / 9], rtol=1e-6)  # the second epoch of four
+    np.testing.assert_allclose(balance.end_epoch(), [2.0, 4.0])
+    np.testing.assert_array_equal(balance.unlabeled_weights, weights)
+    np.testing.assert_allclose(balance.pseudo_numbers, [2.0, 4.0])
+
+
+def test_confidence_is_compared_in_float32_whatever_the_network_computes_in():
+    # Its probability is .9504, which no bfloat16 is: the nearest one is below .95.
+    weak = tf.constant([[2.953125, 0.0]], tf.bfloat16)
+    loss = make(threshold=0.95).unlabeled_loss(weak, tf.zeros([1, 2], tf.bfloat16))
+    assert loss.dtype == tf.float32
+    assert float(loss) == pytest.approx(math.log(2))
+
+
+def test_no_gradient_goes_through_the_weak_views(monkeypatch):
+    def soft_mask(probabilities, threshold):
+        # A hard mask has no derivative, whether or not it is stopped before.
+        label = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        confidence = tf.reduce_max(probabilities, axis=-1)
+        mask = tf.where(confidence >= threshold, confidence, 0.0)
+        return pseudo_labels.HardPseudoLabels(label, confidence, mask)
+
+    monkeypatch.setattr(pseudo_labels, "hard_pseudo_labels", soft_mask)
     balance, weak, strong = make(), tf.Variable(WEAK), tf.Variable(tf.zeros([3, 2]))
     with tf.GradientTape() as tape:
         loss = balance.unlabeled_loss(weak, strong)
     of_weak, of_strong = tape.gradient(loss, [weak, strong])
     assert of_weak is None
     np.testing.assert_allclose(of_strong[2], [0.0, 0.0])
-    assert float(of_strong[0, 0]) == pytest.approx(-0.5 / 3)
+    sure = 1 / (1 + math.exp(-5))
+    assert float(of_strong[0, 0]) == pytest.approx(-0.5 * sure / 3)
 
 
 def test_its_state_is_in_the_checkpoint_of_a_model(tmp_path):

@@ -279,23 +279,24 @@ class Method(keras.Model):
 
         Returns:
             "train": means of losses and scalars; for methods with pseudo-labels also
-            "pseudo_numbers" [C], "pseudo_imbalance_ratio", "unlabeled_loss_by_class" [C] and
-            what `tally.PseudoLabelHistogram.quality` gives;
-            the weights [C] that the epoch was trained with.
+            "pseudo_numbers" [C] and "pseudo_imbalance_ratio", but not where all steps were
+            skipped and none was counted, "unlabeled_loss_by_class" [C] and what
+            `tally.PseudoLabelHistogram.quality` gives;
+            the weights [C] that the epoch was trained with;
+            what rebalancers that adjust logits say, as the epoch's evaluation uses it.
         """
-        entry = {"train": self.means.result()}
-        for one in self.rebalancers:
-            entry.update({name: np.asarray(v).tolist() for name, v in one.describe().items()})
+        entry = {"train": self.means.result(), **self._described(adjusting=False)}
         numbers = None
         if self.histogram is not None:
             # Without a threshold there is no choice of which pseudo-labels count.
             which = getattr(self.hyper, "pseudo_count", "all")
             counted, rows = self.histogram.numbers(which)
-            numbers = np.asarray(
-                reweighting.pseudo_numbers(counted, rows, self.facts.pool_size), np.float64
-            )
-            entry["pseudo_numbers"] = numbers.tolist()
-            entry["pseudo_imbalance_ratio"] = float(reweighting.imbalance_ratio(numbers))
+            if rows:  # else the numbers would be uniform, and weights and priors with them
+                numbers = np.asarray(
+                    reweighting.pseudo_numbers(counted, rows, self.facts.pool_size), np.float64
+                )
+                entry["pseudo_numbers"] = numbers.tolist()
+                entry["pseudo_imbalance_ratio"] = float(reweighting.imbalance_ratio(numbers))
             entry["unlabeled_loss_by_class"] = self.histogram.loss_by_class().tolist()
             quality = self.histogram.quality(hasattr(self.hyper, "threshold"))
             # Four digits: of each class in each epoch, more would only fill the record.
@@ -304,4 +305,14 @@ class Method(keras.Model):
         for one in self.rebalancers:
             one.end_epoch(rebalance.Observation(step, numbers))
         self.means.reset()
-        return entry
+        # The evaluation that follows reads what `end_epoch` has just set.
+        return entry | self._described(adjusting=True)
+
+    def _described(self, adjusting: bool) -> dict:
+        """Lists by name, of the rebalancers that adjust logits at test time, or of the others."""
+        return {
+            name: np.asarray(value).tolist()
+            for one in self.rebalancers
+            if rebalance.overridden(one, "adjust") == adjusting
+            for name, value in one.describe().items()
+        }

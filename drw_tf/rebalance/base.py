@@ -78,7 +78,7 @@ class Observation:
     Attributes:
         step: steps of the run done so far.
         pseudo_numbers: float64 [C], pseudo-labels of each class, scaled to the pool, >= 1;
-            None for methods without pseudo-labels.
+            None for methods without pseudo-labels and for an epoch that counted none.
     """
 
     step: int
@@ -219,7 +219,10 @@ class Rebalancer(keras.layers.Layer):
         return logits
 
     def describe(self) -> dict:
-        """Arrays worth logging, by name."""
+        """Arrays worth logging, by name: as the epoch that ends was trained with.
+
+        Of a rebalancer that adjusts logits, as the evaluation after it uses them.
+        """
         return {}
 
 

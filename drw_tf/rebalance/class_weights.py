@@ -75,7 +75,10 @@ class FixedUnlabeledWeights(_ClassWeights):
 
 
 class DynamicWeights(_ClassWeights):
-    """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`."""
+    """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`.
+
+    An epoch without pseudo numbers leaves the weights as they were.
+    """
 
     needs_pseudo_numbers = True
 
@@ -91,8 +94,9 @@ class DynamicWeights(_ClassWeights):
         return tf.gather(self.class_weights, pseudo_label)
 
     def end_epoch(self, observation):
-        if observation.step >= self.start_step:
-            self.class_weights.assign(self.weights_of(observation.pseudo_numbers))
+        numbers = observation.pseudo_numbers
+        if numbers is not None and observation.step >= self.start_step:
+            self.class_weights.assign(self.weights_of(numbers))
 
     def describe(self):
         return {"unlabeled_weights": self.class_weights.numpy()}

@@ -12,7 +12,8 @@ class LogitAdjustment(base.Rebalancer):
 
     Prior: labeled counts as in CReST (default), with what other rebalancers have added to the
     labeled set; `effective`, counts times the class weights that the labeled loss carried,
-    because a weighted loss has already moved the logits; or `pseudo`, the last pseudo numbers.
+    because a weighted loss has already moved the logits; or `pseudo`, the last pseudo numbers,
+    those of the epoch that has just ended among them.
     """
 
     def __init__(self, hyper, facts):

@@ -123,23 +123,38 @@ def test_weights_multiply_each_picture_and_products_are_taken(make, make_batch, 
     np.testing.assert_allclose(method.histogram.loss_by_class(), [log2, log2 / 4], rtol=1e-6)
 
 
+class SoftTargets(rebalance.Rebalancer):
+    """The probabilities themselves, each of them counted."""
+
+    def __init__(self):
+        super().__init__(None, None)
+
+    def pseudo_target(self, probabilities, mask, step):
+        return probabilities, tf.ones_like(mask)
+
+
 def test_no_gradient_flows_through_the_pseudo_label(make, make_batch):
+    """A hard label has no derivative in any case, a soft one has."""
     inputs = {
         "W": np.eye(2),
         "b": [0.0, 0.0],
         "tau": 0.0,
         "x": [[0.0, 0.0]],
         "y": [0],
-        "u_weak": [[0.0, 5.0]],
-        "u_strong": [[0.0, 0.0]],
+        "u_weak": [[0.0, 1.0]],
+        "u_strong": [[2.0, 0.0]],
     }
-    method = make(inputs)
+    method = make(inputs, [SoftTargets()])
     batch = make_batch(inputs)
+    views = batch["unlabeled"]
     with tf.GradientTape() as tape:
-        tape.watch(batch["unlabeled"]["weak"])
+        tape.watch([views["weak"], views["strong"]])
         terms, _ = method.loss_terms(batch, {})
-    gradient = tape.gradient(terms["loss_unlabeled"], batch["unlabeled"]["weak"])
-    np.testing.assert_array_equal(gradient, [[0, 0]])
+    of_weak, of_strong = tape.gradient(terms["loss_unlabeled"], [views["weak"], views["strong"]])
+    np.testing.assert_array_equal(of_weak, [[0, 0]])
+    # Softmax of the strong view less that of the weak one: the target is the soft one.
+    moved = 1 / (1 + np.exp(-2)) - 1 / (1 + np.exp(1))
+    np.testing.assert_allclose(of_strong, [[moved, -moved]], rtol=1e-5)
 
 
 def test_bank_counts_the_latest_label_of_each_picture_once(make, make_batch, step):

@@ -53,6 +53,20 @@ def test_dynamic_weights_are_one_until_their_start_and_then_follow_the_pseudo_nu
     np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([1, 3, 5]), rtol=1e-6)
 
 
+def test_an_epoch_without_pseudo_numbers_leaves_weights_and_prior():
+    weights = class_weights.DynamicWeights(hyper(reweight_start=0.0), facts())
+    values = {"la_prior": "pseudo", "la_strength": 1.0}
+    adjustment = logit_adjustment.LogitAdjustment(
+        base.Hyperparameters(values, tuple(values)), facts()
+    )
+    adjustment.attach([weights, adjustment])
+    for numbers in (np.array([5.0, 3.0, 1.0]), None):
+        for one in (weights, adjustment):
+            one.end_epoch(base.Observation(10, numbers))
+        np.testing.assert_allclose(weights.describe()["unlabeled_weights"], by_hand([5, 3, 1]))
+        np.testing.assert_allclose(adjustment.prior(), np.array([5, 3, 1]) / 9, rtol=1e-6)
+
+
 def test_auto_beta_is_999_up_to_r_50_and_995_above():
     assert class_weights.beta_for_imbalance(np.array([1500, 30])) == 0.999
     assert class_weights.beta_for_imbalance(np.array([1500, 29])) == 0.995
