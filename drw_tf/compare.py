@@ -5,15 +5,15 @@ was, so the same command may be stopped and repeated at will.
 """
 
 import json
-import os
 import pathlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text
+from drw_tf import child, flag_table, help_text, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, tables
+from drw_tf.report import record as run_record
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -58,13 +58,19 @@ def main(argv: list[str] | None = None) -> None:
             results.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             configuration.refuse("compare", f"--results={results}: {error.strerror}.")
-        for number, (row, words) in enumerate(plan):
-            _run(row, words, results, f"[{number + 1}/{len(plan)}]")
-    there = [row for row, _ in plan if path_of(results, row).exists()]
+        try:
+            with child.stoppable():
+                for number, (row, words) in enumerate(plan):
+                    _run(row, words, results, f"[{number + 1}/{len(plan)}]")
+        except (OSError, ValueError) as error:
+            configuration.refuse("compare", error)
     try:
-        print(table(comparable([(row, read(results, row)) for row in there])))
-    except configuration.ConfigError as error:
+        there = [row for row, _ in plan if path_of(results, row).exists()]
+        text = table(comparable([(row, read(results, row)) for row in there]))
+    except (OSError, ValueError) as error:
         configuration.refuse("compare", error)
+    with configuration.reader_may_leave():
+        print(text)
 
 
 def _planned(
@@ -100,11 +106,10 @@ def _run(
     if path_of(results, row).exists() and child.is_finished(read(results, row), row):
         return
     print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
-    child.train(words)
-    record = shorten(json.loads(pathlib.Path(row.workdir, "record.json").read_text()))
-    beside = path_of(results, row).with_suffix(".writing")
-    beside.write_text(json.dumps(record, separators=(",", ":")) + "\n")
-    os.replace(beside, path_of(results, row))
+    child.train(words, row.workdir)
+    record = shorten(run_record.read_record(pathlib.Path(row.workdir, "record.json")))
+    with whole_files.replaced(path_of(results, row)) as file:
+        file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
 
 def comparable(found: Sequence[tuple[configuration.Config, Mapping]]) -> list[Mapping]:

@@ -7,7 +7,6 @@ One row a picture, sorted by path; a probability for each class, `confidence` is
 `label`. The table is written beside and renamed when it is complete.
 """
 
-import contextlib
 import csv
 import json
 import logging
@@ -18,7 +17,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, quiet
+from drw_tf import flag_table, help_text, quiet, whole_files
+from drw_tf.training import messages
 
 COLUMNS = ("path", "label", "confidence")
 PREFIX = "probability_"
@@ -134,10 +134,12 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
         paths: of `pictures`.
 
     Raises:
-        ValueError: the model cannot be loaded, or pictures are unreadable and
-            `--on_bad_image` is "fail"; nothing is written then.
+        ValueError: the model cannot be loaded, pictures are unreadable and
+            `--on_bad_image` is "fail", or memory runs out; nothing is written then.
         OSError: the table cannot be written.
     """
+    import tensorflow as tf
+
     from drw_tf.serving import decoding
 
     try:
@@ -147,15 +149,23 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
         raise ValueError(f"{flags['model']}/{_SERVING}: {error}") from None
     limit = flags["max_megapixels"] or preparation.max_megapixels
     usable = _usable(paths, limit, flags["on_bad_image"])
-    model = _load(flags["model"], flags["batch_size"])
-    begin = time.monotonic()
     written = 0
-    with _replaced(pathlib.Path(flags["out"])) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
-        for rows in _rows(model, usable, preparation, limit, flags):
-            table.writerows(rows)
-            written += len(rows)
+    out = pathlib.Path(flags["out"])
+    try:
+        model = _load(flags["model"], flags["batch_size"])
+        begin = time.monotonic()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with whole_files.replaced(out) as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
+            for rows in _rows(model, usable, preparation, limit, flags):
+                table.writerows(rows)
+                written += len(rows)
+    except tf.errors.ResourceExhaustedError as error:
+        raise ValueError(
+            f"memory ran out at --batch_size={flags['batch_size']}, a smaller one needs less "
+            f"({messages.one_line(error)})."
+        ) from None
     rate = written / (time.monotonic() - begin)
     left_out = len(paths) - written
     rest = f", {left_out} unreadable ones left out" if left_out else ""
@@ -248,19 +258,6 @@ def _rows(model, paths: Sequence[str], preparation, limit: float, flags: Mapping
 def _row(path: str, label: str, probabilities) -> list[str]:
     shown = [f"{probability:.6g}" for probability in probabilities.tolist()]
     return [path, label, f"{probabilities.max():.6g}", *shown]
-
-
-@contextlib.contextmanager
-def _replaced(out: pathlib.Path) -> Iterator:
-    """A text file that becomes `out` if all goes well and is gone otherwise."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     team.require_same(data, "data")
     if config.export:
         run_export.refuse(run)
+        if not config.fresh:  # which moves it away
+            folders.refuse_others(folder.export)
     # In the loop what the step cannot do would look like a fault of the code.
     streams = run.stages.streams(0)
     pipeline.check_streams(streams, pipeline.Shard(replicas=team.strategy.num_replicas_in_sync))

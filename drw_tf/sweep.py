@@ -14,7 +14,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet
+from drw_tf import child, flag_table, help_text, quiet, whole_files
 from drw_tf import config as configuration
 
 _OUTPUT = "sweep"
@@ -46,14 +46,15 @@ def main(argv: list[str] | None = None) -> None:
         finished = [
             run for run in plan if run.record.exists() and child.is_finished(read(run), run.config)
         ]
-    except ValueError as error:
+        with child.stoppable():
+            for number, run in enumerate(plan):
+                if run not in finished:
+                    place = f"[{number + 1}/{len(plan)}]"
+                    print(f"{place} python -m drw_tf.train {shlex.join(run.words)}", flush=True)
+                    child.train(run.words, run.config.workdir)
+            _finish(plan, [read(run) for run in plan])
+    except (OSError, ValueError) as error:
         configuration.refuse("sweep", error)
-    for number, run in enumerate(plan):
-        if run not in finished:
-            print(f"[{number + 1}/{len(plan)}] python -m drw_tf.train {shlex.join(run.words)}")
-            sys.stdout.flush()
-            child.train(run.words)
-    _finish(plan, [read(run) for run in plan])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,24 +156,37 @@ def summary(points: Sequence[Mapping[str, str]], scores: Sequence[float]) -> str
 def _finish(plan: Sequence[Run], records: Sequence[Mapping]) -> None:
     """Prints and writes the choice, and what TensorBoard shows."""
     folder = plan[0].record.parents[2]
-    _log(folder / "hparams", plan, records)
     text = summary([run.point for run in plan], [score(found) for found in records])
-    (folder / "sweep.md").write_text(text + "\n", encoding="utf-8")
-    print(f"{text}\n\nwritten: {folder / 'sweep.md'}")
+    with configuration.reader_may_leave():
+        print(text)  # first, as what follows may fail
+    with whole_files.replaced(folder / "sweep.md") as file:
+        file.write(text + "\n")
+    print(f"\nwritten: {folder / 'sweep.md'}")
+    _log(folder / "hparams", plan, records)
     print(f"python -m tensorboard.main --logdir={folder / 'hparams'}")
 
 
 def _log(folder: pathlib.Path, plan: Sequence[Run], records: Sequence[Mapping]) -> None:
-    """One row a run for TensorBoard's HParams tab: what was tried, and the validation score."""
+    """One row a run for TensorBoard's HParams tab: what was tried, and the validation score.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with quiet.startup():
+        import tensorflow as tf
+
         from drw_tf.report import tensorboard
+        from drw_tf.training import messages
 
     for run, record in zip(plan, records, strict=True):
         logdir = folder / _name(run.point) / f"seed{run.config.seed}"
         shutil.rmtree(logdir, ignore_errors=True)
         flags = {name: run.config[name] for name in run.point} | {"seed": run.config.seed}
-        with tensorboard.TensorBoardLog(logdir, record["dataset"]["class_names"]) as log:
-            log.log_hparams(flags, {f"validation_{METRIC}": score(record)}, record["steps"])
+        try:
+            with tensorboard.TensorBoardLog(logdir, record["dataset"]["class_names"]) as log:
+                log.log_hparams(flags, {f"validation_{METRIC}": score(record)}, record["steps"])
+        except tf.errors.OpError as error:
+            raise OSError(f"{logdir} cannot be written: {messages.one_line(error)}") from None
 
 
 def _name(point: Mapping[str, str]) -> str:

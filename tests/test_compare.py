@@ -1,6 +1,8 @@
 """The table of a comparison, and which runs it runs."""
 
 import json
+import pathlib
+import signal
 
 import pytest
 
@@ -53,10 +55,11 @@ def started(monkeypatch, tmp_path):
     """Command lines that were started; each leaves a record as the trainer would."""
     commands = []
 
-    def train(words):
+    def train(words, workdir):
         commands.append(words)
         given = config.parse(["train", *words])
-        workdir = tmp_path / given["workdir"]
+        assert str(workdir) == given["workdir"]
+        workdir = pathlib.Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
         own = {name: value for name, value in given.items() if name not in ("method", "seed")}
         found = record(given["method"], given["seed"], 1 / 3, **own)
@@ -154,6 +157,56 @@ def test_a_file_in_place_of_the_results_is_refused_before_anything_runs(started,
     assert caught.value.code == 2
     assert capsys.readouterr().err == "compare: --results=results/digits: Not a directory.\n"
     assert not started
+
+
+def refused(capsys, words):
+    """The one line with which it ends."""
+    with pytest.raises(SystemExit) as caught:
+        compare.main(words)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("compare: ")
+    return line
+
+
+def test_a_record_that_cannot_be_kept_is_one_line(started, capsys, tmp_path, monkeypatch):
+    def full(source, destination):
+        raise OSError(28, "No space left on device", str(destination))
+
+    monkeypatch.setattr("os.replace", full)
+    line = refused(capsys, ["compare", "--methods=drw", "--seeds=0", "--steps=100"])
+    assert "No space left on device" in line
+    assert "drw_seed0.json" in line
+    assert list((tmp_path / "results" / "digits").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_run_that_left_no_record_is_one_line(started, capsys, tmp_path, monkeypatch, text):
+    def train(words, workdir):
+        pathlib.Path(workdir).mkdir(parents=True)
+        if text:
+            pathlib.Path(workdir, "record.json").write_text(text)
+
+    monkeypatch.setattr(child, "train", train)
+    line = refused(capsys, ["compare", "--methods=drw", "--seeds=0", "--steps=100"])
+    assert "runs/compare/digits/drw/seed0/record.json" in line
+
+
+def test_sigterm_between_two_runs_is_the_code_of_a_stop(started, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    train = child.train
+
+    def stopped(words, workdir):
+        train(words, workdir)
+        assert signal.getsignal(signal.SIGTERM) != before
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(child, "train", stopped)
+    with pytest.raises(SystemExit) as caught:
+        compare.main(["compare", "--methods=drw", "--seeds=0,1", "--steps=100"])
+    assert caught.value.code == 75
+    assert len(started) == 1
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_flagfile_may_hold_flags_of_this_program_too(started, tmp_path):

@@ -157,7 +157,7 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     given = {"dataset": "folder", "labeled_dir": str(before), "image_size": 8}
-    given |= {"method": "supervised", "model": "wide_resnet_10_1", "workdir": str(tmp_path / "run")}
+    given |= {"method": "supervised", "model": "small_resnet", "workdir": str(tmp_path / "run")}
     given |= {"steps": 2, "steps_per_epoch": 2, "batch_size": 2, "tensorboard": False}
     session.train(configuration.resolve(given), ["test"])
     capsys.readouterr()

@@ -163,6 +163,26 @@ def test_an_earlier_table_is_replaced_and_stays_when_a_run_fails(run, refused, f
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_memory_that_runs_out_is_one_line(refused, tmp_path, monkeypatch, call):
+    import tensorflow as tf
+
+    from drw_tf.serving import predictor
+
+    whole, calls = predictor.Predictor.predict, []
+
+    def predict_(self, images):
+        calls.append(len(images))
+        if len(calls) == call:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nat step")
+        return whole(self, images)
+
+    monkeypatch.setattr(predictor.Predictor, "predict", predict_)
+    message = refused("--batch_size=3")
+    assert "memory ran out at --batch_size=3, a smaller one needs less (OOM when" in message
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+
+
 def test_nothing_but_a_table_is_replaced(refused, folder, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\n1.png,cat\n")

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 
 import pytest
 
@@ -20,14 +21,15 @@ def started(monkeypatch, tmp_path):
     """
     commands = []
 
-    def train(words):
+    def train(words, workdir):
         given = config.resolve(config.parse(["train", *words]))
         validation = {"0.9": 0.8, "0.999": 0.7}[given.beta] + given.seed / 10
         entry = {"step": 100, "validation": {"ema": {"balanced_accuracy": validation}}}
         entry["test"] = {"ema": {"balanced_accuracy": 1 - validation}}
         found = records.record_of(given, [{"step": 50}, entry])
         commands.append(words)
-        workdir = pathlib.Path(given.workdir)
+        assert workdir == given.workdir
+        workdir = pathlib.Path(workdir)
         workdir.mkdir(parents=True)
         (workdir / "record.json").write_text(json.dumps(found))
 
@@ -114,6 +116,63 @@ def test_a_run_that_went_further_than_the_others_does_not_choose(started, capsys
     assert caught.value.code == 2
     assert f"{path} has 100 steps, more than --stop_at_step=50" in capsys.readouterr().err
     assert len(started) == 1
+
+
+@pytest.mark.parametrize("fault", ["hparams", "sweep.md", "rename"])
+def test_what_cannot_be_written_at_the_end_is_one_line(started, capsys, monkeypatch, fault):
+    folder = pathlib.Path("runs/sweep/digits/drw")
+    folder.mkdir(parents=True)
+    earlier = folder / "sweep.md"
+    earlier.write_text("earlier")
+    if fault == "hparams":
+        (folder / "hparams").write_text("a file in the place of the folder")
+    elif fault == "sweep.md":
+        earlier.unlink()
+        earlier.mkdir()
+    else:
+
+        def full(source, destination):
+            raise OSError(28, "No space left on device", str(destination))
+
+        monkeypatch.setattr("os.replace", full)
+    with pytest.raises(SystemExit) as caught:
+        run("--try_beta=0.9")
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("sweep: ")
+    assert ("hparams" if fault == "hparams" else "sweep.md") in line
+    # What was measured is told, and an earlier file stays whole.
+    assert "chosen on held-out pictures: --beta=0.9" in printed.out
+    if fault == "rename":
+        assert earlier.read_text() == "earlier"
+    assert {path.name for path in folder.iterdir()} <= {"beta0.9", "hparams", "sweep.md"}
+
+
+def test_a_run_that_left_no_record_is_one_line(started, capsys, monkeypatch):
+    monkeypatch.setattr(child, "train", lambda words, workdir: None)
+    with pytest.raises(SystemExit) as caught:
+        run("--try_beta=0.9")
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "runs/sweep/digits/drw/beta0.9/seed0/record.json" in line
+
+
+def test_sigterm_between_two_runs_is_the_code_of_a_stop(started, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    train = child.train
+
+    def stopped(words, workdir):
+        train(words, workdir)
+        assert signal.getsignal(signal.SIGTERM) != before
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(child, "train", stopped)
+    with pytest.raises(SystemExit) as caught:
+        run("--try_beta=0.9,0.999")
+    assert caught.value.code == 75
+    assert len(started) == 1
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_is_no_record_is_named(started, capsys):

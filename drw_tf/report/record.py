@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from drw_tf import whole_files
 from drw_tf.ops import summary
 from drw_tf.report import environment
 from drw_tf.report import history as run_history
@@ -146,15 +147,8 @@ def write_record(path: str | os.PathLike, record: Mapping) -> None:
     if problem:
         raise ValueError(f"{path} not written: {problem}")
     text = _json(record)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        with open(unfinished, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_files.replaced(path) as file:
+        file.write(text)
 
 
 def read_record(path: str | os.PathLike) -> dict:

@@ -1,11 +1,15 @@
 """A folder that is written beside and takes the place of an earlier one when it is complete."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import shutil
-import tempfile
+from typing import IO
 
 import tensorflow as tf
+
+from drw_tf import whole_files
 
 KERAS_FILE = "ema.keras"
 CARD = "MODEL_CARD.md"
@@ -27,55 +31,104 @@ class ExportError(RuntimeError):
     """Nothing was exported; an earlier export is as it was. One line for the user."""
 
 
+def refuse_others(target: pathlib.Path) -> None:
+    """Raises ExportError if a place has something else than an export in it."""
+    if target.is_dir():
+        others = sorted({path.name for path in target.iterdir()} - PARTS)
+        if others:
+            raise ExportError(
+                f"{target} must be new or an earlier export, it has {others[0]} in it."
+            )
+    elif target.exists():
+        raise ExportError(f"{target} must be a folder, it is a file.")
+
+
 class Replacement:
-    """Context: an empty folder that takes the place of `target` if all goes well."""
+    """Context: an empty folder that takes the place of `target` if all goes well.
+
+    It is written in a folder beside the target, `.<name>.unfinished`, which has a lock: what a
+    killed process has left there has no owner, and the next export settles it.
+    """
 
     def __init__(self, target: str | os.PathLike):
         # Absolute, so that "." has a name and a parent, too.
         self.target = pathlib.Path(os.path.abspath(target))
-        self._aside = None
+        self._aside = self.target.parent / f".{self.target.name}.unfinished"
+        self._new, self._old = self._aside / "new", self._aside / "old"
+        self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> pathlib.Path:
         try:
-            self._refuse_others()
+            refuse_others(self.target)
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._aside = pathlib.Path(
-                tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent)
-            )
-            (self._aside / "new").mkdir()
+            self._lock = self._claim()
+            self._settle()  # what a killed process has left
+            self._new.mkdir()
         except OSError as error:
+            self._leave()
             raise ExportError(f"{self.target} cannot be written: {error.strerror}.") from None
-        return self._aside / "new"
+        except BaseException:
+            self._leave()
+            raise
+        return self._new
 
     def __exit__(self, kind, error, trace):
         try:
-            if error is None:
-                self._replace()
+            try:
+                if error is None:
+                    self._replace()
+            finally:  # after a signal, too
+                self._settle()
         except OSError as failed:
             error = failed
         finally:
-            shutil.rmtree(self._aside, ignore_errors=True)
+            self._leave()
         if isinstance(error, OSError | tf.errors.OpError):
             text = " ".join(str(error).split())[:300]
             raise ExportError(f"{self.target} was not written: {text}") from error
 
-    def _refuse_others(self) -> None:
-        if self.target.is_dir():
-            others = sorted({path.name for path in self.target.iterdir()} - PARTS)
-            if others:
-                raise ExportError(
-                    f"{self.target} must be new or an earlier export, it has {others[0]} in it."
-                )
-        elif self.target.exists():
-            raise ExportError(f"{self.target} must be a folder, it is a file.")
+    def _claim(self) -> IO[bytes]:
+        """The lock of the folder beside, which is the kernel's and ends with its process."""
+        path = self._aside / "lock"
+        while True:
+            self._aside.mkdir(exist_ok=True)
+            with contextlib.ExitStack() as stack:
+                try:
+                    lock = stack.enter_context(path.open("ab"))
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    is_there = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+                except BlockingIOError:
+                    raise ExportError(
+                        f"{self.target} is being written by another process; wait for it."
+                    ) from None
+                except FileNotFoundError:
+                    is_there = False
+                if is_there:
+                    stack.pop_all()
+                    return lock
+            # Another process was done just now and has removed it: once more.
 
     def _replace(self) -> None:
-        earlier = self._aside / "old"
+        for path in (*self._new.rglob("*"), self._new):
+            whole_files.flush(path)
         if self.target.exists():
-            os.rename(self.target, earlier)
-        try:
-            os.rename(self._aside / "new", self.target)
-        except OSError:
-            if earlier.exists():
-                os.rename(earlier, self.target)
-            raise
+            os.rename(self.target, self._old)
+        os.rename(self._new, self.target)
+        # Before the earlier one is removed: a power cut leaves one of them.
+        whole_files.flush(self.target.parent)
+
+    def _settle(self) -> None:
+        """Puts an earlier export back that nothing has replaced, and removes the rest."""
+        if self._old.exists() and not self.target.exists():
+            os.rename(self._old, self.target)
+        for path in (self._old, self._new):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _leave(self) -> None:
+        if self._lock:
+            # Where an earlier export could not be put back, it stays for the next one to do it.
+            with contextlib.suppress(OSError):
+                (self._aside / "lock").unlink()
+                self._aside.rmdir()
+            self._lock.close()
+            self._lock = None

@@ -14,6 +14,7 @@ import tempfile
 
 import tensorflow as tf
 
+from drw_tf import whole_files
 from drw_tf.training import cluster, messages
 
 _LOG = logging.getLogger("drw_tf")
@@ -71,14 +72,14 @@ class Checkpoints:
             sums = {path.name: _checksum(path) for path in sorted(writing.iterdir())}
             (writing / "checksums.json").write_text(json.dumps(sums))
             for path in (*writing.iterdir(), writing):
-                _flush(path)
+                whole_files.flush(path)
             replaced = self.folder / _REPLACED
             shutil.rmtree(replaced, ignore_errors=True)
             if final.exists():
                 # Renamed, as a kill while it is removed would leave none.
                 os.replace(final, replaced)
             os.replace(writing, final)
-            _flush(self.folder)
+            whole_files.flush(self.folder)
             shutil.rmtree(replaced, ignore_errors=True)
         except (OSError, tf.errors.OpError) as error:
             self.restore_replaced()
@@ -220,11 +221,3 @@ def damage(folder: pathlib.Path) -> str | None:
 
 def _checksum(path: pathlib.Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _flush(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ import pathlib
 import platform
 import time
 
+from drw_tf import whole_files
+
 _RETRY_SECONDS = 0.5
 
 
@@ -162,14 +164,10 @@ class Workdir(Layout):
 
 def _replace(path: pathlib.Path, text: str) -> None:
     """Writes beside and renames; what is the same already stays as it is."""
-    writing = path.with_suffix(".writing")
     try:
         if path.exists() and path.read_bytes() == text.encode():
             return
-        with open(writing, "w", encoding="utf-8") as file:
+        with whole_files.replaced(path) as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(writing, path)
     except OSError as error:
         raise WorkdirError(f"{path} cannot be written: {error.strerror}.") from None

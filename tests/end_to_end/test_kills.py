@@ -68,11 +68,12 @@ def test_every_recipe_survives_being_killed(trainer, tally, tmp_path, tmp_path_f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", ["export", "record"])
-def test_a_kill_at_the_very_end_costs_nothing(trainer, tmp_path, at):
+# The record is written before the export and after it.
+@pytest.mark.parametrize(("at", "number"), [("export", 1), ("record", 1), ("record", 2)])
+def test_a_kill_at_the_very_end_costs_nothing(trainer, tmp_path, at, number):
     arguments = kills.arguments_of("supervised", "--export=true")
     assert trainer.run(tmp_path / "whole", arguments) == 0
-    moment = {"at": at, "number": 1}
+    moment = {"at": at, "number": number}
     assert kills.killed_run(trainer, tmp_path / "cut", arguments, [moment]) == [moment]
     kills.assert_same(tmp_path / "whole", tmp_path / "cut")
     for name in ("saved_model.pb", "ema.keras"):

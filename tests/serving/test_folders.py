@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from drw_tf.serving import folders
@@ -58,6 +63,106 @@ def test_a_failing_rename_puts_the_earlier_export_back(tmp_path, monkeypatch):
     with pytest.raises(folders.ExportError, match=r"was not written: .*Input/output error"):
         write(target, "new")
     assert (target / "saved_model.pb").read_text() == "old"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("part", ["old", "new"])
+def test_a_signal_between_the_renames_leaves_one_export(tmp_path, monkeypatch, moment, part):
+    target = tmp_path / "export"
+    write(target, "old")
+    rename, came = folders.os.rename, []
+
+    def interrupted(source, destination):
+        hit = not came and part in (os.path.basename(source), os.path.basename(destination))
+        if hit and moment == "before":
+            came.append(True)
+            raise KeyboardInterrupt
+        rename(source, destination)
+        if hit:
+            came.append(True)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders.os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, "new")
+    expected = "new" if (part, moment) == ("new", "after") else "old"
+    assert (target / "saved_model.pb").read_text() == expected
+    assert names(tmp_path) == ["export"]
+
+
+KILLED = """
+import os, signal, sys
+from drw_tf.serving import folders
+target, renames = sys.argv[1], int(sys.argv[2])
+rename = os.rename
+def counted(*paths):
+    global renames
+    if not renames:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renames -= 1
+    rename(*paths)
+folders.os.rename = counted
+with folders.Replacement(target) as unfinished:
+    (unfinished / "saved_model.pb").write_text("killed")
+"""
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_the_next_export_settles_what_a_killed_one_left(tmp_path, renames):
+    target = tmp_path / "export"
+    write(target, "old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(target), str(renames)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert target.exists() == (renames == 0)
+    assert names(tmp_path)[0] == ".export.unfinished"
+    # Of another target in this folder it is left alone.
+    write(tmp_path / "export.unfinished", "other")
+    write(tmp_path / "exp", "other")
+    assert target.exists() == (renames == 0)
+    with pytest.raises(KeyError):
+        write(target, "new", KeyError("other"))
+    assert (target / "saved_model.pb").read_text() == "old"
+    assert names(tmp_path) == ["exp", "export", "export.unfinished"]
+
+
+def test_two_exports_in_one_folder_do_not_disturb_each_other(tmp_path):
+    with folders.Replacement(tmp_path / "a") as one:
+        (one / "saved_model.pb").write_text("a")
+        with folders.Replacement(tmp_path / "b") as other:
+            (other / "saved_model.pb").write_text("b")
+        # Nor is one that is being written taken for a leftover.
+        with pytest.raises(folders.ExportError, match="is being written by another process"):
+            write(tmp_path / "a", "another")
+    assert [(tmp_path / name / "saved_model.pb").read_text() for name in "ab"] == ["a", "b"]
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_what_others_keep_beside_stays(tmp_path):
+    beside = tmp_path / ".export.unfinished"
+    beside.mkdir()
+    (beside / "thesis.txt").write_text("years of work")
+    write(tmp_path / "export", "new")
+    assert names(beside) == ["thesis.txt"]
+
+
+def test_an_export_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "rename"):
+        before = getattr(folders.os, name)
+
+        def noted(*words, name=name, before=before):
+            if name == "fsync":
+                done.append(os.path.basename(os.readlink(f"/proc/self/fd/{words[0]}")))
+            else:
+                done.append(f"{os.path.basename(words[0])} renamed")
+            before(*words)
+
+        monkeypatch.setattr(folders.os, name, noted)
+    with folders.Replacement(tmp_path / "export") as unfinished:
+        (unfinished / "variables").mkdir()
+        (unfinished / "variables" / "variables.index").write_text("new")
+    assert sorted(done[:3]) == ["new", "variables", "variables.index"]
+    assert done[3:] == ["new renamed", tmp_path.name]
 
 
 def test_what_is_no_export_is_not_overwritten(tmp_path):

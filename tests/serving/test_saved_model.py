@@ -418,10 +418,9 @@ def test_tensorflow_lite_converts_it_unedited_with_its_own_operations_alone(grey
 
 def test_a_layer_that_keras_does_not_find_by_its_name_is_compared_too(tmp_path):
     # ConvNeXt's own; Keras 2.15 saves it and then looks for it among its layers.
-    from keras.src.applications.convnext import LayerScale
-
+    convnext = sys.modules[keras.applications.ConvNeXtTiny.__module__]
     images = keras.Input((8, 8, 3), name="images")
-    scaled = LayerScale(0.5, 3)(images)
+    scaled = convnext.LayerScale(0.5, 3)(images)
     features = keras.layers.GlobalAveragePooling2D(name="features")(scaled)
     logits = keras.layers.Dense(2, name="logits")(features)
     network = keras.Model(images, {"features": features, "logits": logits})

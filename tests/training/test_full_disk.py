@@ -78,7 +78,7 @@ def test_a_disk_that_fills_up_at_a_checkpoint(command, monkeypatch, tmp_path, ow
 
 
 def test_a_disk_that_is_full_at_the_start(command, monkeypatch, tmp_path):
-    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     flags = tmp_path / "run" / "config.json"
     code, line = command()
     assert code == 2

@@ -55,7 +55,7 @@ def test_record_history_and_checkpoint_are_there(uncut):
     ("arguments", "stop_at"),
     [
         (REWEIGHTED, 3),
-        (REWEIGHTED, 10),
+        pytest.param(REWEIGHTED, 10, marks=pytest.mark.slow),
         (REWEIGHTED, 14),
         (("--method=drw_darp", "--reweight_start=0.5"), 14),
         pytest.param(("--method=remixmatch",), 14, marks=pytest.mark.slow),
@@ -80,9 +80,13 @@ def test_resumed_run_is_bit_for_bit_the_same(
     [
         (("--method=drw_la",), 1),
         (("--method=drw_la",), 2),
-        (("--method=fixmatch_crest_plus", "--crest_generations=2"), 1),
-        pytest.param(
-            ("--method=fixmatch_crest_plus", "--crest_generations=2"), 2, marks=pytest.mark.slow
+        *(
+            pytest.param(
+                ("--method=fixmatch_crest_plus", "--crest_generations=2"),
+                epoch,
+                marks=pytest.mark.slow,
+            )
+            for epoch in (1, 2)
         ),
     ],
     ids=by_method,
@@ -225,48 +229,45 @@ def test_progress_that_nobody_can_read_stops_nothing(resolve, monkeypatch):
     assert Gone.tried
 
 
-def test_a_record_says_which_code_trained_from_where_on(resolve, monkeypatch):
-    def code(commit):
-        return {"versions": {"python": "3"}, "git": {"commit": commit, "dirty": False}}
-
-    for commit, words in (("a", ["--stop_at_step=10"]), ("b", []), ("c", ["--export"])):
-        monkeypatch.setattr(session.environment, "code", lambda commit=commit: code(commit))
-        result = train(resolve("--method=supervised", *words))
-    # The last command trained nothing.
-    assert result["git"]["commit"] == "b"
-    assert [(part["from_step"], part["git"]["commit"]) for part in result["made_by"]] == [
-        (0, "a"),
-        (10, "b"),
-    ]
-
-
 def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monkeypatch):
-    def export_run(*_):
+    def fails(*_):
         raise folders.ExportError("logits differ")
 
     words = ("--method=supervised", "--export=true")
-    with monkeypatch.context() as patch:
-        patch.setattr(session.run_export, "export_run", export_run)
-        with pytest.raises(session.USER_ERRORS, match="logits differ"):
-            train(resolve(*words))
+    monkeypatch.setattr(session.run_export, "export_run", fails)
+    with pytest.raises(session.USER_ERRORS, match="logits differ"):
+        train(resolve(*words))
     kept = record.read_record(tmp_path / "run" / "record.json")
     assert kept["steps"] == 20
     assert not kept["configuration"]["export"]
+    exported = []
+    monkeypatch.setattr(session.run_export, "export_run", lambda run, *_: exported.append(run))
     result = train(resolve(*words))
+    assert len(exported) == 1
     assert result["configuration"]["export"]
     assert result["history"] == kept["history"]
-    assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
 
 
-def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path):
+def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path, monkeypatch):
+    def train_with(commit, *words):
+        code = {"versions": {"python": "3"}, "git": {"commit": commit, "dirty": False}}
+        monkeypatch.setattr(session.environment, "code", lambda: code)
+        return train(resolve(*words))
+
     words = ("--method=supervised", "--export=true")
-    train(resolve(*words, "--stop_at_step=10"))
+    result = train_with("a", *words, "--stop_at_step=10")
+    assert result["git"]["commit"] == "a"
+    assert "made_by" not in result
     card = tmp_path / "run" / "export" / "MODEL_CARD.md"
     assert "after step 10:" in card.read_text()
-    result = train(resolve("--method=supervised"))
+    result = train_with("b", "--method=supervised")
     assert not session.summary(resolve("--method=supervised"), result).endswith("/export")
-    train(resolve(*words))
+    result = train_with("c", *words)
     assert "after step 20:" in card.read_text()
+    # The last command trained nothing.
+    assert result["git"]["commit"] == "b"
+    parts = [(part["from_step"], part["git"]["commit"]) for part in result["made_by"]]
+    assert parts == [(0, "a"), (10, "b")]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def _train(strategy, replicas, method, batches, steps):
         pytest.param(
             ["--method=drw", "--protocol=darp", "--optimizer=sgd", "--pseudo_memory=bank"],
             id="darp_bank",
+            marks=pytest.mark.slow,
         ),
         pytest.param(["--method=supervised"], id="supervised"),
         pytest.param(
@@ -80,7 +81,9 @@ def _train(strategy, replicas, method, batches, steps):
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"], id="mixmatch"
+            ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"],
+            id="mixmatch",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             ["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch", marks=pytest.mark.slow
@@ -92,7 +95,7 @@ def _train(strategy, replicas, method, batches, steps):
             id="crest_plus",
         ),
         pytest.param(["--method=ldam_drw"], id="ldam", marks=pytest.mark.slow),
-        pytest.param(["--method=crt", "--crt_head_fraction=0.5"], id="crt"),
+        pytest.param(["--method=crt", "--crt_head_fraction=0.5"], id="crt", marks=pytest.mark.slow),
     ],
 )
 def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):

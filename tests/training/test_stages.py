@@ -171,7 +171,7 @@ def cut(monkeypatch, how, where):
 @pytest.mark.parametrize(
     ("name", "how", "where"),
     [
-        ("crt", "stop", 10),
+        pytest.param("crt", "stop", 10, marks=pytest.mark.slow),
         ("crt", "kill", "change"),
         ("crest", "stop", 13),
         ("crest", "kill", "change"),

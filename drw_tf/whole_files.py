@@ -1,0 +1,37 @@
+"""Files that are there whole or not at all, whatever stops the process or the machine."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO
+
+
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike) -> Iterator[IO[str]]:
+    """Context: a UTF-8 text file that takes the place of `path` if all goes well.
+
+    A reader sees the earlier file or the whole new one. Line ends are written as they are.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; nothing is left behind.
+    """
+    path = pathlib.Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with open(unfinished, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def flush(path: str | os.PathLike) -> None:
+    """Returns when a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
