@@ -25,9 +25,8 @@ def test_every_moment_is_a_function_of_the_trainer(name):
 
 
 # Histogram and bank; generations, running mean and added labels.
-@pytest.mark.parametrize(
-    "recipe", ["drw_darp", pytest.param("fixmatch_crest_plus_la", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["drw_darp", "fixmatch_crest_plus_la"])
 def test_a_killed_run_ends_like_an_undisturbed_one(trainer, tmp_path, recipe):
     arguments = kills.arguments_of(recipe, "--export=false")
     assert trainer.run(tmp_path / "whole", arguments) == 0
