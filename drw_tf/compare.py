@@ -159,8 +159,7 @@ def table(records: Sequence[Mapping]) -> str:
     if not records:
         return "no record yet"
     paper = groups.paper_of(records[0])
-    window = "mean_last_20" if paper else "last"
-    return tables.methods(groups.by_method(records), window).markdown()
+    return tables.methods(groups.by_method(records), groups.window_of(paper, records)).markdown()
 
 
 if __name__ == "__main__":

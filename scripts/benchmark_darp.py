@@ -6,7 +6,6 @@ The pool's pseudo-labels drift a little between two refinements, as in training,
 starts from the one before. The share of training time is that at the default `--darp_refresh`.
 """
 
-import math
 import os
 import time
 
@@ -23,7 +22,7 @@ from drw_tf.ops import refinement
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("darp_rounds", 20, "Refinements; their median counts.", 1)
 flags.DEFINE_list("step_flags", [], "Flags of the trainer, without dashes.")
-flags.DEFINE_integer("darp_steps", 5, "Steps of FixMatch; the fastest counts.", 1)
+flags.DEFINE_integer("darp_steps", 5, "Steps of FixMatch; their median counts.", 1)
 
 
 def _refresh_seconds(pool, target_counts, alpha):
@@ -48,16 +47,18 @@ def main(_):
     flags_of_run = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
     run, ways = fed_run.build("cifar10", flags_of_run)
     config, facts = run.config, run.method.facts
-    spent = _refresh_seconds(facts.pool_size, facts.labeled_counts, config.darp_alpha)
+    # As the method scales them.
+    targets = facts.labeled_counts * (facts.pool_size / facts.labeled_counts.sum())
+    spent = _refresh_seconds(facts.pool_size, targets, config.darp_alpha)
     function, iterator = run.method.make_train_function(), iter(ways["resident"])
 
     def execute(batches):
         tf.nest.map_structure(lambda value: value.numpy(), function(batches))
 
-    step = math.inf
-    for turn in range(FLAGS.darp_steps):
-        step = min(step, measuring.round_of(execute, iterator, 1, int(turn == 0)))
-    refresh = float(np.median(spent))
+    steps = [
+        measuring.round_of(execute, iterator, 1, int(turn == 0)) for turn in range(FLAGS.darp_steps)
+    ]
+    refresh, step = float(np.median(spent)), float(np.median(steps))
     share = refresh / (refresh + config.darp_refresh * step)
     print(measuring.machine())
     print(

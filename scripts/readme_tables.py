@@ -26,8 +26,8 @@ with quiet.startup():
 README = repository.ROOT / "README.md"
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
-# Not a part of a version or a longer number; its sign is left out.
-_NUMBER = re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.]|,\d)")
+# Not a part of a version or a longer number. A sign counts where it is one.
+_NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?![\w.]|,\d)")
 
 
 @functools.cache
@@ -77,6 +77,7 @@ def untold_numbers(text: str) -> Iterator[str]:
         for command in _COMMAND.findall(section):
             for table in tables_of(command):
                 known |= {number for row in table.rows for number in _NUMBER.findall(" ".join(row))}
+            known |= {number.lstrip("+-") for number in known}
         prose = re.sub(r"```.*?```|`[^`]*`", "", _TABLE.sub("", section), flags=re.DOTALL)
         for line in prose.splitlines() if known else ():
             for found in _NUMBER.finditer(line):

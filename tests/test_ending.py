@@ -47,7 +47,8 @@ def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
         process.send_signal(signal.SIGTERM)
         _, printed = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert printed.startswith("train: stopped by SIGTERM; ")
+    assert printed == "train: stopped by SIGTERM; the same command goes on from what is saved.\n"
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_other_exits_and_errors_pass():

@@ -108,6 +108,11 @@ def test_keras_is_only_ever_that_of_tensorflow():
     assert bare == []
 
 
+def test_pyplot_is_imported_nowhere():
+    # It takes a second, and a display where there is one.
+    assert [m for m, p in MODULES.items() if any("pyplot" in n for n in imports(p))] == []
+
+
 def test_addons_are_imported_in_one_module_only():
     users = {
         m for m, p in MODULES.items() if any(n.startswith("tensorflow_addons") for n in imports(p))

@@ -238,3 +238,23 @@ def test_help_names_every_flag(capsys):
     text = capsys.readouterr().out
     for name in ("model", "images", "out", "batch_size", "on_bad_image", "max_megapixels"):
         assert f"--{name}: " in text
+
+
+def test_ctrl_c_leaves_no_table(run, tmp_path, monkeypatch, capsys):
+    from drw_tf.serving import predictor
+
+    called = []
+
+    def interrupted(*args, **kwargs):
+        called.append(1)
+        if len(called) == 3:  # of a black picture, of a first batch, of a second one
+            raise KeyboardInterrupt
+        return predict_batch(*args, **kwargs)
+
+    predict_batch = predictor.Predictor.predict
+    monkeypatch.setattr(predictor.Predictor, "predict", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        run("--batch_size=2")
+    assert caught.value.code == 130
+    assert len(called) == 3
+    assert not list((tmp_path / "out").iterdir())

@@ -134,3 +134,13 @@ def test_a_method_returns_what_it_declares(noise, what):
     method.loss_terms = changed
     with pytest.raises(ValueError, match=rf"FixMatch\.loss_terms must return the {what} .*, got"):
         method.train_step(batch_for(method, ROWS * config.unlabeled_ratio))
+
+
+@pytest.mark.parametrize(("name", "same"), [("nrw", "fixmatch"), ("nrw_darp", "fixmatch_darp")])
+def test_no_reweighting_is_the_method_without(name, same):
+    one, other = recipes.RECIPES[name], recipes.RECIPES[same]
+    assert (one.method, one.rebalancers, one.defaults) == (
+        other.method,
+        other.rebalancers,
+        other.defaults,
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tqdm
 
+from drw_tf import whole_files
 from drw_tf.data import cache_lock
 from drw_tf.data import dataset as records
 
@@ -128,7 +129,9 @@ def _write(source: Source, stem: str, progress: bool) -> None:
     os.replace(stem + ".uint8.part", stem + ".uint8")
     labels = np.concatenate(labels)
     np.save(stem + "_labels.npy", labels)
-    with open(stem + ".json", "w", encoding="utf-8") as file:
+    for path in (stem + ".uint8", stem + "_labels.npy"):
+        whole_files.flush(path)  # before the record says that they are there
+    with whole_files.replaced(stem + ".json") as file:
         json.dump({"source": source.title, "rows": len(labels)}, file)
 
 

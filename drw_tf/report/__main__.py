@@ -6,7 +6,7 @@ report.html (one page that needs nothing else), report.md, and figures/ as PNG a
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table, help_text, quiet
@@ -69,9 +69,8 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
     found: dict[pathlib.Path, None] = {}
     for run in map(pathlib.Path, runs):
         if run.is_dir():
-            below = sorted(run.rglob("record.json")) or sorted(run.rglob("*.json"))
             own = run / "record.json"
-            paths = [own] if own.is_file() else below
+            paths = [own] if own.is_file() else sorted(_below(run))
             # What --fresh moved aside is not meant by the folder that it lies in.
             paths = [path for path in paths if not _was_moved_aside(path.relative_to(run))]
         else:
@@ -80,6 +79,15 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
             raise configuration.ConfigError(f"{run} is neither a record nor a folder with one.")
         found.update(dict.fromkeys(paths))
     return list(found)
+
+
+def _below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Those of runs, and files that are kept in folders which are none of a run."""
+    runs = {path.parent for path in folder.rglob("config.json")}
+    for path in folder.rglob("*.json"):
+        is_of_run = not runs.isdisjoint(path.parents)
+        if path.name == "record.json" or not is_of_run:
+            yield path
 
 
 def _was_moved_aside(path: pathlib.Path) -> bool:

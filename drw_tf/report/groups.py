@@ -1,6 +1,7 @@
 """Runs put together: those that differ in the seed alone, and those that may be compared."""
 
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 
 from drw_tf.report import paper_numbers
@@ -16,9 +17,14 @@ SETTING_FLAGS = (
     "labeled_fraction",
     "validation_per_class",
     "image_size",
+    "model",
     "protocol",
     "steps",
 )
+# The rest of the budget, which a method may have of its own: it is named where it is another one.
+BUDGET_FLAGS = ("batch_size", "steps_per_epoch")
+# Evaluations whose mean stands beside the paper's numbers.
+LAST_EVALUATIONS = 20
 
 # Flags that say where a user's own pictures are; no run on other data has any of them.
 OWN_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "labels_csv")
@@ -67,8 +73,9 @@ class Setting:
 
     @property
     def window(self) -> str:
-        """What is reported: the mean of the last 20 evaluations as the paper does, or the last."""
-        return "mean_last_20" if self.paper else "last"
+        """What is reported, see `window_of`."""
+        runs = [one for variant in self.variants for one in variant.records]
+        return window_of(self.paper, runs)
 
     def variant(self, method: str) -> Variant | None:
         """The variant that stands for a method, see `find`."""
@@ -117,6 +124,17 @@ def paper_of(record: Mapping) -> str | None:
     """Name of the paper's setting that a run is of; None for any other, and for a part of one."""
     whole = record["steps"] == record["configuration"].get("steps")
     return paper_numbers.setting_of(record["configuration"]) if whole else None
+
+
+def window_of(paper: str | None, records: Sequence[Mapping]) -> str:
+    """What is reported of runs: "mean_last_20", as the paper does in its settings, or "last".
+
+    The last one, too, where any run has fewer evaluations: one that was judged later as another
+    method has a single one, and a mean of one beside means of twenty is another quantity.
+    """
+    finals = [one["final"]["ema"] for one in records if one["final"].get("ema")]
+    counts = [one["balanced_accuracy"]["evaluations"] for one in finals]
+    return "mean_last_20" if paper and min(counts, default=0) >= LAST_EVALUATIONS else "last"
 
 
 def is_of_own_pictures(configuration: Mapping) -> bool:
@@ -181,7 +199,7 @@ def name_of(
 def _setting_key(record: Mapping) -> tuple:
     configuration = record["configuration"]
     flags = (configuration.get(name) for name in SETTING_FLAGS)
-    return (*flags, record["steps"], data_of(record))
+    return (*flags, record["steps"], paper_of(record), data_of(record))
 
 
 def _title(record: Mapping) -> str:
@@ -207,15 +225,18 @@ def _variants(
         seed = one["configuration"]["seed"]
         if members.setdefault(key, {}).setdefault(seed, one) is not one:
             dropped.append(f"{key[0]}, seed {seed}: given more than once, the first is used")
+    usual = {
+        flag: statistics.mode(one["configuration"].get(flag) for one in records)
+        for flag in BUDGET_FLAGS
+    }
     made = []
     for key, seeds in members.items():
         rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
-        made.append(
-            Variant(
-                name_of(key[0], dict(key[1:]), rivals, defaults),
-                key[0],
-                tuple(seeds[seed] for seed in sorted(seeds)),
-                len(key) - 1,
-            )
-        )
+        mine = [seeds[seed] for seed in sorted(seeds)]
+        name = name_of(key[0], dict(key[1:]), rivals, defaults)
+        for flag, value in usual.items():
+            own = mine[0]["configuration"].get(flag)
+            if own != value and f", {flag} " not in name:
+                name += f", {flag} {own}"
+        made.append(Variant(name, key[0], tuple(mine), len(key) - 1))
     return made, dropped

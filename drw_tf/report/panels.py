@@ -229,7 +229,8 @@ def class_axis(axes: mpl_axes.Axes, names: Sequence[str], order: np.ndarray) -> 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     """float64 [C], mean over the `window` nearest ranks, of fewer at both ends."""
-    kernel = np.ones(window)
+    # Of fewer values than that numpy would give as many as the window has.
+    kernel = np.ones(min(window, 2 * ((len(values) - 1) // 2) + 1))
     defined = np.isfinite(values)
     total = np.convolve(np.where(defined, values, 0.0), kernel, mode="same")
     number = np.convolve(defined.astype(np.float64), kernel, mode="same")

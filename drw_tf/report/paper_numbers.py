@@ -72,6 +72,7 @@ def _long_tail(classes: int, ratio: int, labeled_max: int, unlabeled_max: int) -
         "unlabeled_imbalance_ratio": ratio,
         "unlabeled_order": "same",
         "validation_per_class": 0,
+        "model": "wide_resnet_28_2",
         "protocol": "darp",
         "steps": 250_000,
     }
@@ -88,6 +89,7 @@ SETTINGS = {
             "labeled_fraction": 0.1,
             "image_size": 224,
             "validation_per_class": 0,
+            "model": "resnet50",
             "protocol": "imagenet",
             "steps": 500_000,
         },
@@ -95,7 +97,7 @@ SETTINGS = {
         {"batch_size": 1024, "steps": 375_000},
     ),
 }
-_BUDGET = ("protocol", "steps")
+_BUDGET = ("model", "protocol", "steps")
 # What each table shows, for its heading.
 TABLES = {
     1: "balanced accuracy on long-tailed CIFAR",
@@ -142,7 +144,8 @@ def setting_of(configuration: Mapping) -> str | None:
     """Name of the paper's setting that a run has, None for any other.
 
     Args:
-        configuration: flag name -> value; data set, sizes, ratios, protocol and length count.
+        configuration: flag name -> value; data set, sizes, ratios, network, protocol and length
+            count.
     """
     for name, setting in SETTINGS.items():
         if setting.is_of(configuration):

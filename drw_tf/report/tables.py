@@ -135,9 +135,12 @@ def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
         rows.append(tuple(cells))
     note = (
         "Balanced accuracy of the averaged network in percent, mean ± standard deviation over "
-        "seeds; ours: mean of the last 20 evaluations of a run."
+        "seeds; ours: mean of the last 20 evaluations of a run"
     )
-    return Table(tuple(head), tuple(rows), note)
+    short = [one.title for found in ours.values() for one in found if one and one.window == "last"]
+    if short:
+        note += f" (of {', '.join(short)} the last one, as some runs there have fewer)"
+    return Table(tuple(head), tuple(rows), f"{note}.")
 
 
 def agreement(settings: Sequence[groups.Setting]) -> Table:

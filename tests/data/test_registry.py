@@ -167,3 +167,78 @@ def test_other_labels_splits_and_test_sets_are_told():
     )
     assert identity.difference({}, before) is None
     assert identity.class_difference(["a"], ["a", "b"]) == "there were 1 classes, now 2"
+
+
+def loaded(*flags):
+    return registry.load(configuration.resolve(configuration.parse(["train", *flags])))
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("same", [60, 47, 37, 30, 23, 18, 15, 11, 9, 7]),
+        ("reversed", [7, 9, 11, 15, 18, 23, 30, 37, 47, 60]),
+        ("uniform", [60] * 10),
+    ],
+)
+def test_flags_shape_both_tails_and_hold_pictures_out(order, expected):
+    flags = ["--labeled_max=30", "--imbalance_ratio=10", "--unlabeled_max=60", "--seed=3"]
+    ratio = [] if order == "uniform" else ["--unlabeled_imbalance_ratio=8"]
+    flags += [f"--unlabeled_order={order}", "--validation_per_class=5", *ratio]
+    dataset, split = loaded(*flags)
+
+    def counts(rows):
+        return records.class_counts(dataset.train.labels[rows], 10).tolist()
+
+    # floor(30 * 10 ** (-c / 9)), floor(60 * 8 ** (-c / 9)).
+    assert counts(split.labeled) == [30, 23, 17, 13, 10, 8, 6, 5, 3, 3]
+    assert counts(split.unlabeled) == expected
+    assert counts(split.validation) == [5] * 10
+    parts = np.concatenate([split.labeled, split.unlabeled, split.validation])
+    assert len(np.unique(parts)) == len(parts)
+    other = loaded(*flags[:3], "--seed=4", *flags[4:])[1]
+    assert set(other.labeled) != set(split.labeled)
+
+
+def test_a_fraction_of_each_class_is_labeled_and_some_are_held_out(monkeypatch):
+    from drw_tf.data import imagenet127
+
+    train = records.ArrayImages(np.zeros([60, 4, 4, 3], np.uint8), np.repeat([0, 1], [40, 20]))
+    whole = records.Dataset("imagenet127", ("a", "b"), (4, 4, 3), train, None, True, None, None)
+    monkeypatch.setattr(imagenet127, "load", lambda *args, **kwargs: whole)
+    flags = ("--dataset=imagenet127", "--labeled_fraction=0.25", "--validation_per_class=4")
+    _, split = loaded(*flags)
+    labels = [whole.train.labels[rows] for rows in (split.labeled, split.validation)]
+    assert [np.bincount(one).tolist() for one in labels] == [[10, 5], [4, 4]]
+    assert not set(split.labeled) & set(split.validation)
+    with pytest.raises(ValueError, match="Change --labeled_fraction or --validation_per_class"):
+        loaded(*flags[:2], "--validation_per_class=20")
+
+
+def test_paths_out_of_a_tables_folder_are_allowed_by_the_flag(own):
+    (own.root / "table").mkdir()
+    rows = [
+        "path,label",
+        *(f"../l/{name}/{n}.png,{name}" for name in ("cat", "dog") for n in (1, 2)),
+    ]
+    (own.root / "table" / "labels.csv").write_text("\n".join(rows))
+    flags = ("--dataset=csv", f"--labels_csv={own.root}/table/labels.csv", "--image_size=16")
+    with pytest.raises(ValueError, match="--allow_outside_paths permits that"):
+        loaded(*flags)
+    assert len(loaded(*flags, "--allow_outside_paths")[0].train) == 4
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_download_is_what_the_flag_asks_for(monkeypatch, tmp_path, asked):
+    from drw_tf.data import tfds_images
+
+    class Asked(Exception):
+        pass
+
+    def load(name, data_dir, image_size, download):
+        assert (name, data_dir, image_size) == ("cifar10", str(tmp_path), None)
+        raise Asked(download)
+
+    monkeypatch.setattr(tfds_images, "load", load)
+    with pytest.raises(Asked, match=str(asked)):
+        loaded("--dataset=cifar10", f"--data_dir={tmp_path}", *(["--download"] if asked else []))

@@ -127,7 +127,14 @@ def test_a_cache_whose_record_was_cut_is_written_again(tmp_path, text):
     assert len(dataset.train) == 10 * ROWS
 
 
-def test_two_processes_fill_one_cache_once(tmp_path):
+def test_two_processes_fill_one_cache_once(tmp_path, monkeypatch):
+    write_file, written = pixel_cache._write, []
+
+    def count(source, stem, progress):
+        written.append(stem)
+        write_file(source, stem, progress)
+
+    monkeypatch.setattr(pixel_cache, "_write", count)
     write(tmp_path / "data")
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -148,6 +155,7 @@ def test_two_processes_fill_one_cache_once(tmp_path):
         thread.join()
     np.testing.assert_array_equal(found[0].train.pixels, found[1].train.pixels)
     assert not list(cache.glob("*.part"))
+    assert len(written) == len(set(written)) == 2
 
 
 def test_cache_of_other_data_or_inside_the_data_is_refused(tmp_path):

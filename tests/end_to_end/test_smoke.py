@@ -60,6 +60,7 @@ def test_the_same_command_again_has_nothing_to_do(trained):
     assert "bACC" in done.stdout
 
 
+@pytest.mark.slow
 def test_evaluate_prints_the_records_numbers(trained):
     folder, _ = trained
     record = json.loads((folder / "record.json").read_text())
@@ -111,11 +112,11 @@ def test_killed_process_goes_on_with_the_same_command(tmp_path):
     ("arguments", "message"),
     [
         (["--dataset=cifar10", "--data_dir={tmp}"], "cifar10 is not prepared in"),
-        (["--dataset=folder", "--labeled_dir={tmp}/none"], "none"),
+        (["--dataset=folder", "--labeled_dir={tmp}/none"], "/none is not a folder"),
         (["--dataset=imagenet127", "--data_dir={tmp}"], "must hold train/<wnid>"),
         (["--workdir=/proc/nowhere"], "/proc/nowhere cannot be written"),
-        (["--imbalance_ratio=50"], "class"),  # 40 / 50: the last class would be empty
-        (["--labeled_max=4000", "--unlabeled_max=1"], "class"),
+        (["--imbalance_ratio=50"], "the smallest class would be empty"),  # 40 / 50
+        (["--labeled_max=4000"], "Lower --labeled_max"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, message):

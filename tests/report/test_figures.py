@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,9 +126,3 @@ def test_saved_pictures_are_the_same_bytes_each_time(make_record, tmp_path):
     with Image.open(first[0]) as picture:
         assert picture.width > 900
     assert b"<svg" in first[1].read_bytes()
-
-
-def test_drawing_does_not_load_pyplot(make_record, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    figures.save(figures.pseudo_numbers([make_record()]), tmp_path / "x")
-    assert "matplotlib.pyplot" not in sys.modules

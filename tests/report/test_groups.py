@@ -96,7 +96,32 @@ def test_a_part_of_a_run_in_a_setting_of_the_paper_is_not_in_it(make_record):
 def test_a_setting_of_the_paper_reports_the_mean_of_the_last_twenty(make_record):
     from drw_tf.report import paper_numbers
 
-    run = make_record(**paper_numbers.SETTINGS["cifar10_r50"].flags)
-    (found,), _ = groups.settings([run], DEFAULTS)
-    assert (found.paper, found.window) == ("cifar10_r50", "mean_last_20")
-    assert found.title == "CIFAR-10, R = 50"
+    flags = paper_numbers.SETTINGS["cifar10_r50"].flags
+    for evaluations, window in ((20, "mean_last_20"), (19, "last")):
+        run = make_record(evaluations=evaluations, **flags)
+        run["steps"] = flags["steps"]
+        (found,), _ = groups.settings([run], DEFAULTS)
+        assert (found.paper, found.window) == ("cifar10_r50", window)
+        assert found.title == "CIFAR-10, R = 50"
+
+
+def test_another_network_is_another_setting_and_another_batch_is_named(make_record):
+    from drw_tf.report import paper_numbers
+
+    flags = dict(paper_numbers.SETTINGS["cifar10_r100"].flags)
+    runs = [
+        make_record(method, **{**flags, "batch_size": batch, "model": model, "steps": 200})
+        for method, batch, model in (
+            ("fixmatch", 64, "wide_resnet_28_2"),
+            ("drw", 64, "wide_resnet_28_2"),
+            ("ldam_drw", 128, "wide_resnet_28_2"),
+            ("drw", 64, "wide_resnet_10_1"),
+        )
+    ]
+    found, _ = groups.settings(runs, DEFAULTS)
+    names = [[variant.name for variant in one.variants] for one in found]
+    assert names == [["fixmatch", "drw", "ldam_drw, batch_size 128"], ["drw"]]
+    small = {**flags, "model": "wide_resnet_10_1"}
+    assert paper_numbers.setting_of(flags) == "cifar10_r100"
+    assert paper_numbers.setting_of(small) is None
+    assert paper_numbers.data_of(small) == "cifar10_r100"

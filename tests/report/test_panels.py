@@ -25,6 +25,13 @@ def test_running_mean_takes_fewer_at_the_ends_and_leaves_out_nan():
     np.testing.assert_allclose(got, [1.5, 1.5, 4.0, 6.0])
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_running_mean_of_fewer_values_than_its_window(length):
+    got = panels.running_mean(np.arange(length, dtype=float), 13)
+    assert got.shape == (length,)
+    assert got[0] == np.arange(length)[: (length + 1) // 2].mean()
+
+
 def test_running_mean_of_nothing_is_nan():
     assert np.isnan(panels.running_mean(np.array([np.nan, np.nan, 1.0]), 1)[0])
 

@@ -17,7 +17,7 @@ def make_run(make_record):
         made["configuration"] = {"method": method, "seed": seed, "steps": 200, **settings}
         made["steps"] = made["configuration"]["steps"]
         for metric in made["final"]["ema"].values():
-            metric.update(last=value, mean_last_20=value + 0.01)
+            metric.update(last=value, mean_last_20=value + 0.01, evaluations=20)
         return made
 
     return make
@@ -83,6 +83,23 @@ def test_a_cell_of_ours_says_which_variant_it_is_where_there_are_several(make_ru
     got = tables.paper_table(1, found)
     (row,) = (row for row in got.rows if row[0] == "DRw")
     assert row[got.head.index("CIFAR-10, R = 100: ours")] == "71.0 (1; beta auto)"
+
+
+def test_a_mean_of_twenty_never_stands_beside_a_single_evaluation(make_run):
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    trained = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]
+    judged = make_run("drw_la", 0, 0.75, **flags)
+    for metric in judged["final"]["ema"].values():
+        metric.update(evaluations=1, mean_last_20=0.75)
+    for runs, drw, note in (
+        (trained, "71.0 (1)", "evaluations of a run."),
+        ([*trained, judged], "70.0 (1)", "(of CIFAR-10, R = 100 the last one, as some runs there"),
+    ):
+        found, _ = groups.settings(runs, {})
+        got = tables.paper_table(1, found)
+        (row,) = (row for row in got.rows if row[0] == "DRw")
+        assert row[got.head.index("CIFAR-10, R = 100: ours")] == drw
+        assert note in got.note
 
 
 def test_both_lengths_of_imagenet_have_a_column_in_the_papers_table(make_run):

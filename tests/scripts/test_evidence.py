@@ -90,6 +90,20 @@ def test_a_run_that_another_process_is_at_is_left_to_it(load, tmp_path, monkeypa
     assert trainings[0] in [command[1:] for command in begun]
 
 
+def test_a_judgement_of_an_earlier_run_is_made_anew(load, tmp_path, monkeypatch):
+    evidence = load("evidence")
+    monkeypatch.chdir(tmp_path)
+    row = evidence._r100("drw", 0)
+    (tmp_path / "results" / row.name).mkdir(parents=True)
+    judged = pathlib.Path("results", row.name, "drw_la_seed0.json")
+    kept = pathlib.Path("results", row.name, "drw_seed0.json")
+    assert not evidence.is_of(judged, row, 0)
+    judged.write_text('{"seconds": 1234.5678}')
+    for seconds, same in (("1234.57", True), ("1234.9", False)):  # as records are shortened
+        kept.write_text(f'{{"seconds": {seconds}}}')
+        assert evidence.is_of(judged, row, 0) is same
+
+
 def test_a_run_of_another_machine_is_not_judged_again(load, tmp_path, monkeypatch, capsys):
     evidence = load("evidence")
     monkeypatch.chdir(tmp_path)

@@ -53,7 +53,10 @@ def test_a_table_is_written_anew_and_what_is_none_of_results_is_left(script):
     ("prose", "untold"),
     [
         ("DRw gains 98.76 points.", "98.76 in: ...DRw gains 98.76 points."),
-        ("It was +98.76, [98.76, 5].", "98.76 in: ...It was +98.76, [98.76, 5]."),
+        ("It was +98.76, [98.76, 5].", "+98.76 in: ...It was +98.76, [98.76, 5]."),
+        # A gain there is; as a number it stands there, as a loss it does not.
+        ("It gains 6.0, or +6.0.", None),
+        ("It loses, -6.0.", "-6.0 in: ...It loses, -6.0."),
         ("`--beta=0.123` of version 1.2.3, in a `98.76`", None),
     ],
 )

@@ -1,6 +1,7 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.models import heads
-from drw_tf.serving import folders, saved_model, verification
+from drw_tf.serving import decoding, folders, saved_model, verification
 
 
 def signature(made, name):
@@ -401,6 +402,27 @@ def test_wrong_logits_stop_the_export_and_leave_the_earlier_one(network_of, tmp_
         refused(network_of((8, 8, 1), 2), folder)
     assert (folder / "saved_model.pb").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("wrong", ["saved_model.pb", folders.KERAS_FILE])
+def test_the_form_whose_logits_are_wrong_is_named(grey_export, tmp_path, wrong):
+    other = keras.models.clone_model(grey_export.network)
+    other.set_weights([1.1 * value for value in grey_export.network.get_weights()])
+    expected, changed = other, tmp_path / "export"
+    shutil.copytree(grey_export.folder, changed)
+    if wrong == folders.KERAS_FILE:  # the rest is right
+        expected = grey_export.network
+        other.save(changed / wrong)
+    preparation = decoding.Preparation(grey_export.image_shape)
+
+    def compare(network, folder):
+        verification.compare_logits(
+            network, "logits", folder, preparation, (np.zeros(10, np.float32), 1.0)
+        )
+
+    compare(grey_export.network, grey_export.folder)
+    with pytest.raises(folders.ExportError, match=f"^logits of {wrong} differ by"):
+        compare(expected, changed)
 
 
 @pytest.mark.slow

@@ -93,20 +93,20 @@ def uncut(_uncut_runs, small_data, resolve, tmp_path_factory):
 
 @pytest.fixture
 def stopped_at(monkeypatch):
-    """stopped_at(step): in this context training gets SIGTERM after a step, and saves."""
+    """stopped_at(step): in this context training gets a signal after a step, and saves."""
 
     @contextlib.contextmanager
-    def make(step):
+    def make(step, number=signal.SIGTERM):
         ended = loop._Runner.on_train_batch_end
 
         def on_train_batch_end(self, batch, logs=None):
             if int(self.method.optimizer.iterations.numpy()) == step:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
             ended(self, batch, logs)
 
         with monkeypatch.context() as patch:
             patch.setattr(loop._Runner, "on_train_batch_end", on_train_batch_end)
-            with pytest.raises(loop.Stopped, match="SIGTERM"):
+            with pytest.raises(loop.Stopped, match=number.name):
                 yield
 
     return make

@@ -35,13 +35,13 @@ def run_steps(quarters, resolve):
         seen = []
         for _ in range(POISONED + 1):
             rows = [next(batches) for _ in range(replicas)]
-            seen.append(state_of(method))
+            seen.append(state_of(method, strategy))
             step(
                 strategy.experimental_distribute_values_from_function(
                     lambda context, rows=rows: rows[context.replica_id_in_sync_group]
                 )
             )
-        return method, seen, state_of(method)
+        return method, seen, state_of(method, strategy)
 
     return run
 
@@ -58,12 +58,18 @@ def poison(method):
     method.network.call = call
 
 
-def state_of(method):
+def state_of(method, strategy):
     """Every variable but those that count steps and alarms."""
     variables = [*method.variables, *method.optimizer.variables]
     variables += loss_scale.variables(method.optimizer)
     counting = {id(method.optimizer.iterations), *map(id, method.alarm.variables)}
-    return [(one.name, one.numpy()) for one in variables if id(one) not in counting]
+    return [
+        (one.name, copy.numpy())
+        for one in variables
+        if id(one) not in counting
+        # On every replica, whose copies need not be alike.
+        for copy in strategy.experimental_local_results(one)
+    ]
 
 
 def changed(before, after):

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def test_steps_per_execution_changes_no_bit(uncut):
-    arguments = ("--method=drw", "--reweight_start=0.5", "--checkpoint_steps=20")
-    one, five = (uncut(*arguments, f"--steps_per_execution={count}")[0] for count in (1, 5))
+    arguments = ("--method=drw", "--reweight_start=0.5")
+    one, five = (uncut(*arguments, *more)[0] for more in ((), ("--steps_per_execution=5",)))
     ended_runs.assert_same(one, five)
 
 
