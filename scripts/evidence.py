@@ -152,7 +152,7 @@ def claim(row: Row, seed: int) -> Iterator[bool]:
 
 
 def is_of(record: pathlib.Path, row: Row, seed: int) -> bool:
-    """Whether a judgement's record is there, and of the run whose record is kept: as long in time."""
+    """Whether a judgement's record is there, and of the run whose record is kept: as long as it."""
     trained = pathlib.Path("results", row.name, f"{row.method}_seed{seed}.json")
     if not (record.exists() and trained.exists()):
         return record.exists()

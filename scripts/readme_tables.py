@@ -27,7 +27,7 @@ README = repository.ROOT / "README.md"
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 # Not a part of a version or a longer number. A sign counts where it is one.
-_NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?![\w.]|,\d)")
+_NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?!\.?\w|,\d)")
 
 
 @functools.cache
