@@ -183,10 +183,23 @@ def open_run(
     checkpoints = checkpoint.Checkpoints(
         pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
     )
-    state = checkpoints.newest() if step is None else checkpoints.state_of(step)
-    run.stages.prepare(state["stage"])
-    checkpoints.load(state["step"])
-    return run, state
+
+    def load(choose):
+        state = choose()
+        run.stages.prepare(state["stage"])
+        checkpoints.load(state["step"])
+        return state
+
+    if step is not None:
+        return run, load(lambda: checkpoints.state_of(step))
+    before = checkpoints.steps()
+    try:
+        return run, load(checkpoints.newest)
+    except checkpoint.CheckpointError:
+        if checkpoints.steps() == before:
+            raise
+        # A run that is still trained has removed meanwhile what was chosen.
+        return run, load(checkpoints.newest)
 
 
 def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from drw_tf import config as configuration
 from drw_tf import evaluate, export, finished_run
+from drw_tf.training import workdir
 
 PROGRAMS = {"export": export, "evaluate": evaluate}
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -350,13 +351,34 @@ def test_any_checkpoint_can_be_opened_by_its_step(capsys, run_folder, tmp_path):
     (entry,) = [one for one in history if one["step"] == first]
     expected = f"{100 * entry['test']['ema']['balanced_accuracy']:.1f}"
     assert lines[3].split()[-3] == expected
+    held = workdir.Workdir(copy)  # as while it is trained
     export.main(["export", f"--workdir={copy}", f"--step={first}"])
+    held.release()
     assert f"on digits, step {first}, to {copy / 'export'}" in capsys.readouterr().out
     line = refusal(capsys, "evaluate", f"--workdir={copy}", "--step=7")
     assert f"has no checkpoint of step 7, but of {first}, 20" in line
     (data,) = (copy / "checkpoints" / f"step_{first:09d}").glob("*.data*")
     os.truncate(data, 100)
     assert "is damaged" in refusal(capsys, "evaluate", f"--workdir={copy}", f"--step={first}")
+
+
+def test_a_checkpoint_that_the_trainer_removes_meanwhile_is_chosen_again(
+    run_folder, tmp_path, monkeypatch
+):
+    from drw_tf.training import checkpoint
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    newest = checkpoint.Checkpoints.newest
+
+    def removed(self):
+        state = newest(self)
+        shutil.rmtree(copy / "checkpoints" / "step_000000020", ignore_errors=True)
+        return state
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "newest", removed)
+    _, state = finished_run.open_run(copy)
+    assert state["step"] == 10
 
 
 def test_export_does_not_overwrite_what_is_not_an_export(capsys, run_folder):

@@ -3,6 +3,9 @@
 import pathlib
 import re
 
+import pytest
+
+from drw_tf import config as configuration
 from drw_tf import flag_table, protocols, recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -17,6 +20,49 @@ def test_table_of_methods_is_that_of_the_recipes():
 def test_every_data_set_is_named():
     for name in protocols.DATASETS:
         assert f"`{name}`" in TEXT, name
+
+
+def resolve(*words):
+    return configuration.resolve(configuration.parse(["train", *words]))
+
+
+def rows_of_data_sets():
+    """`--dataset`, protocol and steps, as the table has them."""
+    for names, protocol, steps in re.findall(
+        r"^\| (`[^|]*) \| [^|]* \| `(\w+)`, ([\d,]+) steps \| [^|]* \|$", TEXT, re.MULTILINE
+    ):
+        for name in re.findall(r"`([^`]+)`", names):
+            yield name.replace("<name>", "mnist"), protocol, int(steps.replace(",", ""))
+
+
+def test_protocol_and_length_of_each_data_set_are_as_the_table_says(tmp_path):
+    rows = list(rows_of_data_sets())
+    assert {name for name, *_ in rows} == {*protocols.DATASETS} - {"tfds"} | {"tfds:mnist"}
+    needed = {"folder": "labeled_dir", "csv": "labels_csv", "imagenet127": "data_dir"}
+    for name, protocol, steps in rows:
+        more = [f"--{needed[name]}={tmp_path}"] if name in needed else []
+        more += ["--data_dir=x"] if name.startswith("small_") else []
+        got = resolve(f"--dataset={name}", *more)
+        assert (got.protocol, got.steps) == (protocol, steps), name
+
+
+def test_defaults_of_own_pictures_are_as_told():
+    got = resolve("--dataset=folder", "--labeled_dir=x")
+    pairs = f"{got.batch_size} labeled and {got.batch_size * got.unlabeled_ratio} unlabeled"
+    size = got.image_size
+    assert (
+        f"DRw with the `{got.protocol}` protocol; WideResNet-16-2 on pictures of {size} x "
+        f"{size} (`--image_size`); {pairs} pictures a step; {got.steps:,} steps in "
+        f"epochs of {got.steps_per_epoch};\n  unlabeled weights from "
+        f"{str(got.reweight_start).lstrip('0')} of the steps on"
+    ) in TEXT
+    assert (got.method, got.model) == ("drw", "wide_resnet_16_2")
+    assert f"`--in_memory_gigabytes` ({got.in_memory_gigabytes:g})" in TEXT
+    for side, crop in ((95, "shift"), (96, "resized")):
+        assert resolve("--dataset=folder", "--labeled_dir=x", f"--image_size={side}").crop == crop
+    for words in (["--dataset=folder", "--labeled_dir=x"], ["--dataset=csv", "--labels_csv=x"]):
+        with pytest.raises(configuration.ConfigError, match="--validation_per_class is not read"):
+            resolve(*words, "--validation_per_class=2")
 
 
 def test_every_flag_and_file_in_it_exists():

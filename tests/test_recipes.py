@@ -1,5 +1,10 @@
 """Every recipe trains: one step, all of its terms, nothing that is not finite."""
 
+import pathlib
+import re
+import sys
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -144,3 +149,15 @@ def test_no_reweighting_is_the_method_without(name, same):
         other.rebalancers,
         other.defaults,
     )
+
+
+def test_the_method_that_the_docs_write_trains(noise, monkeypatch):
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+    (block,) = (one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Pi" in one)
+    made = types.ModuleType("newcomer")
+    exec(compile(block, "docs/extending.md", "exec"), made.__dict__)
+    monkeypatch.setitem(sys.modules, "newcomer", made)
+    flags = recipes.METHODS["mean_teacher"].flags
+    there = recipes.Component("newcomer.PiModel", [f for f in flags if not f.startswith("ramp")])
+    monkeypatch.setitem(recipes.METHODS, "mean_teacher", there)
+    test_one_step_moves_the_weights_and_every_term_counts("mean_teacher", noise)

@@ -312,3 +312,27 @@ def test_internal_error_is_of_a_peer_only_where_it_says_so(text, is_lost):
         cluster.watched(failing(error))
     assert Played(0, 2).is_lost(error) == is_lost
     assert not Played(0, 1).is_lost(error)
+
+
+@pytest.mark.slow
+def test_workers_whose_flags_differ_end_with_code_2(tmp_path):
+    ports = processes.free_ports(2)
+    with (
+        processes.Worker(tmp_path, 0, ports, *together(tmp_path)) as chief,
+        processes.Worker(tmp_path, 1, ports, *together(tmp_path), "--seed=1") as other,
+    ):
+        for worker in (chief, other):
+            assert worker.ends() == 2
+            assert "must have the same flags; not so worker 1" in worker.stderr
+
+
+@pytest.mark.slow
+def test_the_others_of_a_worker_that_freezes_stop(tmp_path):
+    run = tmp_path / "run"
+    with processes.started(tmp_path, 2, *together(tmp_path, *LONGER)) as workers:
+        processes.wait_for(lambda: list((run / "checkpoints").glob("step_*")))
+        workers[1].process.send_signal(signal.SIGSTOP)
+        assert workers[0].ends(120) == LOST
+        workers[1].process.send_signal(signal.SIGKILL)
+        workers[1].process.send_signal(signal.SIGCONT)
+        workers[1].ends()

@@ -1,0 +1,30 @@
+"""Which strategy trains on which devices."""
+
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+
+from drw_tf.training import devices
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "expected"),
+    [
+        ("mirrored", 0, "default"),
+        ("one_device", 0, "default"),
+        ("mirrored", 1, "GPU:0"),
+        ("one_device", 2, "GPU:0"),
+        ("mirrored", 2, ["/GPU:0", "/GPU:1"]),
+    ],
+)
+def test_all_gpus_are_taken_if_there_are_two_and_more_than_one_is_asked_for(
+    monkeypatch, name, gpus, expected
+):
+    found = [SimpleNamespace(name=f"/GPU:{number}") for number in range(gpus)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: found)
+    for strategy in ("OneDeviceStrategy", "MirroredStrategy"):
+        monkeypatch.setattr(tf.distribute, strategy, lambda where: where)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: "default")
+    # Without the cache, which holds the strategy of this process.
+    assert devices.strategy.__wrapped__(name) == expected
