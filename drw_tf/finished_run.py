@@ -123,7 +123,10 @@ def makers_of(workdir: str | pathlib.Path) -> list[dict]:
     path = pathlib.Path(workdir, "made_by.json")
     found = _read_json(path) if path.is_file() else []
     if not isinstance(found, list) or not all(
-        isinstance(one, dict) and one.keys() >= {"from_step", "versions", "git"} for one in found
+        isinstance(one, dict)
+        and one.keys() >= {"from_step", "versions", "git"}
+        and isinstance(one["from_step"], int)
+        for one in found
     ):
         raise configuration.ConfigError(f"{path} must hold the code of each part of the run.")
     return found
