@@ -17,7 +17,10 @@ from drw_tf.report import environment
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], object]], rounds: int, best: dict | None = None
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    best: dict | None = None,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, float]:
     """Fewest seconds of each way; in a round each one is called once.
 
@@ -25,13 +28,17 @@ def in_turn(
         ways: functions that end when their work is done. Each is called once before.
         rounds: that are measured; `rounds` of 1 with `best` goes on with an earlier measurement.
         best: of an earlier call with the same ways; changed.
+        before: of some ways, what is done each time before and does not count.
     """
+    before = before or {}
     if best is None:
         best = {}
         for work in ways.values():
             work()
     for _ in range(rounds):
         for name, work in ways.items():
+            if name in before:
+                before[name]()
             start = time.perf_counter()
             work()
             best[name] = min(best.get(name, math.inf), time.perf_counter() - start)

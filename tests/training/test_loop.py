@@ -137,7 +137,7 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
     train(config)
     ended_runs.assert_same(folder, tmp_path / "cut")
     curves = [event_values.read(one / "tensorboard") for one in (folder, tmp_path / "cut")]
-    assert ("ema/balanced_accuracy", 20) in curves[0]
+    assert ("test_ema/balanced_accuracy", 20) in curves[0]
     assert curves[0].keys() == curves[1].keys()
 
 
