@@ -103,7 +103,7 @@ def stoppable() -> Iterator[None]:
     Raises:
         SystemExit: SIGTERM or Ctrl-C arrived (75).
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, trainer.interrupt)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -111,10 +111,6 @@ def stoppable() -> Iterator[None]:
         raise SystemExit(trainer.EXIT_STOPPED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number, frame):
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _say_stopped(name: str) -> None:

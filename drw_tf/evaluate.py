@@ -46,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf.report import record
 
     try:
-        places = {flag.name: flags[flag.name] for flag in finished_run.PLACES}
-        run, state = finished_run.open_run(flags["workdir"], flags["step"], places)
+        run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
         if flags["out"]:
             session.require_same_data(session.facts(run.dataset, run.split), flags["workdir"])
         test = run.dataset.test

@@ -26,8 +26,7 @@ def main(argv: list[str] | None = None) -> None:
 
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
-        places = {flag.name: flags[flag.name] for flag in finished_run.PLACES}
-        run, state = finished_run.open_run(flags["workdir"], flags["step"], places)
+        run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
         changed = {
             name: flags[name] for name in contradictions.EXPORT_FLAGS if flags[name] is not None
         }

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table, help_text
+from drw_tf.report import groups
 
 WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
 STEP = flag_table.Flag(
@@ -30,20 +31,7 @@ def again(name: str) -> flag_table.Flag:
 
 
 # Where the data lie: that they were moved since changes nothing.
-PLACES = tuple(
-    map(
-        again,
-        (
-            "data_dir",
-            "cache_dir",
-            "val_labels",
-            "labeled_dir",
-            "unlabeled_dir",
-            "test_dir",
-            "labels_csv",
-        ),
-    )
-)
+PLACES = tuple(map(again, ("data_dir", "cache_dir", "val_labels", *groups.OWN_PLACES)))
 
 
 def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag]) -> dict:
@@ -76,7 +64,7 @@ def configuration_of(
 
     Args:
         workdir: folder of a run that has a checkpoint.
-        changed: values of `PLACES` by name, None for those that are as they were.
+        changed: flag -> value; those of `PLACES` that have one are taken in place of the run's.
 
     Raises:
         ConfigError: it is not; or config.json is of another version, or holds something that
@@ -93,7 +81,8 @@ def configuration_of(
     if not any((folder / "checkpoints").glob("step_*")):
         raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
     values = _read_json(path)
-    moved = {name: value for name, value in changed.items() if value is not None}
+    found = {flag.name: changed.get(flag.name) for flag in PLACES}
+    moved = {name: value for name, value in found.items() if value is not None}
     return _resolve({**values, **moved} if isinstance(values, dict) else values, path)
 
 

@@ -1,8 +1,10 @@
 """Options, devices and fixtures of all tests."""
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 
 # Before any import of TensorFlow. 3: its wheel reports at level 2 that there is no GPU.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -49,6 +51,31 @@ def pytest_sessionstart(session):
     tf.config.set_visible_devices([], "GPU")
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture
+def stopped_between_runs(monkeypatch):
+    """In this context SIGTERM comes when a training by `child.train` has ended: code 75."""
+
+    @contextlib.contextmanager
+    def make():
+        from drw_tf import child
+
+        before = signal.getsignal(signal.SIGTERM)
+        train = child.train
+
+        def stopped(words, workdir):
+            train(words, workdir)
+            assert signal.getsignal(signal.SIGTERM) != before
+            signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(child, "train", stopped)
+        with pytest.raises(SystemExit) as caught:
+            yield
+        assert caught.value.code == 75
+        assert signal.getsignal(signal.SIGTERM) == before
+
+    return make
 
 
 @pytest.fixture(scope="session")
