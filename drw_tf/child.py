@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import train as trainer
-from drw_tf.report import groups
-from drw_tf.report import record as run_record
+from drw_tf.report import groups, record_file
 from drw_tf.training import workdir as workdirs
 
 # Becomes the command once the kernel has been told to ask it to stop when its parent ends, however
@@ -145,7 +144,7 @@ def record_of(path: pathlib.Path, config: configuration.Config, advice: str = ""
             place; the line ends with `advice`.
     """
     try:
-        found = run_record.read_record(path)
+        found = record_file.read_record(path)
     except (OSError, ValueError) as error:
         raise configuration.ConfigError(str(error)) from None
     earlier = found["configuration"]

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf import child, flag_table, help_text, whole_files
 from drw_tf import config as configuration
-from drw_tf.report import groups, tables
-from drw_tf.report import record as run_record
+from drw_tf.report import groups, record_file, tables
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -107,7 +106,7 @@ def _run(
         return
     print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
     child.train(words, row.workdir)
-    record = shorten(run_record.read_record(pathlib.Path(row.workdir, "record.json")))
+    record = shorten(record_file.read_record(pathlib.Path(row.workdir, "record.json")))
     with whole_files.replaced(path_of(results, row)) as file:
         file.write(json.dumps(record, separators=(",", ":")) + "\n")
 

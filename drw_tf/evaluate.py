@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
         from drw_tf import session
-        from drw_tf.report import record
+        from drw_tf.report import record_file
 
     try:
         run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
             earlier = finished_run.record_of(flags["workdir"], run, state)
             command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]
             made = adjusted_run.record_of(earlier, state, config, found, command)
-            record.write_record(pathlib.Path(flags["out"]), made)
+            record_file.write_record(pathlib.Path(flags["out"]), made)
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():

@@ -206,11 +206,11 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         ValueError: the file is not a record.
     """
     from drw_tf import run as runs
-    from drw_tf.report import record
+    from drw_tf.report import record, record_file
 
     path = pathlib.Path(workdir, "record.json")
     if path.is_file():
-        found = record.read_record(path)
+        found = record_file.read_record(path)
         if found["steps"] == state["step"]:
             return found
     return record.build_record(

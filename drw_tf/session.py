@@ -15,7 +15,7 @@ from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
-from drw_tf.report import environment, groups, record
+from drw_tf.report import environment, groups, record, record_file
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
@@ -88,7 +88,7 @@ def _train(config, command, strategy) -> dict | None:
     try:
         if not team.from_chief(claim):
             _train_on(config, command, folder, team)
-        result = record.read_record(folder.record) if team.is_chief else None
+        result = record_file.read_record(folder.record) if team.is_chief else None
         # The chief writes on when the others are done, who wait: leaving looks like a failure.
         team.total(0)
         return result
@@ -175,12 +175,12 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     if config.export:
         # What was measured is kept where an export fails, as that of a run without one.
         without = {**result, "configuration": {**result["configuration"], "export": False}}
-        record.write_record(folder.record, without)
+        record_file.write_record(folder.record, without)
         with naming_damage(run.dataset):
             run_export.export_run(run, folder.export, result, network)
     if log:
         log.finish(result)
-    record.write_record(folder.record, result)
+    record_file.write_record(folder.record, result)
 
 
 @contextlib.contextmanager
@@ -224,7 +224,7 @@ def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
     """Whether nothing is left to do; the record is the last thing that a run writes."""
     if not folder.record.exists():
         return False
-    written = record.read_record(folder.record)
+    written = record_file.read_record(folder.record)
     if written["steps"] < config.stop_at_step:
         return False
     # One that went on without an export may have an older one.

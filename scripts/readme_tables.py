@@ -21,7 +21,7 @@ from drw_tf import flag_table, quiet
 from drw_tf.report import __main__ as report
 
 with quiet.startup():
-    from drw_tf.report import groups, record, tables
+    from drw_tf.report import groups, record_file, tables
 
 README = repository.ROOT / "README.md"
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
@@ -40,7 +40,7 @@ def tables_of(command: str) -> list[tables.Table]:
     words = shlex.split(command)[3:]
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--"))
     folders = [path for word in words if not word.startswith("--") for path in _expanded(word)]
-    records = [record.read_record(path) for path in report.record_paths(folders)]
+    records = [record_file.read_record(path) for path in report.record_paths(folders)]
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
     settings, _ = groups.settings(records, defaults)
     made = [tables.agreement(settings)]

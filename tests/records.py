@@ -3,6 +3,14 @@
 from drw_tf.report import record as run_record
 
 
+def metrics_of(balanced_accuracy, classes=("a", "b")):
+    """What an evaluation has of a network that finds this share of each class."""
+    shares = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few")
+    by_class = [balanced_accuracy] * len(classes)
+    found = dict.fromkeys(shares, balanced_accuracy)
+    return {**found, "recall": by_class, "precision": by_class, "loss": 1.0, "ece": 0.1}
+
+
 def record_of(config, history, seconds=60.0, classes=("a", "b"), steps=None):
     """The record of a run with this configuration, as long as it asks for if not said."""
     counts = list(range(10 * len(classes), 0, -10))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
-from drw_tf import evaluate, export, finished_run
 from drw_tf.training import workdir
 
 PROGRAMS = {"export": export, "evaluate": evaluate}
@@ -63,17 +63,29 @@ def test_unknown_flags_and_stray_words_are_refused(capsys, fake_run, program):
     assert "every argument must be a flag" in refusal(capsys, program, where, "red")
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_tensorflow_is_not_imported_for_a_refusal(program, tmp_path):
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([program, "--nosuch=1"] for program in command.programs()),
+        *([program, "--workdir=nowhere"] for program in PROGRAMS),
+    ],
+)
+def test_a_refusal_is_one_line_and_takes_no_tensorflow(words, tmp_path):
     code = (
-        f"import sys; from drw_tf import {program}\n"
-        f"try: {program}.main(['{program}', '--workdir={tmp_path}'])\n"
-        "except SystemExit as e: print(e.code, 'tensorflow' in sys.modules)"
+        "import atexit, sys; from drw_tf import command\n"
+        "atexit.register(lambda: print('tensorflow' in sys.modules, 'scipy' in sys.modules))\n"
+        f"command.main(['drw-tf', *{words}])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        timeout=60,
     )
-    assert done.stdout.split() == ["2", "False"], done.stderr
+    assert (done.returncode, done.stdout.split()) == (2, ["False", "False"]), done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -422,7 +434,7 @@ def test_a_finished_run_is_exported_again_where_the_export_would_differ(
     # A record from before the flags of the export were there.
     earlier = {k: v for k, v in config.items() if not k.startswith("export_")}
     written = {"configuration": earlier, "steps": config.steps}
-    monkeypatch.setattr("drw_tf.report.record.read_record", lambda path: written)
+    monkeypatch.setattr("drw_tf.report.record_file.read_record", lambda path: written)
     folder = SimpleNamespace(record=tmp_path / "record.json", export=tmp_path / "export")
     assert not session._is_finished(config, folder)
     folder.record.touch()

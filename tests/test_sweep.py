@@ -24,7 +24,7 @@ def started(monkeypatch, tmp_path):
         given = config.resolve(config.parse(["train", *words]))
         validation = {"0.9": 0.8, "0.999": 0.7}[given.beta] + given.seed / 10
         entry = {"step": 100, "validation": {"ema": {"balanced_accuracy": validation}}}
-        entry["test"] = {"ema": {"balanced_accuracy": 1 - validation}}
+        entry["test"] = {"ema": records.metrics_of(1 - validation)}
         found = records.record_of(given, [{"step": 50}, entry])
         commands.append(words)
         assert workdir == given.workdir

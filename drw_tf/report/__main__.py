@@ -40,11 +40,12 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("report", error)
     out = pathlib.Path(given.get("out", "report"))
     with quiet.startup():
-        from drw_tf.report import groups, record, summary
+        from drw_tf.report import groups, record_file, summary
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
     draw, reference = given.get("draw", []), given.get("reference")
     try:
-        settings, notes = groups.settings([record.read_record(path) for path in paths], defaults)
+        records = [record_file.read_record(path) for path in paths]
+        settings, notes = groups.settings(records, defaults)
         out.mkdir(parents=True, exist_ok=True)
         written = summary.write(out, settings, notes, defaults, draw, reference)
     except (OSError, ValueError) as error:

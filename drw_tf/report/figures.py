@@ -1,6 +1,6 @@
 """Pictures of runs: pseudo numbers, weights and recall of each class; saving of any figure.
 
-Each function turns records (`record.read_record`) into a figure that belongs to nobody:
+Each function turns records (`record_file.read_record`) into a figure that belongs to nobody:
 no pyplot, no global state. `save` writes it as PNG and SVG. Confusion and calibration are
 in `drw_tf.report.evaluation_figures`, the paper's figures in `drw_tf.report.paper_figures`.
 """

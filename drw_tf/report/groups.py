@@ -99,7 +99,7 @@ def settings(
     """Records by setting and variant, and a line for each that was left out.
 
     Args:
-        records: as `record.read_record` returns them, in any order.
+        records: as `record_file.read_record` returns them, in any order.
         defaults: the flags that change a result, and the value that a run which is older
             than the flag had.
     """

@@ -59,7 +59,7 @@ def series(record: Mapping, *keys: str) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values of one quantity of a history, without the entries that lack it.
 
     Args:
-        record: as `record.read_record` returns it.
+        record: as `record_file.read_record` returns it.
         *keys: the way to the quantity in an entry, as in "test", "ema", "loss".
 
     Returns:

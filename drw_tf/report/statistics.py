@@ -4,7 +4,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -58,6 +57,8 @@ def paired_gain(
     mean, deviation = mean_and_deviation(gains)
     if len(gains) == 1:
         return mean, float("nan"), 1
+    from scipy import stats  # takes a second, which a refused command line need not wait
+
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(gains) - 1)
     return mean, float(quantile * deviation / np.sqrt(len(gains))), len(gains)
 
@@ -74,4 +75,6 @@ def rank_correlation(
     pairs = np.array([[ours[name], theirs[name]] for name in common])
     if len(common) < 3 or (pairs == pairs[0]).all(axis=0).any():
         return None
+    from scipy import stats  # as above
+
     return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), len(common)

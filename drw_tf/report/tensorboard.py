@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams import api_pb2, summary_v2
 from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
-from drw_tf.report import evaluation_figures, event_files, record
+from drw_tf.report import evaluation_figures, event_files, record_file
 
 MAX_CLASS_SCALARS = 200
 # How the tags begin of what a run logs at its end; one that goes on logs it again.
@@ -107,7 +107,7 @@ class TensorBoardLog:
             configuration: names and values, in the order in which they are to be shown.
         """
         rows = [
-            f"| {name} | `{json.dumps(record.plain(value, name))}` |".replace("\n", " ")
+            f"| {name} | `{json.dumps(record_file.plain(value, name))}` |".replace("\n", " ")
             for name, value in configuration.items()
         ]
         table = "\n".join(["| flag | value |", "| --- | --- |", *rows])
@@ -251,7 +251,7 @@ def _numbers(values: Mapping, prefix: str) -> dict[str, float]:
 
 def _hparam(value) -> bool | int | float | str:
     """A value as the HParams tab can show it."""
-    value = record.plain(value)
+    value = record_file.plain(value)
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 

@@ -35,7 +35,7 @@ MOMENTS = {
     "stage begun": ("drw_tf.training.stages:Stages.begin", "after"),
     "flags written": ("drw_tf.session:_agree_with_earlier", "after"),
     "export": ("drw_tf.serving.warm_up:write", "before"),
-    "record": ("drw_tf.report.record:write_record", "before"),
+    "record": ("drw_tf.report.record_file:write_record", "before"),
 }
 _STEP = {"now": 0}
 

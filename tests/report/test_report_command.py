@@ -8,7 +8,7 @@ import re
 import pytest
 
 from drw_tf.report import __main__ as command
-from drw_tf.report import pages, pictures, record, tables
+from drw_tf.report import pages, pictures, record_file, tables
 
 
 class Page(html.parser.HTMLParser):
@@ -36,7 +36,7 @@ class Page(html.parser.HTMLParser):
 
 def write(folder, name, made):
     folder.mkdir(parents=True, exist_ok=True)
-    record.write_record(folder / name, made)
+    record_file.write_record(folder / name, made)
 
 
 @pytest.fixture(scope="module")

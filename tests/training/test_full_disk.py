@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import train
-from drw_tf.report import record
+from drw_tf.report import record_file
 from drw_tf.training import checkpoint, workdir
 
 LENGTHS = ("--batch_size=8", "--steps=20", "--steps_per_epoch=10", "--checkpoint_steps=10")
@@ -116,7 +116,7 @@ def test_flags_are_the_last_to_be_moved_aside(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_the_record(command, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr(record.os, "fsync", full_at_the_record())
+        patch.setattr(record_file.os, "fsync", full_at_the_record())
         code, line = command()
     assert code == 2
     assert "No space left on device" in line

@@ -19,7 +19,7 @@ from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.ops import summary
-from drw_tf.report import record
+from drw_tf.report import record_file
 from drw_tf.serving import folders
 from drw_tf.training import checkpoint, loop
 from tests import ended_runs, event_values
@@ -43,7 +43,7 @@ def train(config):
 
 def test_record_history_and_checkpoint_are_there(uncut):
     folder, result = uncut(*REWEIGHTED)
-    assert record.read_record(folder / "record.json") == result
+    assert record_file.read_record(folder / "record.json") == result
     assert [entry["step"] for entry in result["history"]] == [10, 20]
     assert result["history"][0]["unlabeled_weights"] == [1, 1, 1, 1]
     assert len(result["history"][-1]["pseudo_numbers"]) == 4
@@ -175,7 +175,7 @@ def test_fresh_moves_the_earlier_run_aside(resolve, tmp_path):
     result = train(resolve("--method=supervised", "--seed=1", "--fresh"))
     assert result["configuration"]["seed"] == 1
     (aside,) = (tmp_path / "run").glob("before_*")
-    assert record.read_record(aside / "record.json")["configuration"]["seed"] == 0
+    assert record_file.read_record(aside / "record.json")["configuration"]["seed"] == 0
 
 
 def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_path, monkeypatch):
@@ -255,7 +255,7 @@ def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monk
     monkeypatch.setattr(session.run_export, "export_run", fails)
     with pytest.raises(session.USER_ERRORS, match="logits differ"):
         train(resolve(*words))
-    kept = record.read_record(tmp_path / "run" / "record.json")
+    kept = record_file.read_record(tmp_path / "run" / "record.json")
     assert kept["steps"] == 20
     assert not kept["configuration"]["export"]
     exported = []
@@ -504,7 +504,7 @@ def test_a_finished_run_of_own_pictures_is_none_of_others(resolve, tmp_path, mon
     monkeypatch.setattr(registry, "load", missing)
     with pytest.raises(FileNotFoundError):
         train(resolve("--method=supervised", "--steps=10"))
-    assert record.read_record(tmp_path / "run" / "record.json") == kept
+    assert record_file.read_record(tmp_path / "run" / "record.json") == kept
 
 
 def test_a_damaged_file_of_data_or_code_is_named_and_none_is_of_an_older_version(resolve, tmp_path):
