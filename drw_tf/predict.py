@@ -25,7 +25,6 @@ PREFIX = "probability_"
 _SERVING = pathlib.Path("assets", "serving.json")
 _LOG = logging.getLogger("drw_tf")
 
-_SHARED = {flag.name: flag for flag in flag_table.FLAGS}
 _TABLE = (
     flag_table.Flag("model", "string", "folder of a model exported by drw_tf", "input"),
     flag_table.Flag("images", "string", "folder of pictures, at any depth, or one file", "input"),
@@ -39,14 +38,14 @@ _TABLE = (
         allowed="at least 1",
         check=lambda value: value >= 1,
     ),
-    _SHARED["on_bad_image"],
+    flag_table.BY_NAME["on_bad_image"],
     flag_table.Flag(
         "max_megapixels",
         "float",
         "files that claim more million pixels are unreadable, > 0 [the model's own]",
         "input",
-        allowed=_SHARED["max_megapixels"].allowed,
-        check=_SHARED["max_megapixels"].check,
+        allowed=flag_table.BY_NAME["max_megapixels"].allowed,
+        check=flag_table.BY_NAME["max_megapixels"].check,
     ),
 )
 

@@ -308,7 +308,7 @@ def test_ldam_trains_as_its_published_code_for_as_many_steps_as_the_others(setti
     assert (got.weight_decay_kind, got.weight_decay) == ("l2", 2e-4)
     assert (got.steps, got.schedule, got.deferred_start) == (250_000, "step_ldam", 0.8)
     assert got.warmup_steps / got.steps == 5 / 200  # epochs
-    rate = schedules.learning_rate(got.schedule, 0.1, got.steps, got.warmup_steps)
+    rate = schedules.LearningRate(got.schedule, 0.1, got.steps, got.warmup_steps)
     # Epochs 5, 160 and 180 of 200.
     edges = (6_250, 199_999, 200_000, 224_999, 225_000)
     expected = [0.1, 0.1, 1e-3, 1e-3, 1e-5]

@@ -45,7 +45,8 @@ class Training:
 class Method(keras.Model):
     """A recipe at work; `call` gives the logits of the averaged network.
 
-    Leaves override `views`, `terms`, `scalars` and `loss_terms`, some `prepare`.
+    Leaves override `labeled_views`, `unlabeled_views`, `terms`, `scalars` and `loss_terms`, some
+    `prepare`.
     """
 
     labeled_views: tuple[str, ...] = ("weak",)

@@ -171,24 +171,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def learning_rate(name: str, base: float, total_steps: int, warmup_steps: int = 0) -> LearningRate:
-    """Learning-rate schedule of a name, for any Keras optimizer.
-
-    Args:
-        name: one of `SHAPES`.
-        base: largest learning rate, >= 0.
-        total_steps: steps of the whole training, >= 1.
-        warmup_steps: steps of linear rise from 0, in [0, total_steps).
-
-    Returns:
-        `LearningRate`, which is stored with the optimizer's configuration.
-
-    Raises:
-        ValueError: an unknown name, or an argument outside its range.
-    """
-    return LearningRate(name, base, total_steps, warmup_steps)
-
-
 def _ramp_progress(step: tf.Tensor, total_steps: int, fraction: float) -> tf.Tensor:
     """float64, share of the ramp that is over; 1 where the ramp has no length."""
     if not 0 <= fraction <= 1:

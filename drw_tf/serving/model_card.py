@@ -12,7 +12,6 @@ from drw_tf.report import tables
 
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
-# Classes named there at most.
 _PERCENTAGES = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece")
 
 

@@ -1,6 +1,7 @@
 """From a configuration and data to a method ready to train or to be evaluated."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -45,13 +46,7 @@ def build_method(config, dataset: records.Dataset, split: records.Split) -> base
         rebalance.Hyperparameters(config, component.flags),
         facts,
         rebalancers,
-        base.Training(
-            config.ema_decay,
-            config.ema_warmup,
-            config.weight_decay,
-            config.weight_decay_kind,
-            config.on_nonfinite,
-        ),
+        _training_rules(config),
     )
     for one in rebalancers:
         if one.needs_pseudo_numbers and method.histogram is None:
@@ -75,14 +70,12 @@ def _pool_truth(dataset: records.Dataset, split: records.Split, pool: np.ndarray
 def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
     """Gives the method a new optimizer, as long as the stage; call inside the scope."""
     settings = {**config, **stage.settings}
-    schedule = schedules.learning_rate(
+    schedule = schedules.LearningRate(
         settings["schedule"], settings["learning_rate"], stage.steps, settings["warmup_steps"]
     )
     optimizer = optimizers.build(settings["optimizer"], schedule, config.precision)
     optimizer.build(method.network.trainable_variables)
-    method.training_rules = rules = base.Training(
-        **{field.name: settings[field.name] for field in dataclasses.fields(base.Training)}
-    )
+    method.training_rules = rules = _training_rules(settings)
     method.average.decay, method.average.warmup = rules.ema_decay, rules.ema_warmup
     method.stage = stage
     method.schedule = schedule
@@ -92,6 +85,12 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
         jit_compile=devices.compiles(
             config.jit_compile, tf.distribute.get_strategy(), method.compilable
         ),
+    )
+
+
+def _training_rules(settings: Mapping) -> base.Training:
+    return base.Training(
+        **{field.name: settings[field.name] for field in dataclasses.fields(base.Training)}
     )
 
 

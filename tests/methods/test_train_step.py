@@ -122,7 +122,7 @@ def test_second_average_reads_the_shrunk_weights():
 
 def test_the_state_shrinks_by_the_rate_of_its_own_step():
     # Warm-up: rates 0 and .1, so that the kernel of the second step is that of the first.
-    schedule = schedules.learning_rate("constant", 0.4, 10, 4)
+    schedule = schedules.LearningRate("constant", 0.4, 10, 4)
     method = make(
         optimizers.build("sgd", schedule), weight_decay=0.5, weight_decay_kind="decoupled"
     )

@@ -34,7 +34,7 @@ def assert_rates(schedule, steps, expected):
 @pytest.mark.parametrize(("total_steps", "warmup_steps"), [(262144, 0), (1000, 100)])
 def test_cosine_7_16_matches_the_published_code(total_steps, warmup_steps):
     inputs, outputs = golden("usb_cosine", num_training_steps=total_steps)
-    schedule = schedules.learning_rate("cosine_7_16", 0.03, total_steps, warmup_steps)
+    schedule = schedules.LearningRate("cosine_7_16", 0.03, total_steps, warmup_steps)
     # Beyond the last step that code goes on to zero; this one stays where it ended.
     within = [i for i, step in enumerate(inputs["steps"]) if step <= total_steps]
     assert_rates(
@@ -46,7 +46,7 @@ def test_cosine_7_16_matches_the_published_code(total_steps, warmup_steps):
 
 def test_cosine_7_16_stays_at_its_end_as_in_the_published_code():
     inputs, outputs = golden("cos_7_16_images")
-    schedule = schedules.learning_rate("cosine_7_16", 0.03, inputs["train_images"])
+    schedule = schedules.LearningRate("cosine_7_16", 0.03, inputs["train_images"])
     assert_rates(schedule, inputs["images_seen"], outputs["lr"])
 
 
@@ -61,7 +61,7 @@ def test_cosine_7_16_stays_at_its_end_as_in_the_published_code():
 )
 def test_the_cosine_levels_match_the_published_code(name, mode, level):
     inputs, outputs = golden("crest_schedule", mode=mode, level=level)
-    schedule = schedules.learning_rate(name, inputs["base_lr"], inputs["max_step"])
+    schedule = schedules.LearningRate(name, inputs["base_lr"], inputs["max_step"])
     assert_rates(schedule, inputs["steps"], outputs["lr"])
 
 
@@ -70,7 +70,7 @@ def test_the_cosine_levels_match_the_published_code(name, mode, level):
 )
 def test_the_step_decays_match_the_published_code(name, source):
     inputs, outputs = golden("step_schedules")
-    schedule = schedules.learning_rate(name, inputs["base_lr"], inputs["epochs_total"])
+    schedule = schedules.LearningRate(name, inputs["base_lr"], inputs["epochs_total"])
     # The first entries are LDAM's warm-up, which rises once an epoch.
     assert_rates(schedule, inputs["epochs"][2:], outputs[source][2:])
 
@@ -79,12 +79,12 @@ def test_the_decay_at_each_sixth_with_warmup_matches_the_published_code():
     inputs, outputs = golden("imagenet_schedule")
     period = inputs["decay_epochs"] * inputs["steps_per_epoch"]
     warmup_steps = inputs["warmup_epochs"] * inputs["steps_per_epoch"]
-    schedule = schedules.learning_rate("step_sixths", inputs["base_lr"], 6 * period, warmup_steps)
+    schedule = schedules.LearningRate("step_sixths", inputs["base_lr"], 6 * period, warmup_steps)
     assert_rates(schedule, inputs["steps"], outputs["lr"])
 
 
 def test_cosine_starts_at_base_halves_in_the_middle_and_ends_at_zero():
-    assert_rates(schedules.learning_rate("cosine", 0.4, 100), [0, 50, 100], [0.4, 0.2, 0.0])
+    assert_rates(schedules.LearningRate("cosine", 0.4, 100), [0, 50, 100], [0.4, 0.2, 0.0])
 
 
 def test_staircase_falls_on_the_step_itself():
@@ -97,7 +97,7 @@ def test_staircase_falls_on_the_step_itself():
 
 @pytest.mark.parametrize("name", list(schedules.SHAPES))
 def test_warmup_rises_linearly_from_zero_and_meets_the_schedule(name):
-    schedule = schedules.learning_rate(name, 2.0, total_steps=100, warmup_steps=10)
+    schedule = schedules.LearningRate(name, 2.0, total_steps=100, warmup_steps=10)
     assert_rates(schedule, [0, 10], [0.0, 2.0])
     if not name.startswith("cosine"):
         assert_rates(schedule, [1, 5], [0.2, 1.0])
@@ -105,14 +105,14 @@ def test_warmup_rises_linearly_from_zero_and_meets_the_schedule(name):
 
 @pytest.mark.parametrize("name", list(schedules.SHAPES))
 def test_no_learning_rate_ever_rises_or_turns_negative(name):
-    got = rates(schedules.learning_rate(name, 0.1, total_steps=40), range(60))
+    got = rates(schedules.LearningRate(name, 0.1, total_steps=40), range(60))
     assert (np.diff(got) <= 1e-9).all()
     assert (np.array(got) >= 0).all()
 
 
 @pytest.mark.parametrize("name", list(schedules.SHAPES))
 def test_a_schedule_restored_from_the_config_of_an_optimizer_is_the_same(name):
-    schedule = schedules.learning_rate(name, 0.1, total_steps=50, warmup_steps=5)
+    schedule = schedules.LearningRate(name, 0.1, total_steps=50, warmup_steps=5)
     config = json.loads(json.dumps(keras.optimizers.SGD(schedule).get_config()))
     restored = keras.optimizers.schedules.deserialize(config["learning_rate"])
     steps = (0, 3, 20, 45, 50)
@@ -122,14 +122,14 @@ def test_a_schedule_restored_from_the_config_of_an_optimizer_is_the_same(name):
 def test_an_optimizer_uses_the_rate_of_its_own_step():
     # Rates of the first three steps with a warm-up of two: 0, 0.05, 0.1.
     variable = tf.Variable(0.0)
-    optimizer = keras.optimizers.SGD(schedules.learning_rate("constant", 0.1, 10, 2))
+    optimizer = keras.optimizers.SGD(schedules.LearningRate("constant", 0.1, 10, 2))
     for expected in (0.0, -0.05, -0.15):
         optimizer.apply_gradients([(tf.constant(1.0), variable)])
         np.testing.assert_allclose(variable.numpy(), expected, atol=1e-7)
 
 
 def test_a_learning_rate_is_the_same_in_graph_mode():
-    schedule = schedules.learning_rate("cosine_7_16", 0.03, 1000, 10)
+    schedule = schedules.LearningRate("cosine_7_16", 0.03, 1000, 10)
     in_graph = tf.function(schedule.__call__, input_signature=[tf.TensorSpec([], tf.int64)])
     for step in (0, 5, 700):
         got = in_graph(tf.constant(step, tf.int64))
@@ -140,7 +140,7 @@ def test_a_learning_rate_is_the_same_in_graph_mode():
 def test_learning_rate_refuses_an_unknown_name_and_lists_the_known_ones():
     message = r"schedule must be one of constant, cosine, .*, got 'cosin'\."
     with pytest.raises(ValueError, match=message):
-        schedules.learning_rate("cosin", 0.1, 100)
+        schedules.LearningRate("cosin", 0.1, 100)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_learning_rate_refuses_an_unknown_name_and_lists_the_known_ones():
 )
 def test_learning_rate_refuses_impossible_lengths(arguments, message):
     with pytest.raises(ValueError, match=message):
-        schedules.learning_rate("constant", *arguments)
+        schedules.LearningRate("constant", *arguments)
 
 
 # Ramps

@@ -44,7 +44,7 @@ def test_stops_and_names_step_term_rate_and_checkpoint_and_skips_where_that_is_a
     assert "loss_labeled and gradient not finite" in text
     assert "first step 8" in text
     schedule = (config.schedule, config.learning_rate, config.steps, config.warmup_steps)
-    rate = float(schedules.learning_rate(*schedule)(tf.constant(7)))
+    rate = float(schedules.LearningRate(*schedule)(tf.constant(7)))
     assert f"learning rate {rate:g};" in text
     assert "that of step 5" in text
     # What it advises works.
