@@ -150,5 +150,6 @@ def facts(run: Run) -> dict:
         "split_checksum": run.split.checksum(),
         "labeled_counts": counts(train[run.split.labeled]),
         "unlabeled_counts": counts(train[run.split.unlabeled]),
+        "unlabeled_pictures": len(run.split.unlabeled),
         "test_counts": None if test is None else counts(test.labels),
     }

@@ -72,7 +72,8 @@ def decode_batch(encoded: tf.Tensor, preparation: Preparation) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: a string is not such a picture, is truncated, or
-            claims too many pixels. The message names its place in the batch.
+            claims too many pixels. The message names its place in the batch, but where the
+            decoder finds damage inside.
     """
 
     def decode(row):
@@ -92,17 +93,18 @@ def check_batch(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """The same pictures, uint8 [B, H, W, Ch].
 
     Args:
-        images: uint8, of any four sizes.
+        images: uint8, of any sizes.
         preparation: what the network expects.
 
     Raises:
         tf.errors.InvalidArgumentError: the sizes are not (H, W, Ch).
     """
     height, width, channels = preparation.image_shape
-    got = tf.shape(images)[1:]
+    got = tf.shape(images)[1:]  # of any length: a picture may lack its batch or its channels
     sizes = tf.strings.reduce_join(tf.strings.as_string(got), separator=", ")
-    expected = f"images must be uint8 [B, {height}, {width}, {channels}], got [B, "
-    fits = tf.reduce_all(got == preparation.image_shape)
+    wanted = f"{height}, {width}, {channels}"
+    expected = f"images must be uint8 [B, {wanted}], got [B, "
+    fits = sizes == wanted
     checked = headers.require(images, fits, expected, sizes, "].")
     # Not `tf.ensure_shape`: TensorFlow Lite has no such operation, and it was just checked.
     checked.set_shape([None, *preparation.image_shape])

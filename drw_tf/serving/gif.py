@@ -2,7 +2,9 @@
 
 TensorFlow decodes all pictures of an animation, each with a size of its own: a file of a
 megabyte can claim gigabytes although its header claims little. It also paints transparent
-pixels black. A GIF of only the first picture, its transparent color made white, avoids both.
+pixels black, and what a picture leaves of its canvas. A GIF of only the first picture, its
+transparent color made white, avoids the former; the latter is white only of a transparent GIF,
+which is refused.
 """
 
 import tensorflow as tf
@@ -31,6 +33,14 @@ def first_picture(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.T
     raw = _require_length(raw, start + _DESCRIPTOR + 1, where)
     raw = headers.require(raw, raw[start] == _PICTURE, where, "the GIF has no picture in it.")
     encoded = _within_limit(encoded, raw, start + 5, where, max_pixels)
+    # Where only a part of the canvas is painted, the rest would have to be white, too.
+    is_whole = tf.reduce_all(raw[start + 5 : start + 9] == raw[6:10])
+    encoded = headers.require(
+        encoded,
+        is_whole | (transparent == _NO_COLOR),
+        where,
+        "the GIF is transparent and its first picture smaller than its canvas.",
+    )
     palette = start + _DESCRIPTOR
     palette_bytes = _palette_bytes(raw[palette - 1])
     end = _skip_blocks(raw, palette + palette_bytes + 1)

@@ -24,12 +24,15 @@ class Served:
         adjusts: whether the method adjusts logits at test time.
         adjusted: whether that is in the exported logits.
         temperature: "value", "source" and "facts" of `run_export.Temperature`.
+        central_fraction: side of the central square that is seen over the shorter side of an
+            encoded picture, in (0, 1]; None for the whole picture.
     """
 
     image_shape: tuple[int, int, int]
     adjusts: bool
     adjusted: bool
     temperature: Mapping
+    central_fraction: float | None
 
 
 def text(record: Mapping, served: Served) -> str:
@@ -54,13 +57,17 @@ def _head(record: Mapping, served: Served) -> list[str]:
     config, data = record["configuration"], record["dataset"]
     height, width, channels = served.image_shape
     kind = "grey" if channels == 1 else "RGB"
+    cut = ""
+    if served.central_fraction is not None:
+        share = f"{100 * served.central_fraction:g} %"
+        cut = f", of their central square with {share} of the shorter side; arrays must be so cut"
     return [
         f"# {config['method']} on {data['name']}, seed {config['seed']}",
         "",
         f"Classifies pictures into {len(data['class_names'])} classes. The network is "
         f"`{config['model']}`, its weights averaged over the training steps; it sees "
         f"{height} x {width} pixels, {kind}. Encoded pictures are brought to that size in the "
-        "graph. Class names and all flags of the run are in `assets/`.",
+        f"graph{cut}. Class names and all flags of the run are in `assets/`.",
     ]
 
 
@@ -76,7 +83,10 @@ def _data(record: Mapping) -> list[str]:
     if config.get("validation_per_class"):
         lines.append(f"Held out for validation: {config['validation_per_class']} a class.")
     if data["unlabeled_counts"] is None:
-        lines.append("The classes of the unlabeled pictures are not known.")
+        # None in records of earlier versions.
+        number = data.get("unlabeled_pictures")
+        many = "" if number is None else f"{number:,} "
+        lines.append(f"The classes of the {many}unlabeled pictures are not known.")
     if data["test_counts"] is None:
         lines.append("There were no test pictures.")
     rows = [

@@ -124,7 +124,11 @@ def export_method(
     card = None
     if record is not None:
         facts = model_card.Served(
-            dataset.image_shape, method.adjusts, adjusted, dataclasses.asdict(temperature)
+            dataset.image_shape,
+            method.adjusts,
+            adjusted,
+            dataclasses.asdict(temperature),
+            dataset.central_fraction,
         )
         card = model_card.text(record, facts)
     return saved_model.export_saved_model(

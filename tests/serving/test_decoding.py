@@ -142,6 +142,9 @@ def test_check_batch_passes_what_fits_and_names_what_does_not():
         match=r"images must be uint8 \[B, 8, 8, 1\], got \[B, 8, 8, 3\]",
     ):
         decoding.check_batch(tf.tile(images, [1, 1, 1, 3]), preparation)
+    for wrong, sizes in ((images[:, :, :, 0], "8, 8"), (images[..., None], "8, 8, 1, 1")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"got \[B, {sizes}\]"):
+            decoding.check_batch(wrong, preparation)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_palette_of_the_picture_itself():
     ("file", "message"),
     [
         (local_palette(size=(60_000, 60_000)), "image 0: its header claims 60000 x 60000 pixels"),
+        (local_palette(size=(1, 1), transparent=1), "transparent and its first picture smaller"),
         (b"GIF89a" + bytes([2, 0, 1, 0, 0, 0, 0]) + b";" + bytes(30), "no picture in it"),
         (b"GIF89a" + bytes([0, 0, 1, 0, 0, 0, 0]) + bytes(30), "at least 1 x 1 is needed"),
     ],
@@ -70,6 +71,11 @@ def test_palette_of_the_picture_itself():
 def test_refusals_name_the_cause(file, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         first(file)
+
+
+def test_an_opaque_picture_may_be_smaller_than_its_canvas():
+    file = local_palette(size=(1, 1))
+    assert first(file) == file
 
 
 def test_every_truncation_is_an_error_and_not_a_hang(pictures):

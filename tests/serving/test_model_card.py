@@ -53,10 +53,9 @@ FIT = {
 NO_FIT = {"value": 1.0, "source": "none", "facts": {}}
 
 
-def card(adjusts=True, adjusted=False, temperature=NO_FIT, record=RECORD):
-    return model_card.text(
-        record, model_card.Served((16, 20, 3), adjusts, adjusted, temperature)
-    ).splitlines()
+def card(adjusts=True, adjusted=False, temperature=NO_FIT, record=RECORD, central=None):
+    served = model_card.Served((16, 20, 3), adjusts, adjusted, temperature, central)
+    return model_card.text(record, served).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +124,12 @@ def test_a_temperature_is_told_with_its_source():
     assert "The network has a loss" in plain
 
 
+def test_the_square_that_is_seen_is_named_where_there_is_one():
+    assert "central square" not in "\n".join(card())
+    text = "\n".join(card(central=0.875))
+    assert "of their central square with 87.5 % of the shorter side; arrays must be so" in text
+
+
 def test_what_is_not_known_is_said():
     record = copy.deepcopy(RECORD)
     record.update(last_metrics={}, command_line=[], git=None)
@@ -132,6 +137,9 @@ def test_what_is_not_known_is_said():
     text = "\n".join(card(record=record))
     assert "| class | labeled |\n" in text
     assert "The classes of the unlabeled pictures are not known." in text
+    record["dataset"]["unlabeled_pictures"] = 1200
+    text = "\n".join(card(record=record))
+    assert "The classes of the 1,200 unlabeled pictures are not known." in text
     assert "There were no test pictures." in text
     assert "None: nothing was evaluated." in text
     assert "it was not tested" in text
