@@ -153,7 +153,10 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     try:
         model = _load(flags["model"], flags["batch_size"])
         begin = time.monotonic()
-        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--out={out} cannot be written: {error}.") from None
         with whole_files.replaced(out) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
@@ -187,6 +190,8 @@ def _refuse_out(out: pathlib.Path) -> None:
     """Refuses to replace anything but an earlier table."""
     if out.is_dir():
         raise configuration.ConfigError(f"--out must be a file, {out} is a folder.")
+    if out.exists() and not out.is_file():  # a pipe would be waited for
+        raise configuration.ConfigError(f"--out must be a file, {out} is a device or a pipe.")
     if out.exists():
         with out.open("rb") as file:
             begin = file.read(len(",".join(COLUMNS)))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -189,6 +190,9 @@ def test_nothing_but_a_table_is_replaced(refused, folder, tmp_path):
     assert "must be new or an earlier table of predictions" in refused(f"--out={labels}")
     assert "must be new or an earlier table" in refused(f"--out={folder}/1.png")
     assert "must be a file" in refused(f"--out={tmp_path}")
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a device or a pipe" in refused(f"--out={tmp_path}/pipe")
+    assert f"--out={labels}/table.csv cannot be written: " in refused(f"--out={labels}/table.csv")
     assert labels.read_text() == "path,label\n1.png,cat\n"
 
 
