@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, quiet
+from drw_tf import flag_table, help_text, output_folder, quiet
 
 _OUTPUT = "output"
 _TABLE = (
@@ -34,6 +34,10 @@ _TABLE = (
 )
 # Flags that name places where a report would become part of the user's data.
 _PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
+_PAGE = "data_report.md"
+# Of `split_report.markdown`.
+_FIRST_LINE = r"# .+: \d+ classes, \d+ x \d+ x \d+"
+_PICTURES = ("counts.png", "counts.svg", "samples.png", "samples.svg")
 _CLASSES = 12
 _SAMPLES = 5
 # Title, view, and how many of it are shown of the first picture of each class.
@@ -50,11 +54,12 @@ def main(argv: list[str] | None = None) -> None:
         configuration.show(help_text.of_program("drw_tf.data_report", _TABLE, argv[1:]))
     try:
         given = configuration.parse(argv, _TABLE)
-        out = pathlib.Path(given.pop("out", "data_report"))
+        out = given.pop("out", "data_report")
         find_copies = given.pop("find_copies", True)
         decode_all = given.pop("decode_all", None)
         config = configuration.resolve(given)
-        _refuse_out(out, config)
+        out = output_folder.check(out, _PAGE, _FIRST_LINE, _PICTURES)
+        _refuse_places(out, config)
         # What a decoder prints about a broken picture is told in a line of the report.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet.startup():
@@ -64,16 +69,16 @@ def main(argv: list[str] | None = None) -> None:
         notes, unreadable, dataset, split = _load(config, decode_all)
         found = _facts(config, dataset, split, unreadable, find_copies)
         out.mkdir(parents=True, exist_ok=True)
-        figures.save(split_figures.counts(found), out / "counts")
-        figures.save(_samples(config, dataset, split, found, notes), out / "samples")
+        samples = _samples(config, dataset, split, found, notes)
         _write(out, config, found, notes)
+        figures.save(split_figures.counts(found), out / "counts")
+        figures.save(samples, out / "samples")
+        print(f"written: {out / _PAGE}, {out / 'counts.png'}, {out / 'samples.png'}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
         configuration.refuse("data_report", error)
 
 
-def _refuse_out(out: pathlib.Path, config: Mapping) -> None:
-    if out.exists() and not out.is_dir():
-        raise configuration.ConfigError(f"--out must be a folder, {out} is a file.")
+def _refuse_places(out: pathlib.Path, config: Mapping) -> None:
     for flag in _PLACES:
         if config[flag]:
             place = os.path.realpath(os.path.expanduser(config[flag]))
@@ -262,9 +267,8 @@ def _write(out: pathlib.Path, config: configuration.Config, found, notes) -> Non
     ]
     whole = split_report.markdown(found, settings, notes, whole=True)
     pictures = "![pictures of each class](counts.png)\n\n![samples](samples.png)\n"
-    (out / "data_report.md").write_text(f"{whole}\n{pictures}", encoding="utf-8")
+    (out / _PAGE).write_text(f"{whole}\n{pictures}", encoding="utf-8")
     print(split_report.markdown(found, settings, notes, whole=False))
-    print(f"written: {out / 'data_report.md'}, {out / 'counts.png'}, {out / 'samples.png'}")
 
 
 if __name__ == "__main__":

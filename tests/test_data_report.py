@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drw_tf import data_report
+from drw_tf import data_report, output_folder
 
 
 def save(path, seed):
@@ -51,6 +51,9 @@ def test_digits_are_reported(tmp_path, capsys):
     assert "| 3     |      14 |        29 |   50 |" in text
     assert "No picture is in two parts." in text
     assert "--seed=1" in text
+    assert output_folder.check(
+        f"{tmp_path}/report", data_report._PAGE, data_report._FIRST_LINE, data_report._PICTURES
+    )
     files = {path.name for path in (tmp_path / "report").iterdir()}
     assert files == {"data_report.md", "counts.png", "counts.svg", "samples.png", "samples.svg"}
     with Image.open(tmp_path / "report" / "samples.png") as picture:

@@ -12,6 +12,7 @@ links lead to is listed under both, so that `own_images` sees what is one pictur
 """
 
 import collections
+import contextlib
 import dataclasses
 import os
 import unicodedata
@@ -97,7 +98,7 @@ def list_pictures(folder: str) -> Listing:
         folder: path of a folder that exists.
 
     Raises:
-        ValueError: a file name is not UTF-8.
+        ValueError: a file name is not UTF-8, or a folder cannot be read.
     """
     folder = _utf8(os.path.abspath(folder), os.path.dirname(folder))
     names: list[str] = []
@@ -108,12 +109,12 @@ def list_pictures(folder: str) -> Listing:
     waiting = [("", frozenset([own_images.file_identity(folder)]))]
     while waiting:
         below, around = waiting.pop()
-        with os.scandir(os.path.join(folder, below)) as entries:
+        with _entries(os.path.join(folder, below)) as entries:
             for entry in entries:
                 name = os.path.join(below, entry.name)
                 if entry.name.startswith("."):
                     hidden += 1
-                elif entry.is_dir():
+                elif _is_folder(entry):
                     identity = own_images.file_identity(entry.path)
                     if identity not in around:
                         waiting.append((name, around | {identity}))
@@ -121,7 +122,7 @@ def list_pictures(folder: str) -> Listing:
                 elif _extension(name) in image_files.EXTENSIONS and _is_file(entry):
                     names.append(_utf8(name, folder))
                 else:
-                    others[_extension(name) or "no extension"] += 1
+                    others[naming.shown(_extension(name)) or "no extension"] += 1
     return Listing(folder, tuple(sorted(names, key=_order)), dict(others), hidden, tuple(top))
 
 
@@ -169,9 +170,22 @@ def _order(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace(os.sep, "/"))
 
 
+def _entries(folder: str):
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise ValueError(f"the folder {folder} cannot be read: {error.strerror}.") from None
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    with contextlib.suppress(OSError):  # a link to itself
+        return entry.is_dir()
+    return False
+
+
 def _is_file(entry: os.DirEntry) -> bool:
     # A broken link counts, so that the scan names it; a pipe would block the reader.
-    return entry.is_file() or entry.is_symlink()
+    return entry.is_symlink() or entry.is_file()
 
 
 def _utf8(name: str, folder: str) -> str:

@@ -21,6 +21,8 @@ from drw_tf.data import dataset as records
 from drw_tf.data import image_files, image_headers, naming
 
 ON_BAD = ("fail", "skip")
+# Files in a task where headers are read; what decodes takes one, so that the bar moves and Ctrl-C
+# is heard.
 _BLOCK = 256
 
 
@@ -94,7 +96,7 @@ def scan(
     def look(path):
         return _look(path, max_megapixels, full)
 
-    found = _each(look, paths, threads, "Looking at pictures", progress)
+    found = _each(look, paths, threads, "Looking at pictures", progress, 1 if full else _BLOCK)
     sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
     bad = tuple(
         BadImage(row, str(path), reason)
@@ -223,9 +225,16 @@ def _digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _each(function: Callable, items: Sequence, threads: int, title: str, progress: bool) -> list:
+def _each(
+    function: Callable,
+    items: Sequence,
+    threads: int,
+    title: str,
+    progress: bool,
+    block: int = _BLOCK,
+) -> list:
     """`function` of every item, in order; a block of items is one task."""
-    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    blocks = [items[start : start + block] for start in range(0, len(items), block)]
     out = []
     # disable=None: no bar where standard error is no terminal.
     bar = tqdm.tqdm(total=len(items), desc=title, disable=None if progress else True)

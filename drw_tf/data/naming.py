@@ -10,9 +10,18 @@ def is_one_line(name: str) -> bool:
     return name.splitlines() == [name]
 
 
+def shown(name: str) -> str:
+    """A name as it can stand in a line: line ends and what is not UTF-8 are escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 def some(names: Sequence[str], separator: str = ", ") -> str:
     """The first ten names, and how many more there are."""
     more = len(names) - _NAMED
     # After semicolons a bare "and" would read as a part of the last name.
     gap = " " if separator == ", " else separator
-    return separator.join(names[:_NAMED]) + (f"{gap}and {more:,} more" if more > 0 else "")
+    named = separator.join(map(shown, names[:_NAMED]))
+    return named + (f"{gap}and {more:,} more" if more > 0 else "")

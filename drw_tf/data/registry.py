@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from drw_tf.data import dataset as records
-from drw_tf.data import digits, identity, in_memory, long_tail, splits
+from drw_tf.data import digits, identity, in_memory, long_tail, naming, splits
 
 _LOG = logging.getLogger("drw_tf")
 
@@ -100,7 +100,7 @@ def _load_benchmark(name: str, config) -> records.Dataset:
 
 
 def _warn(bad) -> None:
-    _LOG.warning("left out %s: %s", bad.path, bad.reason)
+    _LOG.warning("left out %s: %s", naming.shown(bad.path), bad.reason)
 
 
 def _usable(dataset: records.Dataset, config, note_bad: Callable, full: bool) -> records.Dataset:

@@ -5,11 +5,12 @@ report.html (one page that needs nothing else), report.md, and figures/ as PNG a
 """
 
 import pathlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, quiet
+from drw_tf import flag_table, help_text, output_folder, quiet
 
 _MEANING = __doc__.partition("\n\n")[2].strip()
 _OUTPUT = "output"
@@ -21,6 +22,7 @@ _TABLE = (
     ),
     flag_table.Flag("reference", "string", _REFERENCE, _OUTPUT, default="fixmatch"),
 )
+_TITLE = "Long-tailed semi-supervised learning: report of runs"
 # Up to this many runs are printed one by one.
 _MAX_COLUMNS = 6
 
@@ -36,9 +38,11 @@ def main(argv: list[str] | None = None) -> None:
             ["report", *(word for word in arguments if word.startswith("-"))], _TABLE
         )
         paths = record_paths([word for word in arguments if not word.startswith("-")])
+        out = output_folder.check(
+            given.get("out", "report"), "report.md", re.escape(f"# {_TITLE}"), ["report.html"]
+        )
     except configuration.ConfigError as error:
         configuration.refuse("report", error)
-    out = pathlib.Path(given.get("out", "report"))
     with quiet.startup():
         from drw_tf.report import groups, record_file, summary
     defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
@@ -47,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         records = [record_file.read_record(path) for path in paths]
         settings, notes = groups.settings(records, defaults)
         out.mkdir(parents=True, exist_ok=True)
-        written = summary.write(out, settings, notes, defaults, draw, reference)
+        written = summary.write(out, _TITLE, settings, notes, defaults, draw, reference)
     except (OSError, ValueError) as error:
         configuration.refuse("report", error)
     with configuration.reader_may_leave():

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf.report import groups, pages, paper_numbers, pictures, tables
 
-TITLE = "Long-tailed semi-supervised learning: report of runs"
-
 
 def write(
     out: pathlib.Path,
+    title: str,
     settings: Sequence[groups.Setting],
     notes: Sequence[str],
     defaults: Mapping[str, object],
@@ -20,6 +19,7 @@ def write(
 
     Args:
         out: an existing folder.
+        title: of both pages.
         settings: all runs.
         notes: lines about runs that were left out.
         defaults: see `groups.settings`.
@@ -49,8 +49,8 @@ def write(
     )
     sections.append(_paper(settings))
     written = [out / "report.md", out / "report.html"]
-    written[0].write_text(pages.markdown(TITLE, sections), encoding="utf-8")
-    written[1].write_text(pages.page(TITLE, sections, out), encoding="utf-8")
+    written[0].write_text(pages.markdown(title, sections), encoding="utf-8")
+    written[1].write_text(pages.page(title, sections, out), encoding="utf-8")
     return written
 
 

@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -129,6 +130,35 @@ def test_a_broken_link_stays_listed_for_the_scan_to_name(tmp_path):
     root = tree(tmp_path)
     (root / "unlabeled" / "gone.png").symlink_to(root / "nowhere.png")
     assert len(load(root).given_split.unlabeled) == 3
+
+
+def test_a_link_to_itself_is_one_that_is_broken(tmp_path):
+    root = tree(tmp_path)
+    for name in ("loop.png", "loop"):
+        (root / "unlabeled" / name).symlink_to(name)
+    assert len(load(root).given_split.unlabeled) == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    root = tree(tmp_path)
+    entries = os.scandir
+
+    def closed(path):
+        if str(path).endswith("unlabeled/a"):
+            raise PermissionError(13, "Permission denied")
+        return entries(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(ValueError, match=r"the folder .*/unlabeled/a cannot be read: Permission"):
+        load(root)
+
+
+def test_an_ending_that_is_not_utf8_can_be_told(tmp_path):
+    root = tree(tmp_path)
+    pathlib.Path(os.fsdecode(bytes(root) + b"/unlabeled/x.\xff")).touch()
+    notes = []
+    load(root, note=notes.append)
+    assert any("1 .\\udcff" in note for note in notes)
 
 
 def change_missing(root):

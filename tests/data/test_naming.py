@@ -18,6 +18,12 @@ def test_ten_are_named_and_the_others_counted(names, text):
     assert naming.some([*names]) == text
 
 
+def test_a_name_stays_in_its_line_and_can_be_written():
+    assert naming.shown("bad\nline é 猫.jpg") == "bad\\nline é 猫.jpg"
+    assert naming.shown("x.\udcff") == "x.\\udcff"
+    assert naming.some(["a\nb", "c"]) == "a\\nb, c"
+
+
 def test_separator_may_be_another():
     assert naming.some(["line 1: a", "line 2: b"], "; ") == "line 1: a; line 2: b"
     assert naming.some(["a"] * 12, "; ").endswith("; a; and 2 more")

@@ -71,6 +71,13 @@ def test_page_holds_all_its_pictures_and_loads_nothing(report):
     assert text.count("not run") >= 95
 
 
+def test_a_report_may_take_the_place_of_an_earlier_one(report):
+    out, runs = report
+    before = (out / "report.html").stat().st_mtime_ns
+    command.main(["report", str(runs), f"--out={out}", "--draw=drw", "--reference=drw"])
+    assert (out / "report.html").stat().st_mtime_ns > before
+
+
 def test_markdown_names_pictures_that_are_there_as_png_and_svg(report):
     out, _ = report
     text = (out / "report.md").read_text(encoding="utf-8")
