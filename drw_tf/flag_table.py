@@ -498,7 +498,8 @@ FLAGS = (
     _number(
         "vat_difference",
         "float",
-        "VAT: xi, L2 norm of the step of the finite difference, same unit, > 0",
+        "VAT: xi, L2 norm of the step of the finite difference, same unit, > 0; for it a GPU "
+        "computes without TensorFloat-32",
         METHOD,
         1e-6,
         1e2,

@@ -27,6 +27,8 @@ class Run:
         """Takes pictures and their split where they are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
+        if config.vat_difference is not None:
+            devices.forbid_tensor_float_32()
         self.config = config
         self.team = team or cluster.Team(devices.strategy(config.strategy))
         self.strategy = self.team.strategy
