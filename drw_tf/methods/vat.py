@@ -30,6 +30,14 @@ class VAT(base.Method):
     terms = ("loss_labeled", "loss_unlabeled")
     unread_seams = rebalance.PSEUDO_LABEL_SEAMS
 
+    def __init__(self, build_network, hyper, facts, rebalancers, training):
+        super().__init__(build_network, hyper, facts, rebalancers, training)
+        if self.random_generators:
+            raise ValueError(
+                "--model must drop no units while it trains for VAT, whose passes would differ "
+                f"by them, got {self.network.name}; choose another --model or --method."
+            )
+
     def prepare(self, batch):
         images = batch["unlabeled"]["weak"]
         logits = tf.stop_gradient(self.logits(images))

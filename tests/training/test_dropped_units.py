@@ -72,3 +72,12 @@ def test_replicas_drop_other_units_and_go_on_with_them(resolve, quarters, two_re
     assert (ours != theirs).mean() > 0.2
     saved.read(str(tmp_path / "saved")).assert_existing_objects_matched()
     np.testing.assert_array_equal([one.numpy() == 0 for one in forward()], [ours, theirs])
+
+
+def test_vat_refuses_such_a_network_whose_passes_would_differ_by_what_is_dropped(resolve):
+    message = r"--model must drop no units .* for VAT, .*; choose another --model or --method\."
+    with pytest.raises(ValueError, match=message) as caught:
+        runs.Run(resolve("--method=vat", ARGUMENTS[1]))
+    assert "\n" not in str(caught.value)
+    # Mean Teacher compares passes that are meant to be noisy.
+    runs.Run(resolve("--method=mean_teacher", ARGUMENTS[1]))
