@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from drw_tf.methods import base, in_step
 from drw_tf.models import batch_statistics
+from drw_tf.models import network as model_network
 from drw_tf.ops import losses
 from drw_tf.rebalance import base as rebalance
 
@@ -24,6 +25,11 @@ class MeanTeacher(base.Method):
     unlabeled_views = ("weak", "weak_2")
     terms = ("loss_labeled", "loss_unlabeled")
     unread_seams = rebalance.PSEUDO_LABEL_SEAMS
+
+    def __init__(self, build_network, hyper, facts, rebalancers, training):
+        super().__init__(build_network, hyper, facts, rebalancers, training)
+        # In checkpoints, like those of the network: the teacher drops units too.
+        self.teacher_random_generators = model_network.random_generators(self.ema_network)
 
     def prepare(self, batch):
         teacher = batch_statistics.forward_frozen_statistics(

@@ -11,7 +11,8 @@ from drw_tf.training import assembly
 from tests import ended_runs
 
 pytestmark = pytest.mark.usefixtures("small_data", "_dropping_network")
-ARGUMENTS = ("--method=fixmatch", "--model=applications/EfficientNetB0")
+MODEL = "--model=applications/EfficientNetB0"
+ARGUMENTS = ("--method=fixmatch", MODEL)
 
 
 def tiny(input_shape, **_):
@@ -29,15 +30,25 @@ def _dropping_network(monkeypatch):
     monkeypatch.setattr(keras.applications, "EfficientNetB0", tiny)
 
 
-def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, stopped_at):
-    folder, _ = uncut(*ARGUMENTS)
-    config = resolve(*ARGUMENTS, "--deterministic", f"--workdir={tmp_path / 'cut'}")
+@pytest.mark.parametrize(
+    ("arguments", "generators"),
+    [
+        (ARGUMENTS, 2),
+        # The teacher drops units of its own.
+        pytest.param(
+            ("--method=mean_teacher", "--ramp_fraction=0", MODEL), 4, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, stopped_at, arguments, generators):
+    folder, _ = uncut(*arguments)
+    config = resolve(*arguments, "--deterministic", f"--workdir={tmp_path / 'cut'}")
     with stopped_at(13):
         session.train(config, ["test"])
     session.train(config, ["test"])
     ended_runs.assert_same(folder, tmp_path / "cut")
     names = [name for name in ended_runs.variables_of(folder) if "random_generators" in name]
-    assert len(names) == 2
+    assert len(names) == generators
 
 
 def test_units_are_dropped_anew_in_each_step_and_after_the_seed(resolve):
@@ -77,7 +88,5 @@ def test_replicas_drop_other_units_and_go_on_with_them(resolve, quarters, two_re
 def test_vat_refuses_such_a_network_whose_passes_would_differ_by_what_is_dropped(resolve):
     message = r"--model must drop no units .* for VAT, .*; choose another --model or --method\."
     with pytest.raises(ValueError, match=message) as caught:
-        runs.Run(resolve("--method=vat", ARGUMENTS[1]))
+        runs.Run(resolve("--method=vat", MODEL))
     assert "\n" not in str(caught.value)
-    # Mean Teacher compares passes that are meant to be noisy.
-    runs.Run(resolve("--method=mean_teacher", ARGUMENTS[1]))
