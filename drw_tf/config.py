@@ -200,12 +200,15 @@ def _derive(values: dict, given: Mapping) -> None:
 def differences(old: Mapping, new: Mapping) -> list[str]:
     """One line for each flag that differs and changes the result of a run.
 
-    A flag that `old` does not know is younger than that run, which did what is now its default.
+    A flag that `old` does not know, or whose method did not read it, is younger than that run,
+    which did what is now its default.
     """
     lines = []
+    own = recipes.RECIPES[new["method"]].defaults
     for flag in flag_table.FLAGS:
-        now = new.get(flag.name)
-        was = old.get(flag.name, None if now is None else flag.default)
+        was, now = old.get(flag.name), new.get(flag.name)
+        if was is None and now is not None:
+            was = own.get(flag.name, flag.default)
         if flag.changes_result and was != now:
             lines.append(f"--{flag.name}: was {was}, now {now}")
     return lines

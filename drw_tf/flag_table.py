@@ -457,7 +457,8 @@ FLAGS = (
     _number(
         "reweight_start",
         "float",
-        "fraction of all steps before the unlabeled loss is weighted, [0, 1]",
+        "fraction of all steps before the unlabeled loss is weighted, [0, 1] [by data set; fixed "
+        "weights: 0]",
         METHOD,
         0,
         1,

@@ -103,7 +103,7 @@ _CREST = ("crest_generations", "crest_alpha")
 REBALANCERS = {
     "labeled_weights": Component("drw_tf.rebalance.class_weights.LabeledWeights", _WEIGHTS),
     "fixed_unlabeled_weights": Component(
-        "drw_tf.rebalance.class_weights.FixedUnlabeledWeights", _WEIGHTS
+        "drw_tf.rebalance.class_weights.FixedUnlabeledWeights", (*_WEIGHTS, "reweight_start")
     ),
     "dynamic_weights": Component(
         "drw_tf.rebalance.class_weights.DynamicWeights", (*_WEIGHTS, "reweight_start")
@@ -142,6 +142,9 @@ _REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
 # Smoothed adaptive weighting, as its code has it: counts over the whole pool, from the start.
 _SAW = {"beta": "auto_mean", "pseudo_memory": "bank", "reweight_start": 0.0}
 
+# The paper says of no start of fixed weights.
+_FIXED = {"reweight_start": 0.0}
+
 # CReST's own code draws unlabeled pictures from all of them, for MixMatch too.
 _MIXMATCH_CREST = {"crest_alpha": 2.0, "pool": "all"}
 
@@ -154,12 +157,16 @@ RECIPES = {
     "nrw": Recipe("ablation: no re-weighting; the same as fixmatch", "fixmatch"),
     "frwl": Recipe("ablation: fixed weights on the labeled loss", "fixmatch", ("labeled_weights",)),
     "frwu": Recipe(
-        "ablation: fixed weights on the unlabeled loss", "fixmatch", ("fixed_unlabeled_weights",)
+        "ablation: fixed weights on the unlabeled loss",
+        "fixmatch",
+        ("fixed_unlabeled_weights",),
+        _FIXED,
     ),
     "frwlu": Recipe(
         "ablation: fixed weights on both losses",
         "fixmatch",
         ("labeled_weights", "fixed_unlabeled_weights"),
+        _FIXED,
     ),
     "drw": Recipe(
         "DRw: fixed weights on the labeled loss, dynamic ones on the unlabeled loss",
@@ -232,12 +239,13 @@ RECIPES = {
     ),
     "frwl_darp": Recipe("frwl with DARP's refinement", "fixmatch", ("darp", "labeled_weights")),
     "frwu_darp": Recipe(
-        "frwu with DARP's refinement", "fixmatch", ("darp", "fixed_unlabeled_weights")
+        "frwu with DARP's refinement", "fixmatch", ("darp", "fixed_unlabeled_weights"), _FIXED
     ),
     "frwlu_darp": Recipe(
         "frwlu with DARP's refinement",
         "fixmatch",
         ("darp", "labeled_weights", "fixed_unlabeled_weights"),
+        _FIXED,
     ),
     "drw_darp": Recipe(
         "DRw, its weights from pseudo-labels that DARP refined",

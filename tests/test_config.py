@@ -189,6 +189,15 @@ def test_a_flag_younger_than_a_run_does_not_make_it_another_run():
     ]
 
 
+def test_a_flag_that_a_method_did_not_read_yet_does_not_make_it_another_run():
+    now = resolve("--method=frwu")
+    assert now.reweight_start == 0
+    old = {**now, "reweight_start": None}
+    assert config.differences(old, now) == []
+    later = resolve("--method=frwu", "--reweight_start=0.3")
+    assert config.differences(old, later) == ["--reweight_start: was 0.0, now 0.3"]
+
+
 def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
     for table in (protocols.PROTOCOLS, protocols.DATASETS):
         for values in table.values():

@@ -55,17 +55,13 @@ class LabeledWeights(_ClassWeights):
         return {"labeled_weights": self.class_weights.numpy()}
 
 
-class FixedUnlabeledWeights(_ClassWeights):
-    """w^u of FRwU and FRwLU: from the labeled prior scaled to the pool, N_c * P / sum N.
+class _UnlabeledWeights(_ClassWeights):
+    """Weighs the unlabeled loss; the weights are 1 until they are assigned."""
 
-    The paper does not say which fixed counts it used; these follow its assumption that
-    labeled and unlabeled data are imbalanced alike.
-    """
-
-    def __init__(self, hyper, facts):
-        super().__init__(hyper, facts, "fixed_unlabeled_weights")
-        counts = facts.labeled_counts
-        self.class_weights.assign(self.weights_of(counts * facts.pool_size / counts.sum()))
+    @property
+    def start_step(self) -> int:
+        """First step that may be weighted."""
+        return round(self.hyper.reweight_start * self.facts.total_steps)
 
     def unlabeled_weights(self, pseudo_label):
         return tf.gather(self.class_weights, pseudo_label)
@@ -74,7 +70,25 @@ class FixedUnlabeledWeights(_ClassWeights):
         return {"unlabeled_weights": self.class_weights.numpy()}
 
 
-class DynamicWeights(_ClassWeights):
+class FixedUnlabeledWeights(_UnlabeledWeights):
+    """w^u of FRwU and FRwLU: from the labeled prior scaled to the pool, N_c * P / sum N.
+
+    They are 1 until `reweight_start`, which is 0 by default. The paper does not say which fixed
+    counts it used; these follow its assumption that labeled and unlabeled data are imbalanced
+    alike.
+    """
+
+    def __init__(self, hyper, facts):
+        super().__init__(hyper, facts, "fixed_unlabeled_weights")
+        self.end_epoch(base.Observation(0, None))
+
+    def end_epoch(self, observation):
+        if observation.step >= self.start_step:
+            counts = self.facts.labeled_counts
+            self.class_weights.assign(self.weights_of(counts * self.facts.pool_size / counts.sum()))
+
+
+class DynamicWeights(_UnlabeledWeights):
     """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`.
 
     An epoch without pseudo numbers leaves the weights as they were.
@@ -85,18 +99,7 @@ class DynamicWeights(_ClassWeights):
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "dynamic_weights")
 
-    @property
-    def start_step(self) -> int:
-        """First step that may be weighted."""
-        return round(self.hyper.reweight_start * self.facts.total_steps)
-
-    def unlabeled_weights(self, pseudo_label):
-        return tf.gather(self.class_weights, pseudo_label)
-
     def end_epoch(self, observation):
         numbers = observation.pseudo_numbers
         if numbers is not None and observation.step >= self.start_step:
             self.class_weights.assign(self.weights_of(numbers))
-
-    def describe(self):
-        return {"unlabeled_weights": self.class_weights.numpy()}

@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
+from drw_tf import recipes
 from drw_tf.report import paper_numbers
 
 # What says which data a run had and how long it was; the method's own flags are the rest.
@@ -164,15 +165,22 @@ def by_method(records: Sequence[Mapping]) -> list[Variant]:
 def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, object]:
     """The flags in which a run may differ from another of its setting, seed apart.
 
-    A flag at its default counts as one that was not known yet.
+    A flag at its default counts as one that was not known yet, or not read.
     """
     configuration = record["configuration"]
     apart = {*SETTING_FLAGS, "seed"}
+    usual = _defaults_of(configuration["method"], defaults)
     return {
         name: configuration[name]
-        for name, default in defaults.items()
-        if name not in apart and configuration.get(name) not in (None, default)
+        for name in defaults
+        if name not in apart and configuration.get(name) not in (None, usual[name])
     }
+
+
+def _defaults_of(method: str, defaults: Mapping[str, object]) -> dict[str, object]:
+    """The defaults, those of the recipe in their place."""
+    recipe = recipes.RECIPES.get(method)  # a record may name one of another version
+    return {**defaults, **(recipe.defaults if recipe else {})}
 
 
 def spelled(flags: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
@@ -192,7 +200,8 @@ def name_of(
     """
     names = dict.fromkeys(name for rival in rivals for name in rival)
     differing = [name for name in names if len({rival.get(name) for rival in rivals}) > 1]
-    known = {name: value for name, value in defaults.items() if value is not None} | dict(flags)
+    usual = _defaults_of(method, defaults)
+    known = {name: value for name, value in usual.items() if value is not None} | dict(flags)
     return ", ".join([method, *(f"{name} {known.get(name, 'default')}" for name in differing)])
 
 

@@ -36,10 +36,22 @@ def test_labeled_weights_are_fixed_from_the_first_step():
 
 
 def test_fixed_unlabeled_weights_scale_the_labeled_counts_to_the_pool():
-    one = class_weights.FixedUnlabeledWeights(hyper(beta="0.9"), facts())
+    one = class_weights.FixedUnlabeledWeights(hyper(beta="0.9", reweight_start=0.0), facts())
     expected = by_hand([40, 20, 10], 0.9)  # 70 pictures in the pool, 7 labeled
     np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), expected, rtol=1e-6)
     assert one.labeled_weights(tf.range(3)) is None
+
+
+def test_fixed_unlabeled_weights_are_one_until_their_start():
+    one = class_weights.FixedUnlabeledWeights(hyper(), facts())
+    numbers = np.array([5.0, 3.0, 1.0])
+    one.end_epoch(base.Observation(39, numbers))
+    np.testing.assert_array_equal(one.unlabeled_weights(tf.range(3)), [1, 1, 1])
+    for step in (40, 50):
+        one.end_epoch(base.Observation(step, numbers))
+        np.testing.assert_allclose(
+            one.unlabeled_weights(tf.range(3)), by_hand([40, 20, 10]), rtol=1e-6
+        )
 
 
 def test_dynamic_weights_are_one_until_their_start_and_then_follow_the_pseudo_numbers():

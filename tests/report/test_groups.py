@@ -33,6 +33,20 @@ def test_a_run_older_than_a_flag_did_what_is_its_default(make_record):
     assert names(found) == [("drw", 2)]
 
 
+def test_a_default_of_the_recipe_is_that_of_a_run_whose_method_did_not_read_the_flag_yet(
+    make_record,
+):
+    defaults = {**DEFAULTS, "reweight_start": None}
+    runs = [make_record("frwu", seed=0, reweight_start=None)]
+    runs.append(make_record("frwu", seed=1, reweight_start=0.0))
+    (found,), _ = groups.settings(runs, defaults)
+    assert names(found) == [("frwu", 2)]
+    runs.append(make_record("frwu", reweight_start=0.3))
+    (found,), _ = groups.settings(runs, defaults)
+    assert names(found) == [("frwu, reweight_start 0.0", 2), ("frwu, reweight_start 0.3", 1)]
+    assert found.variant("frwu").specialty == "reweight_start 0.0"
+
+
 def test_a_seed_that_is_given_twice_is_counted_once(make_record):
     (found,), dropped = groups.settings([make_record(), make_record()], DEFAULTS)
     assert names(found) == [("drw", 1)]
