@@ -23,8 +23,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from drw_tf import run as runs
-from drw_tf.methods import composition
 from drw_tf.rebalance import base as rebalance
+from drw_tf.rebalance import composition
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("classes", ["10", "100", "1000", "10000"], "Numbers of classes.")

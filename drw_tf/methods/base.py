@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import alarm, batches, composition, decay, ema, loss_scale, tally, undo
+from drw_tf.methods import alarm, batches, decay, ema, loss_scale, tally, undo
 from drw_tf.models import heads as model_heads
 from drw_tf.models import network as model_network
 from drw_tf.ops import losses, mixup, reweighting
 from drw_tf.rebalance import base as rebalance
+from drw_tf.rebalance import composition
 
 Heads = dict[str, Callable[[], keras.layers.Layer]]
 NetworkBuilder = Callable[[Heads], keras.Model]
@@ -176,10 +177,7 @@ class Method(keras.Model):
 
     def extra_terms(self, outputs: rebalance.Outputs) -> dict[str, tf.Tensor]:
         """Scalars that the rebalancers add to the loss."""
-        terms = {}
-        for one in self.rebalancers:
-            terms |= one.extra_terms(outputs)
-        return terms
+        return composition.merged(one.extra_terms(outputs) for one in self.rebalancers)
 
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
         """float64 [N, C], logits as they are judged at test time."""
@@ -307,13 +305,13 @@ class Method(keras.Model):
             one.end_epoch(rebalance.Observation(step, numbers))
         self.means.reset()
         # The evaluation that follows reads what `end_epoch` has just set.
-        return entry | self._described(adjusting=True)
+        return composition.merged([entry, self._described(adjusting=True)])
 
     def _described(self, adjusting: bool) -> dict:
         """Lists by name, of the rebalancers that adjust logits at test time, or of the others."""
-        return {
-            name: np.asarray(value).tolist()
+        found = composition.merged(
+            one.describe()
             for one in self.rebalancers
             if rebalance.overridden(one, "adjust") == adjusting
-            for name, value in one.describe().items()
-        }
+        )
+        return {name: np.asarray(value).tolist() for name, value in found.items()}

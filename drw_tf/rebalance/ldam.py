@@ -36,8 +36,10 @@ class MarginLoss(base.Rebalancer):
 
     def labeled_weights(self, labels):
         weights = tf.gather(self.class_weights, labels)
-        # The mean over the whole batch: each replica sees a part of it.
         replica = tf.distribute.get_replica_context()
+        if replica is None:  # asked between steps, where a common factor does not matter
+            return weights
+        # The mean over the whole batch: each replica sees a part of it.
         return weights / replica.all_reduce(tf.distribute.ReduceOp.MEAN, tf.reduce_mean(weights))
 
     def end_epoch(self, observation):

@@ -89,3 +89,17 @@ def test_an_epoch_that_counted_nothing_leaves_weights_and_prior_and_logs_no_numb
     np.testing.assert_allclose(entry["adjustment_prior"], [0.75, 0.25], rtol=1e-6)
     assert "pseudo_numbers" not in entry
     assert "pseudo_imbalance_ratio" not in entry
+
+
+@pytest.mark.parametrize("name", ["unlabeled_weights", "train"])
+def test_a_name_that_is_described_twice_is_refused(method, name):
+    adjustment = method.rebalancers[1]
+    adjustment.describe = lambda: {name: np.ones(2)}
+    with pytest.raises(ValueError, match=f"{name} is given twice"):
+        method.end_epoch(5)
+
+
+def test_two_rebalancers_that_describe_the_same_are_refused(method):
+    method.rebalancers = method.rebalancers[:1] * 2
+    with pytest.raises(ValueError, match="unlabeled_weights is given twice"):
+        method.end_epoch(5)

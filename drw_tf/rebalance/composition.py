@@ -1,6 +1,6 @@
 """What several rebalancers say about the same thing, as one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
@@ -25,4 +25,19 @@ def product(factors: Iterable[tf.Tensor | None]) -> tf.Tensor | None:
     found = factors[0]
     for factor in factors[1:]:
         found *= factor
+    return found
+
+
+def merged(parts: Iterable[Mapping]) -> dict:
+    """All parts as one.
+
+    Raises:
+        ValueError: a name is in two of them; one would hide the other.
+    """
+    found = {}
+    for part in parts:
+        for name, value in part.items():
+            if name in found:
+                raise ValueError(f"{name} is given twice; two parts of a recipe have this name.")
+            found[name] = value
     return found
