@@ -148,7 +148,9 @@ class Method(keras.Model):
         weights = composition.product(one.labeled_weights(classes) for one in self.rebalancers)
         if is_mixed and weights is not None:
             labels, weights = mixup.weighted_shares(labels, weights)
-        each = composition.only(one.supervised_loss(logits, labels) for one in self.rebalancers)
+        each = composition.only(
+            "the labeled loss", (one.supervised_loss(logits, labels) for one in self.rebalancers)
+        )
         if each is None:
             each = losses.cross_entropy(logits, labels)
         if weights is None:
@@ -157,7 +159,10 @@ class Method(keras.Model):
 
     def unlabeled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """float32 [U], unweighted loss of each unlabeled picture."""
-        each = composition.only(one.unsupervised_loss(logits, targets) for one in self.rebalancers)
+        each = composition.only(
+            "the unlabeled loss",
+            (one.unsupervised_loss(logits, targets) for one in self.rebalancers),
+        )
         return losses.cross_entropy(logits, targets) if each is None else each
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@ import tensorflow as tf
 from drw_tf.methods import base, tally
 from drw_tf.ops import pseudo_labels, reweighting
 from drw_tf.rebalance import base as rebalance
+from drw_tf.rebalance import composition
 
 
 class FixMatch(base.Method):
@@ -56,11 +57,11 @@ class FixMatch(base.Method):
         label, confidence, mask = pseudo_labels.hard_pseudo_labels(
             probabilities, self.hyper.threshold
         )
-        target = label
-        for one in self.rebalancers:
-            offered = one.pseudo_target(probabilities, mask, self.step)
-            if offered is not None:
-                target, mask = offered
+        offered = composition.only(
+            "the pseudo-labels",
+            (one.pseudo_target(probabilities, mask, self.step) for one in self.rebalancers),
+        )
+        target, mask = offered or (label, mask)
         return {"label": label, "confidence": confidence, "mask": mask, "target": target}
 
     def loss_terms(self, batch, prepared):

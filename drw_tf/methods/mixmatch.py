@@ -31,7 +31,7 @@ class MixMatch(base.Method):
     compilable = False
     terms = ("loss_labeled", "loss_unlabeled")
     scalars = ("confidence",)
-    unread_seams = ("supervised_loss", "unsupervised_loss", "extra_terms")
+    unread_seams = ("supervised_loss", "unsupervised_loss", "pseudo_target", "extra_terms")
 
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)

@@ -40,7 +40,7 @@ class ReMixMatch(base.Method):
     compilable = False
     terms = ("loss_labeled", "loss_unlabeled", "loss_strong", "loss_rotation")
     scalars = ("confidence",)
-    unread_seams = ("supervised_loss", "extra_terms")
+    unread_seams = ("supervised_loss", "pseudo_target", "extra_terms")
 
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)

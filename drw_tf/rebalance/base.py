@@ -149,6 +149,8 @@ class Rebalancer(keras.layers.Layer):
     # What `refine` works on in methods that align and sharpen: their finished "targets", or
     # the network's "predictions" before.
     refines: str = "targets"
+    # Seams at which it asks for what methods that do not read them do anyway.
+    optional_seams: tuple[str, ...] = ()
     # Whether `end_epoch` reads `Observation.pseudo_numbers`.
     needs_pseudo_numbers: bool = False
 
@@ -248,6 +250,6 @@ def refuse_unread(rebalancer: Rebalancer, unread: tuple[str, ...], method: str) 
         ValueError: the rebalancer does something at a seam that the method does not read.
     """
     for seam in unread:
-        if overridden(rebalancer, seam):
+        if overridden(rebalancer, seam) and seam not in rebalancer.optional_seams:
             name = type(rebalancer).__name__
             raise ValueError(f"{name} needs {seam}, which {method} does not read.")

@@ -23,6 +23,8 @@ class SolidColorDebiasing(base.Rebalancer):
     """
 
     refines = "predictions"
+    # MixMatch and ReMixMatch have soft targets, all of which count.
+    optional_seams = ("pseudo_target",)
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "solid_color_debiasing")

@@ -1,19 +1,26 @@
 """What several rebalancers say about the same thing, as one."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import tensorflow as tf
 
+Value = TypeVar("Value")
 
-def only(values: Iterable[tf.Tensor | None]) -> tf.Tensor | None:
+
+def only(what: str, values: Iterable[Value | None]) -> Value | None:
     """The one value that is offered, None where there is none.
+
+    Args:
+        what: the rebalancers replace, for the message.
+        values: what each of them offers.
 
     Raises:
         ValueError: two are offered; they would contradict each other.
     """
     offered = [value for value in values if value is not None]
     if len(offered) > 1:
-        raise ValueError("two rebalancers replace the same loss; a recipe may hold one.")
+        raise ValueError(f"two rebalancers replace {what}; a recipe may hold one.")
     return offered[0] if offered else None
 
 

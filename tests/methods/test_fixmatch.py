@@ -157,6 +157,20 @@ def test_no_gradient_flows_through_the_pseudo_label(make, make_batch):
     np.testing.assert_allclose(of_strong, [[moved, -moved]], rtol=1e-5)
 
 
+def test_two_rebalancers_that_both_offer_targets_are_refused(make, make_batch, step):
+    inputs = {
+        "W": np.eye(2),
+        "b": [0.0, 0.0],
+        "tau": 0.0,
+        "x": [[0.0, 0.0]],
+        "y": [0],
+        "u_weak": [[0.0, 1.0]],
+        "u_strong": [[2.0, 0.0]],
+    }
+    with pytest.raises(ValueError, match="two rebalancers replace the pseudo-labels"):
+        step(make(inputs, [SoftTargets(), SoftTargets()]), make_batch(inputs))
+
+
 def test_bank_counts_the_latest_label_of_each_picture_once(make, make_batch, step):
     inputs = {
         "W": np.eye(2),

@@ -142,7 +142,9 @@ def test_no_gradient_flows_through_targets(bench, monkeypatch):
     assert tape.gradient(prepared["mixed_targets"], kernel) is None
 
 
-@pytest.mark.parametrize("seam", ["supervised_loss", "unsupervised_loss", "extra_terms"])
+@pytest.mark.parametrize(
+    "seam", ["supervised_loss", "unsupervised_loss", "extra_terms", "pseudo_target"]
+)
 def test_a_rebalancer_at_a_seam_that_is_not_read_is_refused(bench, monkeypatch, seam):
     kind = type("Needs", (Weights,), {seam: lambda self, *_: None})
     with pytest.raises(ValueError, match=f"needs {seam}, which MixMatch does not read"):

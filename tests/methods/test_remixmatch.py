@@ -243,3 +243,19 @@ def test_weights_of_pseudo_labels_scale_their_two_terms_and_no_other(bench):
     }.items():
         np.testing.assert_allclose(doubled[name], factor * plain[name], rtol=1e-5, err_msg=name)
         assert plain[name] > 0
+
+
+@pytest.mark.parametrize("seam", ["supervised_loss", "extra_terms", "pseudo_target"])
+def test_a_rebalancer_at_a_seam_that_is_not_read_is_refused(bench, seam):
+    kind = type("Needs", (Doubled,), {seam: lambda self, *_: None})
+    with pytest.raises(ValueError, match=f"needs {seam}, which ReMixMatch does not read"):
+        bench.make(remixmatch.ReMixMatch, square_network, HYPER, rebalancers=[kind()])
+
+
+def test_a_rebalancer_that_asks_for_what_is_so_anyway_is_not_refused(bench):
+    kind = type(
+        "Softens",
+        (Doubled,),
+        {"pseudo_target": lambda self, *_: None, "optional_seams": ("pseudo_target",)},
+    )
+    bench.make(remixmatch.ReMixMatch, square_network, HYPER, rebalancers=[kind()])
