@@ -124,6 +124,41 @@ def test_dynamic_weights_need_a_method_that_counts(noise, monkeypatch):
         assembly.build_method(resolve("drw"), *noise)
 
 
+def recipe_of(monkeypatch, method, *rebalancers):
+    """Name of a recipe that is not among the delivered ones."""
+    monkeypatch.setitem(
+        recipes.RECIPES, "newcomer", recipes.Recipe("for a test", method, rebalancers)
+    )
+    return "newcomer"
+
+
+@pytest.mark.parametrize("prior", ["labeled", "pseudo"])
+def test_a_prior_of_pseudo_numbers_needs_a_method_that_counts(noise, monkeypatch, prior):
+    config = configuration.resolve(
+        {"method": recipe_of(monkeypatch, "vat", "logit_adjustment"), "la_prior": prior}
+    )
+    if prior == "labeled":
+        assembly.build_method(config, *noise)
+        return
+    with pytest.raises(ValueError, match="LogitAdjustment needs pseudo numbers, which VAT does"):
+        assembly.build_method(config, *noise)
+
+
+@pytest.mark.parametrize("crest", ["crest", "crest_plus"])
+def test_self_training_needs_a_method_with_a_pool(noise, monkeypatch, crest):
+    config = configuration.resolve({"method": recipe_of(monkeypatch, "supervised", crest)})
+    with pytest.raises(ValueError, match=r"SelfTraining needs .*, which Supervised does not read"):
+        assembly.build_method(config, *noise)
+
+
+@pytest.mark.parametrize("order", [("abc", "cdmad"), ("cdmad", "abc")])
+def test_no_bias_of_one_head_is_taken_off_another(noise, monkeypatch, order):
+    config = configuration.resolve({"method": recipe_of(monkeypatch, "fixmatch", *order)})
+    message = "SolidColorDebiasing debiases the head 'logits', but the recipe evaluates 'abc'"
+    with pytest.raises(ValueError, match=message):
+        assembly.build_method(config, *noise)
+
+
 @pytest.mark.parametrize("what", ["terms", "scalars"])
 def test_a_method_returns_what_it_declares(noise, what):
     config = resolve("fixmatch")

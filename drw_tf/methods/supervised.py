@@ -7,8 +7,9 @@ class Supervised(base.Method):
     """L = (1/B) sum_i w_{y_i} H(y_i, f(weak(x_i)))."""
 
     terms = ("loss_labeled",)
-    # Not the unsupervised loss: a focal loss has a labeled side as well, which is read.
-    unread_seams = ("refine", "pseudo_target", "unlabeled_weights", "extra_terms")
+    # Not the unsupervised loss: a focal loss has a labeled side as well, which is read. Labeled
+    # rows are rows of the pool, which is empty here.
+    unread_seams = ("refine", "pseudo_target", "unlabeled_weights", "extra_terms", "labeled_rows")
 
     def loss_terms(self, batch, prepared):
         labeled = batch["labeled"]

@@ -29,6 +29,15 @@ class SolidColorDebiasing(base.Rebalancer):
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "solid_color_debiasing")
 
+    def attach(self, others):
+        for other in others:
+            # Its targets would keep their bias, and g0 of one head is not that of another.
+            if other.evaluated_head is not None:
+                raise ValueError(
+                    "SolidColorDebiasing debiases the head 'logits', but the recipe evaluates "
+                    f"{other.evaluated_head!r}."
+                )
+
     def bias(self, network) -> tf.Tensor:
         """float32 [1, C], what the network answers to the solid picture; no gradient."""
         picture = tf.fill([1, *network.input_shape[1:]], float(self.hyper.cdmad_color))

@@ -18,6 +18,7 @@ class LogitAdjustment(base.Rebalancer):
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "logit_adjustment")
+        self.needs_pseudo_numbers = hyper.la_prior == "pseudo"
         self._others = tuple
         self.pseudo_numbers = tf.Variable(
             tf.ones([facts.num_classes]), trainable=False, name="pseudo_numbers"
