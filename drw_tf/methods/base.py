@@ -185,7 +185,7 @@ class Method(keras.Model):
         return composition.merged(one.extra_terms(outputs) for one in self.rebalancers)
 
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
-        """float64 [N, C], logits as they are judged at test time."""
+        """[N, C], logits as they are judged at test time, float64 where `adjusts`."""
         for one in self.rebalancers:
             logits = one.adjust(logits, network)
         return logits

@@ -23,7 +23,7 @@ def adjust_logits(logits: tf.Tensor, prior: tf.Tensor, tau: float = 1.0) -> tf.T
         tau: dimensionless, >= 0; 0 changes nothing.
 
     Returns:
-        float32 [B, C].
+        float64 [B, C].
 
     Raises:
         ValueError: a prior is not positive or `tau` is negative.
@@ -31,11 +31,11 @@ def adjust_logits(logits: tf.Tensor, prior: tf.Tensor, tau: float = 1.0) -> tf.T
     Source:
         The paper's Sec. 6.2; Menon et al., ICLR 2021 (arXiv:2007.07314).
     """
-    tau = tf.cast(tau, tf.float32)
+    tau = checks.as_float64(tau)
     checks.require("tau", tau, lambda known: known >= 0, ">= 0")
-    prior = tf.cast(prior, tf.float32)
+    prior = checks.as_float64(prior)
     checks.require("prior", prior, lambda known: known > 0, "> 0")
-    return tf.cast(logits, tf.float32) - tau * tf.math.log(prior)
+    return checks.as_float64(logits) - tau * tf.math.log(prior)
 
 
 def adjustment_prior(
@@ -63,7 +63,7 @@ def adjustment_prior(
         pseudo_numbers: [C], what `reweighting.pseudo_numbers` returns.
 
     Returns:
-        float32 [C], > 0, sums to 1.
+        float64 [C], > 0, sums to 1.
 
     Raises:
         ValueError: an unknown kind, or the numbers it needs are missing or negative.
@@ -82,4 +82,4 @@ def adjustment_prior(
     prior = tf.maximum(counts, 1.0)
     if weights:
         prior *= weights[0]
-    return tf.cast(prior / tf.reduce_sum(prior), tf.float32)
+    return prior / tf.reduce_sum(prior)

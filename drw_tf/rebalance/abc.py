@@ -18,7 +18,8 @@ class AuxiliaryBalancedClassifier(base.Rebalancer):
     Targets are soft. Both terms reach the features as well.
 
     Source: LeeHyuck/ABC:ABCcode0920/ABCfix.py. Differs from it: t rises with every step, not
-    every epoch, and reaches 1 at the end of the stage, however long that is.
+    every epoch, and reaches 1 at the end of the stage, however long that is; labeled and strong
+    views pass together, and there each by themselves, with batch statistics of their own.
     """
 
     evaluated_head = "abc"

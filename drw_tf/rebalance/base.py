@@ -183,11 +183,19 @@ class Rebalancer(keras.layers.Layer):
         return None
 
     def labeled_weights(self, labels: tf.Tensor) -> tf.Tensor | None:
-        """float32 [B], factor of each labeled picture's loss; None for no factor."""
+        """float32 [B], factor of each labeled picture's loss; None for no factor.
+
+        Labels are int32 [B]. The factor is that of the class, up to a common one of the batch:
+        for mixed targets, and for what logits are adjusted by, each class is asked for once.
+        """
         return None
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor | None:
-        """float32 [U], factor of each unlabeled picture's loss; None for no factor."""
+        """float32 [U], factor of each unlabeled picture's loss; None for no factor.
+
+        Pseudo-labels are int32 [U]. The factor is that of the class, up to a common one of the
+        batch: MixMatch and ReMixMatch, whose targets are soft, ask for each class once.
+        """
         return None
 
     def refine(self, probabilities: tf.Tensor, weak: Weak) -> tf.Tensor:
@@ -217,7 +225,7 @@ class Rebalancer(keras.layers.Layer):
         """Changes state between two epochs; runs outside of the graph."""
 
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
-        """float64 [N, C], logits of this network to be judged at test time."""
+        """float64 [N, C], logits of this network to be judged at test time; here as given."""
         return logits
 
     def describe(self) -> dict:

@@ -53,10 +53,10 @@ class LogitAdjustment(base.Rebalancer):
             self.labeled_counts(),
             self.labeled_weights_used(),
             self.pseudo_numbers.numpy(),
-        )
+        ).numpy()
 
     def adjust(self, logits, network):
-        return equations.adjust_logits(logits, self.prior(), self.hyper.la_strength)
+        return equations.adjust_logits(logits, self.prior(), self.hyper.la_strength).numpy()
 
     def describe(self):
         return {"adjustment_prior": self.prior()}

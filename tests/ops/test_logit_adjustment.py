@@ -33,6 +33,14 @@ def test_adjusted_logits_are_unchanged_at_tau_zero():
     np.testing.assert_array_equal(logit_adjustment.adjust_logits(logits, [0.9, 0.1], 0.0), logits)
 
 
+def test_adjusted_logits_and_priors_are_float64():
+    prior = logit_adjustment.adjustment_prior("labeled", [3, 3, 1])
+    np.testing.assert_allclose(prior, [3 / 7, 3 / 7, 1 / 7], rtol=1e-15)
+    got = logit_adjustment.adjust_logits([[0.1, 0.0, 0.0]], prior, 0.3)
+    expected = np.array([[0.1, 0.0, 0.0]]) - 0.3 * np.log([3 / 7, 3 / 7, 1 / 7])
+    np.testing.assert_allclose(got, expected, rtol=1e-15)
+
+
 def test_adjust_logits_refuses_an_empty_class():
     with pytest.raises(ValueError, match=r"prior must be > 0, got 0\.0\."):
         logit_adjustment.adjust_logits([[0.0, 0.0]], [1.0, 0.0], 1.0)

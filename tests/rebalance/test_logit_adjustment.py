@@ -66,3 +66,12 @@ def test_the_prior_can_be_asked_for_between_steps_of_several_replicas(
         got = one.prior()
     expected = COUNTS * np.asarray(reweighting.class_weights(COUNTS, 0.9))
     np.testing.assert_allclose(got, shares(expected), rtol=1e-6)
+
+
+def test_adjusted_logits_are_a_float64_array(make):
+    logits = np.float32([[2e6, 2e6 + 1, -3.0], [0.0, 0.25, 1.0]])
+    adjusted = make([], "labeled").adjust(logits, None)
+    assert isinstance(adjusted, np.ndarray)
+    assert adjusted.dtype == np.float64
+    expected = logits.astype(np.float64) - np.log(COUNTS / 7)
+    np.testing.assert_allclose(adjusted, expected, rtol=1e-14)
