@@ -179,6 +179,8 @@ def _derive(values: dict, given: Mapping) -> None:
         values["stop_at_step"] = values["steps"]
     if values["learning_rate"] is None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
+    if values["vat_radius"] is None:
+        values["vat_radius"] = 6.0 * values["image_size"] / 32
     if values["model"].startswith("applications/"):
         # A published network computes something else with other constants than its own.
         for name in ("batch_norm_momentum", "batch_norm_epsilon"):

@@ -490,7 +490,10 @@ FLAGS = (
     _number(
         "vat_radius",
         "float",
-        "VAT: eps, L2 norm of the change of a picture of pixels in [-1, 1], >= 0 [by data set]",
+        "VAT: eps, L2 norm of the change of a picture of pixels in [-1, 1], >= 0 [folder, csv and "
+        "imagenet127: 6 x image_size / 32; others: by data set, for its own size: with another "
+        "--image_size, and for tfds:<name>, type 6 x the square root of (values of a picture / "
+        "3072)]",
         METHOD,
         0,
         1e4,

@@ -96,8 +96,10 @@ _CIFAR10 = {
 }
 
 # VAT's 6 was tuned on 32 x 32 x 3 values; a norm for the same change of each value grows with
-# the square root of their number. SVHN has a published value of its own.
-_VAT_DIGITS, _VAT_SVHN, _VAT_64, _VAT_224 = 0.9, 1.0, 12.0, 42.0
+# the square root of their number. SVHN has a published value of its own. Where all pictures are
+# coloured and of a size that is typed, `config` fills it in.
+_VAT_DIGITS, _VAT_FASHION_MNIST, _VAT_SVHN, _VAT_64 = 0.9, 3.0, 1.0, 12.0
+_VAT_BY_SIZE = None
 
 # Small-ImageNet-127 as its lineage runs it; all training pictures are in the pool.
 _SMALL_IMAGENET127 = {
@@ -121,7 +123,7 @@ _OWN_PICTURES = {
     "steps_per_epoch": 250,
     "reweight_start": 0.3,
     "checkpoint_steps": 250,
-    "vat_radius": _VAT_64,
+    "vat_radius": _VAT_BY_SIZE,
 }
 
 DATASETS = {
@@ -141,7 +143,7 @@ DATASETS = {
     },
     "cifar10": _CIFAR10,
     "svhn": {**_CIFAR10, "vat_radius": _VAT_SVHN},
-    "fashion_mnist": _CIFAR10,
+    "fashion_mnist": {**_CIFAR10, "vat_radius": _VAT_FASHION_MNIST},
     "cifar100": {
         **_CIFAR10,
         "labeled_max": 150,
@@ -159,7 +161,7 @@ DATASETS = {
         "randaugment": "fixmatch",
         "beta": "0.999",
         "darp_refresh": 100,
-        "vat_radius": _VAT_224,
+        "vat_radius": _VAT_BY_SIZE,
     },
     "small_imagenet127_32": _SMALL_IMAGENET127,
     "small_imagenet127_64": {**_SMALL_IMAGENET127, "vat_radius": _VAT_64},

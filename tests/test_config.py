@@ -217,6 +217,36 @@ def test_help_says_which_data_sets_have_another_value_of_a_flag_than_its_default
     }
 
 
+@pytest.mark.parametrize(
+    ("dataset", "words", "values", "close"),
+    [
+        # 6 times the square root of the number of values over that of 32 x 32 x 3.
+        ("cifar10", [], 32 * 32 * 3, 1e-12),
+        ("fashion_mnist", [], 28 * 28, 0.02),
+        ("digits", [], 8 * 8, 0.05),
+        ("folder", [], 64 * 64 * 3, 1e-12),
+        ("folder", ["--image_size=128"], 128 * 128 * 3, 1e-12),
+        ("csv", ["--image_size=32"], 32 * 32 * 3, 1e-12),
+        ("imagenet127", [], 224 * 224 * 3, 1e-12),
+        ("imagenet127", ["--image_size=112"], 112 * 112 * 3, 1e-12),
+        ("small_imagenet127_64", [], 64 * 64 * 3, 1e-12),
+    ],
+)
+def test_radius_of_vat_grows_with_the_square_root_of_a_pictures_values(
+    dataset, words, values, close
+):
+    words = [f"--dataset={dataset}", "--method=vat", *NEEDED.get(dataset, ()), *words]
+    assert resolve(*words).vat_radius == pytest.approx(6 * (values / 3072) ** 0.5, rel=close)
+    assert resolve(*words, "--vat_radius=2").vat_radius == 2
+
+
+def test_help_says_where_the_radius_of_vat_follows_from_the_size():
+    found = {name for name, one in protocols.DATASETS.items() if one.get("vat_radius", 0) is None}
+    assert found == {"folder", "csv", "imagenet127"}
+    text = flag_table.BY_NAME["vat_radius"].help
+    assert "folder, csv and imagenet127: 6 x image_size / 32" in text
+
+
 def test_help_says_that_a_ramp_is_of_each_generation():
     # tests/methods/test_in_step.py: the ramp follows the stage.
     assert "with CReST of those of each generation" in flag_table.BY_NAME["ramp_fraction"].help
