@@ -4,8 +4,9 @@ Published results of the two families, `darp` and `modern`, differ; neither full
 here. So that only like is compared with like, a run has exactly one protocol, by name.
 """
 
-# What Table 1's baselines were run with (the code lineage of DARP): Adam, no schedule,
-# decay of the whole state, weak views in a forward pass of their own, two strong views.
+# The code lineage of DARP, from which Table 1's MixMatch, ReMixMatch, FixMatch and DARP rows are:
+# Adam, no schedule, decay of the whole state, weak views in a forward pass of their own, two
+# strong views.
 # Its networks declare batch-norm constants of 1e-3 but do not pass them on, so PyTorch's
 # defaults are what ran: momentum .1 (.9 in Keras' sense), epsilon 1e-5.
 DARP = {
