@@ -142,7 +142,7 @@ _REMIXMATCH = {"lambda_u": 1.5, "pool": "unlabeled", "strong_views": 2}
 # Smoothed adaptive weighting, as its code has it: counts over the whole pool, from the start.
 _SAW = {"beta": "auto_mean", "pseudo_memory": "bank", "reweight_start": 0.0}
 
-# The paper says of no start of fixed weights.
+# The paper names no start for fixed weights.
 _FIXED = {"reweight_start": 0.0}
 
 # CReST's own code draws unlabeled pictures from all of them, for MixMatch too.

@@ -47,9 +47,7 @@ def main(_):
     flags_of_run = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
     run, ways = fed_run.build("cifar10", flags_of_run)
     config, facts = run.config, run.method.facts
-    # As the method scales them.
-    targets = facts.labeled_counts * (facts.pool_size / facts.labeled_counts.sum())
-    spent = _refresh_seconds(facts.pool_size, targets, config.darp_alpha)
+    spent = _refresh_seconds(facts.pool_size, facts.expected_in_pool, config.darp_alpha)
     function, iterator = run.method.make_train_function(), iter(ways["resident"])
 
     def execute(batches):

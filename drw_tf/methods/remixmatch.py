@@ -89,11 +89,9 @@ class ReMixMatch(base.Method):
         weak = rebalance.Weak(logits, index, self.step, self.network, self.stage.steps)
         probabilities = self.refine(tf.nn.softmax(logits), weak, "predictions")
         if self.hyper.align_distribution:
-            counts = self.facts.labeled_counts
-            wanted = counts * self.facts.pool_size / counts.sum()
             self.predicted.add(probabilities, self.step)
             probabilities = pseudo_labels.align_distribution(
-                probabilities, wanted, self.predicted.value()
+                probabilities, self.facts.expected_in_pool, self.predicted.value()
             )
         sharp = pseudo_labels.sharpen(probabilities, self.hyper.temperature)
         return tf.stop_gradient(self.refine(sharp, weak, "targets"))

@@ -41,9 +41,7 @@ def pseudo_numbers(
 
     The divisor is the number of rows looked at, not the histogram's own sum: where only
     confident rows enter the histogram, the others belong to no class yet. Before any row
-    was looked at, every class has `pool_size / C`. The same function scales the labeled
-    counts to the pool, which is what fixed unlabeled weights are made of (there
-    `rows_counted` is the number of labeled rows).
+    was looked at, every class has `pool_size / C`.
 
     >>> pseudo_numbers([6, 3, 0], rows_counted=9, pool_size=90).numpy().tolist()
     [60.0, 30.0, 1.0]

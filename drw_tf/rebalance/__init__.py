@@ -1,1 +1,1 @@
-"""Countermeasures against class imbalance, one a file."""
+"""Countermeasures against class imbalance, one a file, and the state of steps that they share."""

@@ -33,6 +33,11 @@ class Facts:
     steps_per_epoch: int
     seed: int = 0
 
+    @property
+    def expected_in_pool(self) -> np.ndarray:
+        """float64 [C], N_c P / sum N: the pool's classes, were it as long-tailed as the labels."""
+        return self.labeled_counts * self.pool_size / self.labeled_counts.sum()
+
 
 class Hyperparameters:
     """The flags that a component declared, read as attributes; any other name is an error."""

@@ -84,8 +84,7 @@ class FixedUnlabeledWeights(_UnlabeledWeights):
 
     def end_epoch(self, observation):
         if observation.step >= self.start_step:
-            counts = self.facts.labeled_counts
-            self.class_weights.assign(self.weights_of(counts * self.facts.pool_size / counts.sum()))
+            self.class_weights.assign(self.weights_of(self.facts.expected_in_pool))
 
 
 class DynamicWeights(_UnlabeledWeights):

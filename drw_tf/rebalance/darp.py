@@ -26,8 +26,7 @@ class DistributionAligningRefinery(base.Rebalancer):
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "darp")
-        counts = facts.labeled_counts
-        self.target_counts = counts * facts.pool_size / counts.sum()
+        self.target_counts = facts.expected_in_pool
         uniform = tf.fill([facts.pool_size, facts.num_classes], 1.0 / facts.num_classes)
         self.latest = _same_everywhere(uniform, "latest")
         self.refined = _same_everywhere(uniform, "refined")
