@@ -9,6 +9,7 @@ import sys
 
 from drw_tf import adjusted_run, finished_run, flag_table, quiet
 from drw_tf import config as configuration
+from drw_tf.data import naming
 from drw_tf.report import tables
 
 _TABLE = (
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():
         print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
-        print(f"{len(test)} test pictures; in percent; averaged: weights averaged over the steps")
+        tested = naming.counted(len(test), "test picture")
+        print(f"{tested}; in percent; averaged: weights averaged over the steps")
         print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
 
 

@@ -139,6 +139,7 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     """
     import tensorflow as tf
 
+    from drw_tf.data import naming
     from drw_tf.serving import decoding
 
     try:
@@ -170,8 +171,9 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
         ) from None
     rate = written / (time.monotonic() - begin)
     left_out = len(paths) - written
-    rest = f", {left_out} unreadable ones left out" if left_out else ""
-    return f"wrote {flags['out']}: {written} pictures{rest}; {rate:.0f} pictures/s"
+    rest = f", {left_out:,} unreadable left out" if left_out else ""
+    pictures_written = naming.counted(written, "picture")
+    return f"wrote {flags['out']}: {pictures_written}{rest}; {rate:.0f} pictures/s"
 
 
 def _complete(given: Mapping) -> dict:

@@ -148,7 +148,7 @@ def test_unreadable_pictures_are_left_out_by_name_where_that_is_asked(run, folde
     spoil(folder)
     rows = run("--on_bad_image=skip", "--batch_size=2")[1:]
     assert [row[0] for row in rows] == [f"{folder}/{name}" for name in CONTENTS]
-    assert "6 pictures, 3 unreadable ones left out" in capsys.readouterr().out
+    assert "6 pictures, 3 unreadable left out" in capsys.readouterr().out
     left_out = [record.getMessage() for record in caplog.records[-3:]]
     for name, message in zip(("empty", "large", "wrong"), left_out, strict=True):
         assert message.startswith(f"left out {folder}/{name}.png: ")

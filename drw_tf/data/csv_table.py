@@ -178,6 +178,6 @@ def _check_files(table: str, rows: list[Row], allow_missing: bool) -> None:
             missing.append(f"line {row.line}: {row.path}")
     if missing and not allow_missing:
         raise FileNotFoundError(
-            f"--labels_csv={table} names {len(missing)} files that do not exist; "
+            f"--labels_csv={table} names {naming.counted(len(missing), 'missing file')}: "
             f"{naming.some(missing, '; ')}; --on_bad_image=skip leaves them out."
         )

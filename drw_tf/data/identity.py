@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from drw_tf.data import dataset as records
+from drw_tf.data import naming
 
 _DIGITS = 16
 
@@ -58,7 +59,8 @@ def difference(before: Mapping, now: Mapping) -> str | None:
         return class_difference(before["class_names"], now["class_names"])
     for name in ("training_pictures", "test_pictures"):
         if name in before and before[name] != now[name]:
-            return f"there were {before[name]} {name.replace('_', ' ')}, now {now[name]}"
+            noun = name.replace("_", " ").removesuffix("s")
+            return f"it had {naming.counted(before[name], noun)}, now {now[name]:,}"
     texts = {
         "files": "the files have other names",
         "labels": "pictures have other classes",
@@ -73,7 +75,8 @@ def difference(before: Mapping, now: Mapping) -> str | None:
 def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
     """In what two lists of class names differ, in a few words; None where they do not."""
     if len(before) != len(now):
-        return f"there were {len(before)} classes, now {len(now)}"
+        had = naming.counted(len(before), "class", "classes")
+        return f"it had {had}, now {len(now):,}"
     for number, (one, other) in enumerate(zip(before, now, strict=True)):
         if one != other:
             return f"class {number} was {one!r}, now {other!r}"

@@ -1,4 +1,4 @@
-"""Many names in one line of a message."""
+"""Names and numbers in one line of a message."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,11 @@ def shown(name: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in name
     )
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and what is counted, as "1 picture" and "1,200 pictures"; [noun + "s"]."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def some(names: Sequence[str], separator: str = ", ") -> str:

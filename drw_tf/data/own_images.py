@@ -131,8 +131,8 @@ def _check_test(
     missing = sorted(set(class_names) - names)
     if test and missing:
         note(
-            f"{test_in}: the test set has no picture of {len(missing)} classes: "
-            f"{naming.some(missing)}."
+            f"{test_in}: the test set has no picture of "
+            f"{naming.counted(len(missing), 'class', 'classes')}: {naming.some(missing)}."
         )
 
 
@@ -149,8 +149,8 @@ def _distinct(
     both = [row.path for key, row in tests.items() if key in labels]
     if both:
         raise ValueError(
-            f"{test_in}: {len(both)} test pictures are also labeled training pictures: "
-            f"{naming.some(both)}."
+            f"{test_in}: {naming.counted(len(both), 'test picture')} also among the labeled "
+            f"training pictures: {naming.some(both)}."
         )
     others: dict[tuple, str] = {}
     known = labels.keys() | tests.keys()
@@ -162,9 +162,11 @@ def _distinct(
         if key not in known:
             others.setdefault(key, path)
     if again:
-        note(f"left out {again} unlabeled pictures that are labeled or in the test set as well.")
+        left_out = naming.counted(again, "unlabeled picture")
+        note(f"left out {left_out}, labeled or in the test set as well.")
     if repeated:
-        note(f"left out {repeated} unlabeled pictures that are listed twice (links).")
+        left_out = naming.counted(repeated, "unlabeled picture")
+        note(f"left out {left_out}, listed twice (links).")
     return list(labels.values()), list(others.values()), list(tests.values())
 
 
@@ -179,9 +181,8 @@ def _by_file(rows: Sequence[LabeledPath], named: str, note: Callable[[str], None
                 f"{row.path} is {row.label!r}."
             )
     if len(out) < len(rows):
-        note(
-            f"{named}: left out {len(rows) - len(out)} pictures that are listed twice in one class."
-        )
+        left_out = naming.counted(len(rows) - len(out), "picture")
+        note(f"{named}: left out {left_out}, listed twice in one class.")
     return out
 
 

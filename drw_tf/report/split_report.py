@@ -180,13 +180,14 @@ def _totals(found: Facts) -> str:
         total = int(counts.sum()) + (found.unknown if part == UNLABELED else 0)
         if not total and part == VALIDATION:
             continue
-        lines.append(f"- {part}: {total:,} pictures{_spread(found, part)}")
+        lines.append(f"- {part}: {naming.counted(total, 'picture')}{_spread(found, part)}")
     if TEST not in found.counts:
         lines.append("- test: none, so no score will be measured")
     if found.pool is not None:
         unlabeled = int(found.counts[UNLABELED].sum()) + found.unknown
         included = ", the labeled ones included" if found.pool > unlabeled else ""
-        lines.append(f"- pool of the unlabeled stream: {found.pool:,} pictures{included}")
+        pool = naming.counted(found.pool, "picture")
+        lines.append(f"- pool of the unlabeled stream: {pool}{included}")
     return "\n".join(lines)
 
 
@@ -238,7 +239,8 @@ def _overlaps(found: Facts) -> str:
 
 
 def _unreadable(found: Facts, whole: bool) -> str:
-    lines = [f"{len(found.unreadable)} files, which training refuses unless --on_bad_image=skip."]
+    number = naming.counted(len(found.unreadable), "file")
+    lines = [f"{number}, which training refuses unless --on_bad_image=skip."]
     if not found.unreadable:
         lines = ["None."]
     lines += _limited([f"- {path}: {reason}" for path, reason in found.unreadable], whole)
@@ -254,8 +256,8 @@ def _copies(found: Facts, whole: bool) -> str:
     leaks = sum(_is_leak(group) for group in found.copies)
     torn = sum(_is_torn(group) for group in found.copies)
     lines = [
-        f"{len(found.copies):,} pictures are there more than once; {leaks:,} of them in training "
-        f"and test, {torn:,} as two classes.",
+        f"{naming.counted(len(found.copies), 'picture')} there more than once, {leaks:,} of them "
+        f"in training and test, {torn:,} as two classes.",
     ]
     groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
     described = [

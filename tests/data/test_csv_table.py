@@ -130,7 +130,7 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         (
             "path,label\n1.png,a\nno.png,b\nnot.png,b\n",
             FileNotFoundError,
-            r"2 files that do not exist; line 3: .*no\.png; line 4: .*not\.png",
+            r"2 missing files: line 3: .*no\.png; line 4: .*not\.png",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_table_of_another_form_is_refused_with_its_line(tmp_path, text, error,
 
 def test_only_the_first_ten_missing_files_are_named(tmp_path):
     rows = "".join(f"gone{row:02d}.png,a\n" for row in range(12))
-    with pytest.raises(FileNotFoundError, match=r"12 files .*gone09\.png; and 2 more"):
+    with pytest.raises(FileNotFoundError, match=r"12 missing files: .*gone09\.png; and 2 more"):
         load(table(tmp_path, "path,label\n" + rows))
 
 

@@ -211,7 +211,7 @@ def change_two_classes(root):
         (
             change_test_is_labeled,
             ValueError,
-            r"--test_dir=.*: 1 test pictures are also .*same\.jpg",
+            r"--test_dir=.*: 1 test picture also among .*same\.jpg",
         ),
         (change_two_classes, ValueError, r"two classes: .*1\.jpg is 'cat', .*same\.jpg is 'dog'"),
     ],
@@ -252,7 +252,7 @@ def test_two_links_to_one_folder_are_both_seen(tmp_path):
     assert {"one/p.png", "two/p.png"} <= set(listing.names)
     notes = []
     load(root, note=notes.append)
-    assert any("1 unlabeled pictures that are listed twice" in note for note in notes)
+    assert any("left out 1 unlabeled picture, listed twice" in note for note in notes)
     (root / "labeled" / "puppy").symlink_to(root / "labeled" / "dog")
     with pytest.raises(ValueError, match="one picture has two classes"):
         load(root)

@@ -1,4 +1,4 @@
-"""Names in a message: ten, and how many more."""
+"""Names in a message: ten, and how many more; and numbers of things."""
 
 import pytest
 
@@ -27,3 +27,17 @@ def test_a_name_stays_in_its_line_and_can_be_written():
 def test_separator_may_be_another():
     assert naming.some(["line 1: a", "line 2: b"], "; ") == "line 1: a; line 2: b"
     assert naming.some(["a"] * 12, "; ").endswith("; a; and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, ("picture",), "0 pictures"),
+        (1, ("picture",), "1 picture"),
+        (1200, ("test picture",), "1,200 test pictures"),
+        (1, ("class", "classes"), "1 class"),
+        (3, ("class", "classes"), "3 classes"),
+    ],
+)
+def test_one_thing_is_not_called_several(number, noun, text):
+    assert naming.counted(number, *noun) == text

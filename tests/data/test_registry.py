@@ -138,7 +138,7 @@ def _rename(root, one, other):
         (lambda root: _rename(root, "l/cat/1.png", "l/cat/9.png"), "the files have other names"),
         (lambda root: _rename(root, "u/1.png", "u/9.png"), "the files have other names"),
         (lambda root: _rename(root, "l/cat/1.png", "l/dog/0.png"), "the files have other names"),
-        (lambda root: os.remove(root / "u/1.png"), "there were 8 training pictures, now 7"),
+        (lambda root: os.remove(root / "u/1.png"), "it had 8 training pictures, now 7"),
     ],
 )
 def test_what_changed_is_said(own, change, said):
@@ -166,7 +166,7 @@ def test_other_labels_splits_and_test_sets_are_told():
         before, facts_of([0, 0, 1, 1], [0, 2], [0, 1])
     )
     assert identity.difference({}, before) is None
-    assert identity.class_difference(["a"], ["a", "b"]) == "there were 1 classes, now 2"
+    assert identity.class_difference(["a"], ["a", "b"]) == "it had 1 class, now 2"
 
 
 def loaded(*flags):
