@@ -74,11 +74,17 @@ _LARGEST = {"int": 10**9, "float": math.inf}
 _WORDS = {"int": "a whole number", "float": "a number"}
 
 
+def _plain(value: float) -> str:
+    """A bound in digits, large ones too."""
+    if value == math.inf:
+        return "infinity"
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
+
+
 def _number(name, kind, text, group, low, high=None, *, closed=True, **kwargs) -> Flag:
     """A number in [low, high], or in [low, high) where `closed` is false."""
     high = _LARGEST[kind] if high is None else high
     bracket = "]" if closed and high != math.inf else ")"
-    end = "infinity" if high == math.inf else f"{high:g}"
 
     def check(value):
         return low <= value and (value <= high if closed else value < high) and value != math.inf
@@ -88,7 +94,7 @@ def _number(name, kind, text, group, low, high=None, *, closed=True, **kwargs) -
         kind,
         text,
         group,
-        allowed=f"{_WORDS[kind]} in [{low:g}, {end}{bracket}",
+        allowed=f"{_WORDS[kind]} in [{_plain(low)}, {_plain(high)}{bracket}",
         check=check,
         **kwargs,
     )

@@ -35,8 +35,8 @@ _TABLE = (
         "pictures that the network sees at a time, >= 1",
         "speed",
         default=64,
-        allowed="at least 1",
-        check=lambda value: value >= 1,
+        allowed=flag_table.BY_NAME["batch_size"].allowed,
+        check=flag_table.BY_NAME["batch_size"].check,
     ),
     flag_table.BY_NAME["on_bad_image"],
     flag_table.Flag(

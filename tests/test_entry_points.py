@@ -93,7 +93,7 @@ def test_a_refusal_is_one_line_and_takes_no_tensorflow(words, tmp_path):
     [
         ({"method": "no_such"}, "--method must be one of"),
         ({"dataset": "../../etc"}, "--dataset must be one of"),
-        ({"batch_size": -1}, "--batch_size must be a whole number in [1, 1e+09], got -1"),
+        ({"batch_size": -1}, "--batch_size must be a whole number in [1, 1000000000], got -1"),
         ({"batch_size": "many"}, "config.json: "),
         ({"lambda_u": [1]}, "config.json: "),
         ({"payload": "x"}, "of another version of drw_tf: it has the unknown --payload"),
