@@ -29,7 +29,7 @@ def found(values: Mapping) -> Iterator[str]:
     if values["steps"] % values["steps_per_epoch"]:
         yield (
             f"--steps must be a multiple of --steps_per_epoch={values['steps_per_epoch']}, "
-            f"got {values['steps']}."
+            f"got {values['steps']}; give another one, or --steps_per_epoch as well."
         )
     end = values["stop_at_step"]
     if end % values["steps_per_epoch"] or end > values["steps"]:

@@ -75,7 +75,11 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
         ("--imbalance_ratio=41", "--imbalance_ratio must be at most --labeled_max=40, got 41"),
         ("--export_temperature=fit", "--export_temperature=fit needs pictures that were held out"),
         ("--export_logit_adjustment", "at test time, got --method=drw."),
-        ("--steps=1001", "--steps must be a multiple of --steps_per_epoch=50, got 1001."),
+        (
+            "--steps=1001",
+            "--steps must be a multiple of --steps_per_epoch=50, got 1001; give "
+            "another one, or --steps_per_epoch as well.",
+        ),
         ("--method=drx", "--method must be one of"),
         ("--dataset=mnist1", "--dataset must be one of"),
         ("--forward=both", "--forward must be one of joint, separate, got both."),
