@@ -127,6 +127,8 @@ def _tied(command: Sequence[str]) -> Sequence[str]:
 
 def _wait_for(folder: str | os.PathLike) -> None:
     """Returns when nobody holds a run's folder, or after a time: then the trainer refuses it."""
+    if not os.path.exists(folder):
+        return  # and is not made: the trainer may refuse it
     with contextlib.suppress(workdirs.WorkdirError):
         workdirs.Workdir(folder, _PATIENCE_SECONDS).release()
 

@@ -300,7 +300,11 @@ def from_argv(argv: Sequence[str]) -> Config:
     if "--helpmethods" in argv[1:]:
         show(help_text.of_methods())
     try:
-        return resolve(parse(argv))
+        config = resolve(parse(argv))
+        # Not where flags are resolved: of a run that is only read, the places may be other ones.
+        for line in contradictions.among_pictures("workdir", config.workdir, config):
+            raise ConfigError(line)
+        return config
     except ConfigError as error:
         refuse("train", error)
 

@@ -1,5 +1,7 @@
 """Flags that contradict each other: what is known before any data are read."""
 
+import os
+import pathlib
 from collections.abc import Iterator, Mapping
 
 from drw_tf import flag_table, recipes
@@ -78,6 +80,24 @@ def found(values: Mapping) -> Iterator[str]:
     yield from _in_tails(values)
     yield from _in_stages(values)
     yield from _in_export(values)
+
+
+def among_pictures(flag: str, folder: str | os.PathLike, values: Mapping) -> Iterator[str]:
+    """One line for each folder of classes that what is written would become a class of.
+
+    The folder of unlabeled pictures is none: it may hold all, and runs are no pictures.
+
+    Args:
+        flag: that named the folder to write to.
+        folder: its value; need not exist.
+        values: flags that say where pictures are.
+    """
+    for name in ("labeled_dir", "test_dir"):
+        if not values[name]:
+            continue
+        pictures = pathlib.Path(os.path.realpath(os.path.expanduser(values[name])))
+        if pathlib.Path(os.path.realpath(folder)).is_relative_to(pictures):
+            yield f"--{flag} must lie outside --{name}={values[name]}, got {folder}."
 
 
 def _typed(value: object) -> str:

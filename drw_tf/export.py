@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
     try:
         run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
+        for line in contradictions.among_pictures("out", out, run.config):
+            raise configuration.ConfigError(line)
         changed = {
             name: flags[name] for name in contradictions.EXPORT_FLAGS if flags[name] is not None
         }

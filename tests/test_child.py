@@ -157,6 +157,7 @@ def test_a_trainer_that_still_saves_is_waited_for(tmp_path, monkeypatch, caplog)
     assert line.endswith("; waiting for it.")
     child.train([], tmp_path)
     child.train([], tmp_path / "not there yet")
+    assert not (tmp_path / "not there yet").exists()
     assert len(caplog.messages) == 1
 
 

@@ -304,3 +304,22 @@ def test_a_path_below_the_home_folder_is_expanded(monkeypatch):
     assert given["workdir"] == "/home/someone/runs/a"
     assert given["labeled_dir"] == "/home/someone"
     assert given["data_dir"] == "~x"
+
+
+def test_a_run_does_not_become_a_class_of_the_pictures(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "all")
+    words = ["train", "--dataset=folder", "--unlabeled_dir=.", "--labeled_dir=all/labeled"]
+    words += ["--test_dir=test"]
+    for workdir, place in {
+        "all/labeled": "labeled_dir=all/labeled",
+        "link/labeled/runs/1": "labeled_dir=all/labeled",
+        f"{tmp_path}/test/run": "test_dir=test",
+    }.items():
+        with pytest.raises(SystemExit) as caught:
+            config.from_argv([*words, f"--workdir={workdir}"])
+        assert caught.value.code == 2
+        line = capsys.readouterr().err
+        assert line == f"train: --workdir must lie outside --{place}, got {workdir}.\n"
+    for workdir in ("all/labeled_runs", "runs/1", "all"):
+        assert config.from_argv([*words, f"--workdir={workdir}"]).workdir == workdir

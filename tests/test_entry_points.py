@@ -178,6 +178,9 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     run = f"--workdir={tmp_path}/run"
     for program in PROGRAMS:
         assert f"--labeled_dir={before} is not" in refusal(capsys, program, run)
+    line = refusal(capsys, "export", run, f"--labeled_dir={after}", f"--out={after}/export")
+    assert line == f"export: --out must lie outside --labeled_dir={after}, got {after}/export."
+    assert not (after / "export").exists()
     export.main(["export", run, f"--labeled_dir={after}", f"--out={tmp_path}/export"])
     assert (tmp_path / "export" / "saved_model.pb").exists()
     shutil.copytree(after, tmp_path / "test")
