@@ -49,7 +49,7 @@ def test_digits_are_reported(tmp_path, capsys):
     assert "- labeled: 131 pictures, R = 20 (40 to 2)" in text
     assert "- unlabeled: 269 pictures, R = 20 (80 to 4)" in text
     assert "| 3     |      14 |        29 |   50 |" in text
-    assert "No picture is in two parts." in text
+    assert "No file is in two parts." in text
     assert "--seed=1" in text
     assert output_folder.check(
         f"{tmp_path}/report", data_report._PAGE, data_report._FIRST_LINE, data_report._PICTURES
@@ -77,6 +77,7 @@ def test_doubtful_files_are_named(run, photos):
         assert "2 pictures there more than once, 1 of them in training and test, 0 as" in text
         assert f"{photos}/labeled/cat/1.png (labeled, cat) = {photos}/test/cat/copy.png" in text
         assert "ignored 0 hidden; other files: 1 .txt" in text
+        assert text.count("more than once") == 1
     assert "![samples](samples.png)" in written
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, naming
+from drw_tf.data import image_files, image_scan, naming
 
 
 class LabeledPath(NamedTuple):
@@ -91,6 +91,42 @@ def file_identity(path: str) -> tuple:
         return (path,)
     # Some network file systems give no inode.
     return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
+
+
+def note_copies(dataset: records.Dataset, note: Callable[[str], None]) -> None:
+    """Notes files that are equal byte for byte and yet in training and test, or of two classes.
+
+    Args:
+        dataset: of `build`; every labeled and test file exists.
+        note: told one line, if there are any.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    parts = [records.take(dataset.train, dataset.given_split.labeled)]
+    parts += [] if dataset.test is None else [dataset.test]
+    paths = np.concatenate([part.paths for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    is_test = np.arange(len(paths)) >= len(parts[0])
+
+    def differ(values, rows):
+        return len(set(values[rows].tolist())) > 1
+
+    # At most one reading of these files, 20,000 small ones a second from memory; of large ones few
+    # are of the same length. The unlabeled ones, which are far more, are left to data_report.
+    groups = [
+        rows
+        for rows in image_scan.duplicates(paths)
+        if differ(is_test, rows) or differ(labels, rows)
+    ]
+    if groups:
+        leaks = sum(differ(is_test, rows) for rows in groups)
+        torn = sum(differ(labels, rows) for rows in groups)
+        named = [naming.some(list(paths[rows]), " = ") for rows in groups]
+        note(
+            f"{naming.counted(len(groups), 'picture')} there more than once, {leaks:,} in "
+            f"training and test, {torn:,} as two classes: {naming.some(named, '; ')}."
+        )
 
 
 def _class_names(labels: Iterable[str], labeled_in: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ _LOG = logging.getLogger("drw_tf")
 
 
 def load(
-    config, note_bad: Callable | None = None, full: bool = False
+    config, note_bad: Callable | None = None, full: bool = False, find_copies: bool = True
 ) -> tuple[records.Dataset, records.Split]:
     """The data set and split that a configuration names.
 
@@ -20,6 +20,8 @@ def load(
         note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
             None logs a warning.
         full: whether every picture file is decoded, also where headers would do.
+        find_copies: whether own pictures in two roles are looked for by content, and a warning
+            is logged where there are some.
 
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to
@@ -28,7 +30,7 @@ def load(
     """
     dataset = _load(config)
     if isinstance(dataset.train, records.FileImages):
-        dataset = _usable(dataset, config, note_bad or _warn, full)
+        dataset = _usable(dataset, config, note_bad or _warn, full, find_copies)
     if dataset.given_split is not None:
         if config.pool == "all" and not len(dataset.given_split.unlabeled):
             _LOG.warning(
@@ -103,11 +105,17 @@ def _warn(bad) -> None:
     _LOG.warning("left out %s: %s", naming.shown(bad.path), bad.reason)
 
 
-def _usable(dataset: records.Dataset, config, note_bad: Callable, full: bool) -> records.Dataset:
+def _usable(
+    dataset: records.Dataset, config, note_bad: Callable, full: bool, find_copies: bool
+) -> records.Dataset:
     """The data set without unreadable files; in memory where that is possible."""
     import tensorflow as tf
 
+    from drw_tf.data import own_images
+
     dataset = _readable(dataset, config, note_bad, full)
+    if find_copies and dataset.given_split is not None:
+        own_images.note_copies(dataset, _LOG.warning)
     # Views that only shift are all of the same square, so it is decoded once for all.
     if config.crop != "shift" or config.in_memory_gigabytes is None:
         return dataset

@@ -235,7 +235,7 @@ def _cell(name: str) -> str:
 
 def _overlaps(found: Facts) -> str:
     shared = [f"- {a} and {b}: {number:,}" for (a, b), number in found.overlaps.items() if number]
-    return "## In two parts\n\n" + ("\n".join(shared) or "No picture is in two parts.")
+    return "## In two parts\n\n" + ("\n".join(shared) or "No file is in two parts.")
 
 
 def _unreadable(found: Facts, whole: bool) -> str:

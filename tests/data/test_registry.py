@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -94,6 +95,35 @@ def test_that_nothing_is_unlabeled_is_told(own, caplog, method, told):
     (own.root / "u").rmdir()
     own(f"--method={method}")
     assert caplog.text.count("no unlabeled picture is given") == told
+
+
+@pytest.mark.parametrize("gigabytes", [0, 1])
+def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gigabytes):
+    words = [f"--in_memory_gigabytes={gigabytes}"]
+    for copy in ("l/cat/again.png", "u/again.png"):  # in one class, and unlabeled
+        shutil.copy(own.root / "l/cat/1.png", own.root / copy)
+    own(*words)
+    assert caplog.messages == []
+    for name in ("t/cat", "t/dog"):
+        (own.root / name).mkdir(parents=True)
+    shutil.copy(own.root / "l/cat/2.png", own.root / "t/cat/x.png")
+    shutil.copy(own.root / "l/dog/2.png", own.root / "l/cat/y.png")
+    shutil.copy(own.root / "l/dog/3.png", own.root / "t/dog/z.png")
+    shutil.copy(own.root / "l/dog/3.png", own.root / "l/cat/z.png")
+    own(*words)
+    (line,) = caplog.messages
+    begin = "3 pictures there more than once, 2 in training and test, 2 as two classes: "
+    assert line.startswith(begin)
+    said = line.removeprefix(begin).removesuffix(".").replace(f"{own.root}/", "").split("; ")
+    assert [set(one.split(" = ")) for one in said] == [
+        {"l/cat/2.png", "t/cat/x.png"},
+        {"l/cat/y.png", "l/dog/2.png"},
+        {"l/cat/z.png", "l/dog/3.png", "t/dog/z.png"},
+    ]
+    caplog.clear()
+    config = configuration.resolve({"dataset": "folder", "labeled_dir": f"{own.root}/l"})
+    registry.load(config, find_copies=False)
+    assert "more than once" not in caplog.text
 
 
 def test_a_test_set_of_damaged_pictures_alone_is_refused(own):
