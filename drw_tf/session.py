@@ -15,7 +15,7 @@ from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
-from drw_tf.report import environment, groups, record, record_file
+from drw_tf.report import environment, groups, record, record_file, split_report
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
@@ -113,6 +113,8 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
     team.from_chief(lambda: _agree_on_data(data, folder))
+    if team.is_chief:
+        logging.getLogger("drw_tf").info(split_report.line(run.dataset, run.split))
     judges = run.judges()
     plan = loop.Plan(
         config.stop_at_step,

@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(config: configuration.Config, command: list[str]) -> None:
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("drw_tf").setLevel(logging.INFO)  # of others warnings alone
     with quiet.startup():  # takes seconds; a wrong flag was refused before
         from drw_tf import session
 

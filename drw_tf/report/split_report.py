@@ -13,6 +13,7 @@ from drw_tf.data import naming
 
 LABELED, UNLABELED, VALIDATION, TEST = "labeled", "unlabeled", "validation", "test"
 _NAMED = 10
+_ENDS = 3
 _MAX_NAMED = 1000
 # More classes than this are shortened where the table is printed.
 _MAX_LINES = 40
@@ -100,6 +101,24 @@ def facts(dataset: records.Dataset, split: records.Split, *, include_labeled: bo
             for first, second in itertools.combinations(members, 2)
         },
     )
+
+
+def line(dataset: records.Dataset, split: records.Split) -> str:
+    """The classes with their labeled pictures, most first, and the sizes of the other parts.
+
+    Of more than ten classes the three largest and the three smallest are named.
+    """
+    counts = records.class_counts(dataset.train.labels[split.labeled], dataset.num_classes)
+    order = np.argsort(-counts, kind="stable")
+    named = [f"{dataset.class_names[row]} {counts[row]:,}" for row in order]
+    if len(named) > _NAMED:
+        named[_ENDS:-_ENDS] = ["..."]
+    parts = [f"{', '.join(named)} labeled", f"{len(split.unlabeled):,} unlabeled"]
+    if len(split.validation):
+        parts.append(f"{len(split.validation):,} held out")
+    parts.append("no test pictures" if dataset.test is None else f"{len(dataset.test):,} test")
+    classes = naming.counted(dataset.num_classes, "class", "classes")
+    return f"data: {classes}: {'; '.join(parts)}"
 
 
 def imbalance(counts: np.ndarray) -> float:

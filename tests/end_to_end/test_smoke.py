@@ -44,6 +44,11 @@ def test_training_says_what_came_out_and_where_it_lies(trained):
     for name in ("record.json", "checkpoints", "tensorboard", "export"):
         assert str(folder / name) in done.stdout
         assert (folder / name).exists()
+    # floor(40 * 20 ** (-c / 9)) and floor(80 * 20 ** (-c / 9)).
+    said, _, rest = done.stderr.partition("\n")
+    assert said.startswith("data: 10 classes: 0 40, 1 28, 2 20, ")
+    assert re.search(r", 9 2 labeled; 269 unlabeled; \d+ test$", said)
+    assert "100/100" in rest  # the bar
     assert "Traceback" not in done.stderr
     assert "cuda" not in done.stderr.lower()
 

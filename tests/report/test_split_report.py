@@ -46,6 +46,17 @@ def test_counts_are_those_of_the_rows(dataset):
     assert split_report.facts(dataset, split, include_labeled=None).pool is None
 
 
+def test_a_line_names_the_classes_and_counts_the_parts(dataset):
+    # Rows 0, 5, 6, 7 and 8: one of class 0, three of class 1, one of class 2.
+    split = split_of([0, 5, 6, 7, 8], [2, 3], [4])
+    expected = "data: 3 classes: b 3, a 1, c 1 labeled; 2 unlabeled; 1 held out; 4 test"
+    assert split_report.line(dataset, split) == expected
+    many = made_up(arrays([*range(11), 10]), None, tuple("abcdefghijk"))
+    assert split_report.line(many, split_of(range(12), [])) == (
+        "data: 11 classes: k 2, a 1, b 1, ..., h 1, i 1, j 1 labeled; 0 unlabeled; no test pictures"
+    )
+
+
 def test_classes_nobody_knows_are_counted_apart():
     train = arrays([0, 1, records.UNKNOWN_LABEL, records.UNKNOWN_LABEL])
     found = split_report.facts(
