@@ -20,7 +20,7 @@ _TABLE = (
     ),
     *adjusted_run.flags(),
     flag_table.Flag("out", "string", "file for the record of --as_method", "output"),
-    *finished_run.PLACES,
+    *finished_run.DATA_FLAGS,
 )
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}
 _ROWS = {

@@ -12,7 +12,7 @@ _TABLE = (
     finished_run.STEP,
     flag_table.Flag("out", "string", "folder of the export [RUN/export]", "output"),
     *map(finished_run.again, contradictions.EXPORT_FLAGS),
-    *finished_run.PLACES,
+    *finished_run.DATA_FLAGS,
 )
 
 

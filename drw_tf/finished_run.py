@@ -30,8 +30,11 @@ def again(name: str) -> flag_table.Flag:
     return dataclasses.replace(flag, default=None, help=f"{flag.help} [as the run was told]")
 
 
-# Where the data lie: that they were moved since changes nothing.
-PLACES = tuple(map(again, ("data_dir", "cache_dir", "val_labels", *groups.OWN_PLACES)))
+# Where the data lie, and whether what cannot be read is left out: that they were moved since, or
+# that a file came to them which is no picture, changes nothing.
+DATA_FLAGS = tuple(
+    map(again, ("data_dir", "cache_dir", "val_labels", *groups.OWN_PLACES, "on_bad_image"))
+)
 
 
 def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag]) -> dict:
@@ -64,7 +67,7 @@ def configuration_of(
 
     Args:
         workdir: folder of a run that has a checkpoint.
-        changed: flag -> value; those of `PLACES` that have one are taken in place of the run's.
+        changed: flag -> value; those of `DATA_FLAGS` that have one are taken in place of the run's.
 
     Raises:
         ConfigError: it is not; or config.json is of another version, or holds something that
@@ -81,7 +84,7 @@ def configuration_of(
     if not any((folder / "checkpoints").glob("step_*")):
         raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
     values = _read_json(path)
-    found = {flag.name: changed.get(flag.name) for flag in PLACES}
+    found = {flag.name: changed.get(flag.name) for flag in DATA_FLAGS}
     moved = {name: value for name, value in found.items() if value is not None}
     return _resolve({**values, **moved} if isinstance(values, dict) else values, path)
 

@@ -148,7 +148,7 @@ def test_bash_completes_programs():
 def test_bash_completes_the_flags_of_the_program():
     assert completed("drw-tf", "train", "--ldam_s") == ["--ldam_scale="]
     assert completed("drw-tf", "export", "--ldam_s") == []
-    assert completed("drw-tf", "export", "--o") == ["--out="]
+    assert completed("drw-tf", "export", "--ou") == ["--out="]
     assert completed("drw-tf", "compare", "--se") == ["--seeds=", "--seed="]
     assert completed("drw-tf", "train", "--nofr") == ["--nofresh"]
 

@@ -187,6 +187,15 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     evaluate.main(["evaluate", run, f"--labeled_dir={after}", f"--test_dir={tmp_path}/test"])
     assert "6 test pictures" in capsys.readouterr().out
     assert "is not read by" in refusal(capsys, "export", run, "--labels_csv=table.csv")
+    (after / "class_0" / "late.png").write_bytes(b"no picture")
+    words = [run, f"--labeled_dir={after}"]
+    for program in PROGRAMS:
+        assert "--on_bad_image=skip leaves them out" in refusal(capsys, program, *words)
+    words += [f"--test_dir={tmp_path}/test", "--on_bad_image=skip"]
+    evaluate.main(["evaluate", *words])
+    assert "6 test pictures" in capsys.readouterr().out
+    export.main(["export", *words, f"--out={tmp_path}/again"])
+    assert (tmp_path / "again" / "saved_model.pb").exists()
 
 
 def test_evaluate_prints_what_the_record_has(capsys, run_folder):
