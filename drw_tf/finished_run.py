@@ -5,6 +5,7 @@ TensorFlow is imported when a run is opened, not before: a wrong command line is
 
 import dataclasses
 import json
+import os
 import pathlib
 import types
 from collections.abc import Mapping, Sequence
@@ -131,6 +132,16 @@ def _read_json(path: pathlib.Path):
         raise configuration.ConfigError(f"{path} cannot be read: {error}.") from None
 
 
+def _require_places(config: configuration.Config, typed: Mapping) -> None:
+    """Refuses a place that nobody typed now by what is to be done, not as a mistake in a flag."""
+    for name in groups.OWN_PLACES:
+        place = config[name]
+        if place and not typed.get(name) and not os.path.exists(os.path.expanduser(place)):
+            raise configuration.ConfigError(
+                f"--{name}={place}, as the run was told, is not there; give --{name}."
+            )
+
+
 def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str]) -> None:
     """The network's outputs are numbers: what they are called must not have moved under it."""
     from drw_tf.data import identity
@@ -163,13 +174,15 @@ def open_run(
         state: "step", "stage", "history", "seconds"; "unevaluated", an epoch that was left.
 
     Raises:
-        ConfigError: see `configuration_of`; or the data have other classes now.
+        ConfigError: see `configuration_of`; or own pictures do not lie where the run was told, or
+            have other classes now.
         CheckpointError: all checkpoints are damaged, or that of `step` is, or is not there.
     """
     from drw_tf import run as runs
     from drw_tf.training import checkpoint, cluster, devices
 
     config = configuration_of(workdir, places)
+    _require_places(config, places)
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)

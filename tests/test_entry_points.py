@@ -177,7 +177,11 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     before.rename(after)
     run = f"--workdir={tmp_path}/run"
     for program in PROGRAMS:
-        assert f"--labeled_dir={before} is not" in refusal(capsys, program, run)
+        line = refusal(capsys, program, run)
+        assert f"--labeled_dir={before}, as the run was told, is not there" in line
+        assert line.endswith("; give --labeled_dir.")
+        line = refusal(capsys, program, run, f"--labeled_dir={tmp_path}/typed")
+        assert line == f"{program}: --labeled_dir={tmp_path}/typed is not a folder."
     line = refusal(capsys, "export", run, f"--labeled_dir={after}", f"--out={after}/export")
     assert line == f"export: --out must lie outside --labeled_dir={after}, got {after}/export."
     assert not (after / "export").exists()
