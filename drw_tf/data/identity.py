@@ -59,6 +59,11 @@ def difference(before: Mapping, now: Mapping) -> str | None:
         return class_difference(before["class_names"], now["class_names"])
     for name in ("training_pictures", "test_pictures"):
         if name in before and before[name] != now[name]:
+            if not before[name]:  # of the test alone, as no run is begun without training ones
+                return (
+                    f"it had no test pictures, now {now[name]:,} (evaluate judges the run as it is "
+                    "on them, with --test_dir for folders)"
+                )
             noun = name.replace("_", " ").removesuffix("s")
             return f"it had {naming.counted(before[name], noun)}, now {now[name]:,}"
     texts = {
@@ -76,7 +81,12 @@ def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
     """In what two lists of class names differ, in a few words; None where they do not."""
     if len(before) != len(now):
         had = naming.counted(len(before), "class", "classes")
-        return f"it had {had}, now {len(now):,}"
+        moved = {
+            "new": [name for name in now if name not in before],
+            "gone": [name for name in before if name not in now],
+        }
+        named = [f"{word}: {naming.some(names)}" for word, names in moved.items() if names]
+        return f"it had {had}, now {len(now):,} ({'; '.join(named)})"
     for number, (one, other) in enumerate(zip(before, now, strict=True)):
         if one != other:
             return f"class {number} was {one!r}, now {other!r}"

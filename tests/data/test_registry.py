@@ -192,11 +192,17 @@ def test_other_labels_splits_and_test_sets_are_told():
     assert identity.difference(before, facts_of([0, 0, 1, 1], [0, 2])) is None
     assert identity.difference(before, facts_of([0, 1, 0, 1], [0, 2])).endswith("other classes")
     assert identity.difference(before, facts_of([0, 0, 1, 1], [0, 3])).endswith("are labeled")
-    assert "0 test pictures, now 2" in identity.difference(
-        before, facts_of([0, 0, 1, 1], [0, 2], [0, 1])
+    tested = facts_of([0, 0, 1, 1], [0, 2], [0, 1])
+    assert identity.difference(before, tested) == (
+        "it had no test pictures, now 2 (evaluate judges the run as it is on them, with "
+        "--test_dir for folders)"
     )
+    assert identity.difference(tested, before) == "it had 2 test pictures, now 0"
     assert identity.difference({}, before) is None
-    assert identity.class_difference(["a"], ["a", "b"]) == "it had 1 class, now 2"
+    assert identity.class_difference(["a"], ["a", "b"]) == "it had 1 class, now 2 (new: b)"
+    assert identity.class_difference(["a", "b", "c"], ["d", "b"]) == (
+        "it had 3 classes, now 2 (new: d; gone: a, c)"
+    )
 
 
 def loaded(*flags):
