@@ -137,13 +137,23 @@ def _in_classes(
             f"got {len(loose)} directly in it: {naming.some(loose)}."
         )
     labels = [unicodedata.normalize("NFC", name.split(os.sep)[0]) for name in listing.names]
-    folders = {unicodedata.normalize("NFC", name) for name in listing.folders}
-    empty = sorted(folders - set(labels))
+    folders = {
+        unicodedata.normalize("NFC", name): os.path.join(listing.folder, name)
+        for name in listing.folders
+    }
+    empty = sorted(folders.keys() - set(labels))
     if empty:
+        found = [f"{name} ({_held_instead(folders[name])})" for name in empty]
         raise ValueError(
-            f"{flag}={folder} has class folders without a picture: {naming.some(empty)}."
+            f"{flag}={folder} has class folders without a picture: {naming.some(found)}."
         )
     return list(map(own_images.LabeledPath, listing.paths(), labels))
+
+
+def _held_instead(folder: str) -> str:
+    """What a folder without a picture holds, which may be pictures of a kind that is not read."""
+    others = list_pictures(folder).others
+    return ", ".join(f"{number} {extension}" for extension, number in others.items()) or "no files"
 
 
 def _listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:

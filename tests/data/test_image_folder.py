@@ -174,6 +174,13 @@ def change_empty_class(root):
     (root / "labeled" / "bird").mkdir()
 
 
+def change_another_kind(root):
+    for name in ("1.HEIC", "deep/2.heic", "notes.txt"):
+        path = root / "labeled" / "owl" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
 def change_loose(root):
     save(root / "labeled" / "loose.png")
 
@@ -203,7 +210,8 @@ def change_two_classes(root):
     [
         (change_missing, FileNotFoundError, r"--labeled_dir=.*labeled is not a folder"),
         (change_no_pictures, ValueError, r"--unlabeled_dir=.* has no picture .*it has 2 \.tif"),
-        (change_empty_class, ValueError, r"class folders without a picture: bird"),
+        (change_empty_class, ValueError, r"folders without a picture: bird \(no files\)\."),
+        (change_another_kind, ValueError, r"picture: owl \((1 \.txt, )?2 \.heic(, 1 \.txt)?\)\."),
         (change_loose, ValueError, r"one sub-folder a class, got 1 directly in it: loose\.png"),
         (change_unknown_label, ValueError, r"without a labeled training picture: bird; .*cat, dog"),
         (change_case, ValueError, r"more than case or spaces, got 'Cat' and 'cat'"),
