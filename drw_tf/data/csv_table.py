@@ -98,7 +98,9 @@ def read(
         with open(labels_csv, encoding="utf-8-sig", newline="") as file:
             rows = list(_rows(file, labels_csv, allow_outside, note))
     except UnicodeDecodeError as error:
-        raise ValueError(f"--labels_csv={labels_csv} must be UTF-8: {error}.") from None
+        raise ValueError(
+            f"--labels_csv={labels_csv} must be UTF-8: {error}; save it as CSV UTF-8."
+        ) from None
     if not rows:
         raise ValueError(f"--labels_csv={labels_csv} has no rows below its header.")
     _check_files(labels_csv, rows, allow_missing)
@@ -128,12 +130,24 @@ def _header(names: list[str], table: str, note: Callable[[str], None]) -> list[s
     if not set(_REQUIRED) <= set(header) or len(set(header)) < len(header):
         raise ValueError(
             f"--labels_csv={table} must begin with a line that names the columns path and "
-            f"label, separated by commas (and split where there is a test set); got {names}."
+            f"label, separated by commas (and split where there is a test set); got {names}"
+            f"{_other_separator(names)}."
         )
     unknown = [name for name in header if name not in (*_REQUIRED, "split")]
     if unknown:
-        note(f"--labels_csv={table}: ignored the columns {', '.join(unknown)}.")
+        # The index of a data frame has none.
+        named = [name or "1 without a name" for name in unknown]
+        note(f"--labels_csv={table}: ignored the columns {', '.join(named)}.")
     return header
+
+
+def _other_separator(names: list[str]) -> str:
+    """What seems to stand in place of commas, for a refusal."""
+    if len(names) == 1:
+        for mark, said in ((";", ";"), ("\t", "tabs")):
+            if mark in names[0]:
+                return f"; it is separated by {said}"
+    return ""
 
 
 def _row(
@@ -177,7 +191,10 @@ def _check_files(table: str, rows: list[Row], allow_missing: bool) -> None:
         if not os.path.isfile(row.path):
             missing.append(f"line {row.line}: {row.path}")
     if missing and not allow_missing:
+        way_out = "--on_bad_image=skip leaves them out"
+        if any("\\" in line for line in missing):
+            way_out = "write / in place of \\ in paths"
         raise FileNotFoundError(
             f"--labels_csv={table} names {naming.counted(len(missing), 'missing file')}: "
-            f"{naming.some(missing, '; ')}; --on_bad_image=skip leaves them out."
+            f"{naming.some(missing, '; ')}; {way_out}."
         )

@@ -133,7 +133,7 @@ def _class_names(labels: Iterable[str], labeled_in: str) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(
-            f"{labeled_in} must have labeled pictures of at least two classes, "
+            f"{labeled_in} must have labeled training pictures of at least two classes, "
             f"got: {naming.some(names) or 'none'}."
         )
     for name in names:

@@ -58,10 +58,10 @@ def test_labels_are_text_even_where_they_look_like_numbers(tmp_path):
 
 def test_other_columns_are_ignored_and_named(tmp_path):
     notes = []
-    text = "id,path,label\n7,1.png,cat\n8,2.png,dog\n"
+    text = ",id,path,label\n0,7,1.png,cat\n1,8,2.png,dog\n"
     dataset = load(table(tmp_path, text), note=notes.append)
     assert len(dataset.train) == 2
-    assert "ignored the columns id" in notes[0]
+    assert notes[0].endswith(": ignored the columns 1 without a name, id.")
 
 
 def test_absolute_paths_below_the_folder_are_allowed(tmp_path):
@@ -106,7 +106,12 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
     ("text", "error", "message"),
     [
         ("", ValueError, r"names the columns path and label.*got \[\]"),
-        ("path;label\n1.png;cat\n", ValueError, r"separated by commas.*got \['path;label'\]"),
+        (
+            "path;label\n1.png;cat\n",
+            ValueError,
+            r"commas.*got \['path;label'\]; it is separated by ;\.",
+        ),
+        ("path\tlabel\n1.png\tcat\n", ValueError, r"'path\\tlabel'\]; it is separated by tabs\."),
         ("1.png,cat\n2.png,dog\n", ValueError, r"got \['1\.png', 'cat'\]"),
         ("path,label,path\n", ValueError, r"names the columns"),
         ("path,label\n", ValueError, r"no rows below its header"),
@@ -119,6 +124,12 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         ("path,label\n1.png,a\n2.png,A\n", ValueError, r"case or spaces, got 'A' and 'a'"),
         ("path,label\n1.png,a\n2.png,a\n", ValueError, r"labels\.csv must have .* classes, got: a"),
         ("path,label\n1.png,\n", ValueError, r"--labels_csv=.* two classes, got: none\."),
+        ("path,label,split\n1.png,a,test\n", ValueError, r"labeled training pictures of .* none\."),
+        (
+            "path,label\n1.png,a\nx\\2.png,b\n",
+            FileNotFoundError,
+            r"1 missing file: line 3: .*x\\2\.png; write / in place of \\ in paths\.",
+        ),
         ('path,label\n1.png,a\n2.png,"b\nc"\n', ValueError, r"csv: .* one line each, got 'b\\nc'"),
         ("path,label,split\n1.png,a,val\n", ValueError, r"train or test, got 'val'"),
         ("path,label,split\n1.png,,test\n", ValueError, r"test split must have a label"),
@@ -130,7 +141,7 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         (
             "path,label\n1.png,a\nno.png,b\nnot.png,b\n",
             FileNotFoundError,
-            r"2 missing files: line 3: .*no\.png; line 4: .*not\.png",
+            r"2 missing files: line 3: .*no\.png; line 4: .*not\.png; --on_bad_image=skip leaves",
         ),
     ],
 )
@@ -151,8 +162,10 @@ def test_missing_files_may_be_left_to_the_scan(tmp_path):
 
 
 def test_another_encoding_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must be UTF-8"):
-        load(table(tmp_path, "path,label\n1.png,grün\n", encoding="latin-1"))
+    for encoding in ("latin-1", "utf-16"):
+        path = table(tmp_path, "path,label\n1.png,grün\n", encoding=encoding)
+        with pytest.raises(ValueError, match=r"must be UTF-8: .*; save it as CSV UTF-8"):
+            load(path)
 
 
 def test_a_missing_table_is_named(tmp_path):
