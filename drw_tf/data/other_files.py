@@ -7,17 +7,17 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 # RE2 reads patterns as UTF-8; \C is any byte, and all bytes named below are under 0x80.
-# What TensorFlow reads wrongly or not at all: PNG with a transparent colour (its alpha channel
-# it reads), GIF with one, BMP but the plain 24-bit kind, WebP.
+# What TensorFlow reads wrongly or not at all: GIF with a transparent colour, BMP but the plain
+# 24-bit kind, WebP.
 _FOR_PILLOW = (
-    r"(?s)\CPNG\C*tRNS\C*",
     r"(?s)GIF8\C*!\C\x04[\x01\x03\x05\x07\x09\x0b\x0d\x0f\x11\x13\x15\x17\x19\x1b\x1d\x1f]\C*",
     r"(?s)RIFF\C{4}WEBP\C*",
     r"(?s)BM\C*",
 )
-# Colour types 4 and 6. Only they are decoded to four channels: of a grey PNG with less than 8
-# bits TensorFlow would give 1 for alpha.
-_PNG_WITH_ALPHA = r"(?s)\CPNG\C{21}[\x04\x06]\C*"
+# Colour types 4 and 6, and transparent colours: a chunk of at most 256 bytes, told by its length
+# from the same letters among the pixels. Only they are decoded to four channels: of an opaque
+# grey PNG with less than 8 bits TensorFlow would give 1, 3 or 15 for alpha.
+_PNG_WITH_ALPHA = r"(?s)\CPNG(?:\C{21}[\x04\x06]|\C*\x00\x00[\x00\x01]\CtRNS)\C*"
 _PLAIN_BMP = r"(?s)BM\C{12}\x28\x00\x00\x00\C{10}\x18\x00\x00\x00\x00\x00\C*"
 
 
@@ -63,7 +63,7 @@ def refuse_pillow(contents: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
 
     def checked():
         needs = _needs_pillow(tf.strings.substr(contents, 0, 1 << 16))
-        said = ["is a WebP, or a PNG, GIF or BMP that only Pillow reads:", path]
+        said = ["is a WebP, or a GIF or BMP that only Pillow reads:", path]
         with tf.control_dependencies([tf.debugging.Assert(~needs, said)]):
             return tf.identity(contents)
 
@@ -71,24 +71,25 @@ def refuse_pillow(contents: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
 
 
 def _on_white(image: tf.Tensor) -> tf.Tensor:
-    """uint8 [h, w, 3] from uint8 [h, w, 4], rounded."""
-    image = tf.cast(image, tf.int32)
-    alpha = image[..., 3:]
-    return tf.cast((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+    """uint8 [h, w, 3], c * a + 255 * (1 - a) for uint8 [h, w, 4], rounded."""
+    color, alpha = image[..., :3], image[..., 3:]
+
+    def blend():
+        # 16 bits hold 255 * 255 + 127, at half the memory of float32.
+        weight = tf.cast(alpha, tf.uint16)
+        total = tf.cast(color, tf.uint16) * weight + 255 * (255 - weight)
+        return tf.cast((total + 127) // 255, tf.uint8)
+
+    return tf.cond(tf.reduce_all(alpha == 255), lambda: color, blend)
 
 
 def _pillow_pixels(contents: bytes | np.ndarray) -> np.ndarray:
     if not isinstance(contents, bytes):
         # Eagerly TensorFlow hands over an object array without dimensions.
         contents = contents.item()
-    with Image.open(io.BytesIO(contents), formats=("BMP", "GIF", "PNG", "WEBP")) as image:
+    with Image.open(io.BytesIO(contents), formats=("BMP", "GIF", "WEBP")) as image:
         if image.format == "WEBP":
             image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            # Pillow's own conversion clips 16 bits at 255 instead of scaling them.
-            values = np.asarray(image)
-            white = values == image.info.get("transparency", -1)
-            image = Image.fromarray(np.where(white, 255, values >> 8).astype(np.uint8))
         if image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")

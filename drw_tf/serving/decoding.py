@@ -10,7 +10,7 @@ import functools
 
 import tensorflow as tf
 
-from drw_tf.data import image_files
+from drw_tf.data import image_files, other_files
 from drw_tf.serving import gif, headers
 
 # A picture being decoded takes several times its size in memory, so only few at once.
@@ -140,14 +140,7 @@ def _read_jpeg(encoded, where, preparation) -> tf.Tensor:
 
 def _read_png(encoded, where, preparation) -> tf.Tensor:
     checked = headers.check_png(encoded, where, preparation.max_pixels)
-    # 4: grey, palettes and transparent colors all come out as RGB and alpha.
-    pixels = tf.io.decode_png(checked, channels=4)
-    color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
-    # Where no alpha is stored and a pixel has 1, 2 or 4 bits, TensorFlow's "opaque" is 1, 3
-    # or 15.
-    is_opaque = headers.is_opaque_png_below_8_bits(checked)
-    alpha = tf.where(is_opaque, tf.ones_like(alpha) * 255, alpha)
-    return fit(_on_white(color, alpha), preparation)
+    return fit(other_files.decode(checked, pillow=False), preparation)
 
 
 def _read_gif(encoded, where, preparation) -> tf.Tensor:
@@ -168,18 +161,6 @@ def _refuse(encoded, where, preparation) -> tf.Tensor:
     refused = headers.require(encoded, tf.constant(False), where, message)
     pixels = tf.zeros([*preparation.image_shape[:2], 3], tf.uint8)
     return pixels + tf.cast(tf.strings.length(refused), tf.uint8)
-
-
-def _on_white(color: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """uint8 [h, w, 3], c * a + 255 * (1 - a) for uint8 [h, w, 3] and [h, w, 1], rounded."""
-
-    def blend():
-        # 16 bits hold 255 * 255 + 127, at half the memory of float32.
-        weight = tf.cast(alpha, tf.uint16)
-        total = tf.cast(color, tf.uint16) * weight + 255 * (255 - weight)
-        return tf.cast((total + 127) // 255, tf.uint8)
-
-    return tf.cond(tf.reduce_all(alpha == 255), lambda: color, blend)
 
 
 def fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:

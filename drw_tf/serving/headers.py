@@ -63,12 +63,6 @@ def check_png(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tenso
     return within_limit(encoded, height, width, where, max_pixels)
 
 
-def is_opaque_png_below_8_bits(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a checked PNG stores 1, 2 or 4 bits a pixel and nothing about transparency."""
-    raw = tf.io.decode_raw(encoded, tf.uint8)
-    return (raw[24] < 8) & ~_contains(raw, b"tRNS")
-
-
 def check_bmp(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """The same BMP, if it is of a kind that TensorFlow reads right, whole and small enough.
 

@@ -1,11 +1,13 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from drw_tf.data import exif, image_files
+from drw_tf.data import exif, image_files, other_files
 
 
 def smooth_picture(height=60, width=80, seed=0):
@@ -18,6 +20,21 @@ def encoded(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def png(height, width, bits, colour_type, rows, transparency=None, level=-1):
+    """A PNG of these rows of packed bytes, of any kind; Pillow does not write all of them."""
+
+    def chunk(name, data):
+        named = name + data
+        return struct.pack(">I", len(data)) + named + struct.pack(">I", zlib.crc32(named))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header)]
+    if transparency is not None:
+        parts.append(chunk(b"tRNS", transparency))
+    data = b"".join(b"\x00" + bytes(row) for row in rows)
+    return b"".join([*parts, chunk(b"IDAT", zlib.compress(data, level)), chunk(b"IEND", b"")])
 
 
 def in_map(function, contents):
@@ -74,6 +91,37 @@ def test_sixteen_bit_png_with_a_transparent_value():
     expected = np.repeat((values >> 8)[..., None], 3, axis=2)
     expected[0, 1] = 255
     assert_decodes_to(encoded(Image.fromarray(values), "PNG", transparency=1300), expected)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_grey_of_less_than_a_byte_is_white(bits):
+    greys = np.arange(2**bits)
+    digits = "".join(f"{grey:0{bits}b}" for grey in greys)
+    row = int(digits, 2).to_bytes(len(digits) // 8, "big")
+    contents = png(2, len(greys), bits, 0, [row, row], transparency=b"\x00\x02")
+    expected = np.where(greys == 2, 255, greys * (255 // greys[-1]))
+    assert_decodes_to(contents, np.broadcast_to(expected[:, None], (2, len(greys), 3)))
+
+
+def test_a_transparent_sixteen_bit_colour_is_white_and_its_neighbour_is_not():
+    colours = np.array([[0x1234, 0x5678, 0x9ABC], [0x1234, 0x5678, 0x9ABD]], ">u2")
+    contents = png(1, 2, 16, 2, [colours.tobytes()], transparency=colours[0].tobytes())
+    assert_decodes_to(contents, [[[255, 255, 255], [0x12, 0x56, 0x9A]]])
+
+
+def test_the_name_of_the_chunk_of_transparency_among_the_pixels_means_nothing():
+    row = b"some tRNS of"
+    contents = png(1, 24, 4, 0, [row], level=0)
+    assert row in contents
+    greys = np.array([17 * int(digit, 16) for digit in row.hex()])
+    assert_decodes_to(contents, np.broadcast_to(greys[:, None], (1, 24, 3)))
+
+
+def test_a_png_with_a_transparent_colour_does_not_need_pillow():
+    contents = tf.constant(encoded(smooth_picture().quantize(16), "PNG", transparency=3))
+    passed = other_files.refuse_pillow(contents, tf.constant("a.png"))
+    got = image_files.decode(passed, pillow=False)
+    np.testing.assert_array_equal(got, image_files.decode(contents))
 
 
 def test_black_and_white_png_is_opaque():

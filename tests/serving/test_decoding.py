@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from drw_tf.data import image_files
 from drw_tf.serving import decoding
@@ -33,12 +33,15 @@ def lossless(pictures):
     rgb, rgba = pictures.noise("RGB"), pictures.noise("RGBA")
     palette = rgb.quantize(16)
     sixteen_bits = Image.fromarray(np.arange(320, dtype=np.uint16).reshape(16, 20) * 200)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "no tRNS here")
     return {
         "PNG RGB": pictures.encode(rgb, "PNG"),
         "PNG RGBA": pictures.encode(rgba, "PNG"),
         "PNG grey": pictures.encode(rgb.convert("L"), "PNG"),
         "PNG grey and alpha": pictures.encode(rgba.convert("LA"), "PNG"),
         "PNG 1 bit": pictures.encode(rgb.convert("1"), "PNG"),
+        "PNG 1 bit and text": pictures.encode(rgb.convert("1"), "PNG", pnginfo=text),
         "PNG 4 bits": pictures.encode(rgb.convert("L"), "PNG", bits=4),
         "PNG palette": pictures.encode(palette, "PNG"),
         "PNG palette, one transparent": pictures.encode(palette, "PNG", transparency=3),
