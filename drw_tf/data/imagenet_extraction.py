@@ -13,6 +13,7 @@ import shutil
 import tensorflow_datasets as tfds
 import tqdm
 
+from drw_tf import whole_files
 from drw_tf.data import cache_lock
 
 _STATE = "extraction.json"
@@ -40,7 +41,7 @@ def check_complete(tree: str) -> None:
         tree: any folder; one that was not extracted here passes.
 
     Raises:
-        ValueError: some shards are missing.
+        ValueError: some shards are missing, or the state is not one.
     """
     state = _state(tree)
     if state is not None and state["done"] != state["shards"]:
@@ -94,8 +95,9 @@ def _extract(builder: tfds.core.DatasetBuilder, cache_dir: str, progress: bool) 
         ) as bar:
             for shard in range(done, shards[split]):
                 bar.update(_extract_shard(builder, split, shard, os.path.join(cache_dir, target)))
+                os.sync()  # An fsync for each of 1.3 million pictures would take hours.
                 state["done"][split] = shard + 1
-                _write(os.path.join(cache_dir, _STATE), json.dumps(state).encode())
+                _write_state(state, cache_dir)
 
 
 def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str) -> dict:
@@ -105,9 +107,9 @@ def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str) -> dict:
     fresh = {"source": source, "shards": shards, "done": dict.fromkeys(_SPLITS, 0)}
     state = _state(cache_dir)
     if state is not None:
-        if state.get("source") != source:
+        if state["source"] != source:
             raise ValueError(
-                f"--cache_dir={cache_dir} holds an extraction of {state.get('source')}, "
+                f"--cache_dir={cache_dir} holds an extraction of {state['source']}, "
                 f"not of {source}; choose another folder."
             )
         return state
@@ -116,16 +118,32 @@ def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str) -> dict:
             f"--cache_dir={cache_dir} must be empty, missing, or from an earlier run; "
             "it holds other things."
         )
-    _write(os.path.join(cache_dir, _STATE), json.dumps(fresh).encode())
+    _write_state(fresh, cache_dir)
     return fresh
+
+
+def _write_state(state: dict, cache_dir: str) -> None:
+    with whole_files.replaced(os.path.join(cache_dir, _STATE)) as file:
+        json.dump(state, file)
 
 
 def _state(cache_dir: str) -> dict | None:
     path = os.path.join(cache_dir, _STATE)
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            state = json.load(file)
+        counts = [state[key][split] for key in ("shards", "done") for split in _SPLITS]
+        is_whole = isinstance(state["source"], str) and all(isinstance(n, int) for n in counts)
+    except (ValueError, LookupError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{path} is not the state of an extraction: it must be JSON with source, shards and "
+            "done; where it is damaged, extract into another folder."
+        )
+    return state
 
 
 def _check_room(builder: tfds.core.DatasetBuilder, state: dict, cache_dir: str) -> None:

@@ -1,6 +1,7 @@
 import collections
 import io
 import json
+import os
 import shutil
 
 import pytest
@@ -323,9 +324,48 @@ def test_cache_folder_is_needed_outside_the_data_and_free(prepared, tmp_path):
 
 
 def test_cache_of_another_source_is_refused(prepared, tmp_path):
-    (tmp_path / "extraction.json").write_text(json.dumps({"source": "imagenet2012/5.0.0"}))
+    counts = {"train": 4, "validation": 4}
+    state = {"source": "imagenet2012/5.0.0", "shards": counts, "done": counts}
+    (tmp_path / "extraction.json").write_text(json.dumps(state))
     with pytest.raises(ValueError, match=r"holds an extraction of imagenet2012/5\.0\.0"):
         imagenet127.load(str(prepared), cache_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"source": "imagenet2012/5.1.0", "sha',
+        '{"source": "imagenet2012/5.1.0", "shards": {"train": 4}, "done": {"train": 4}}',
+        '{"source": "imagenet2012/5.1.0", "shards": 4, "done": null}',
+        "\0\0\0\0",
+    ],
+)
+def test_a_state_that_is_none_is_refused_with_its_path(prepared, tree, text):
+    (tree / "extraction.json").write_text(text)
+    message = rf"^{tree}/extraction\.json is not the state of an extraction"
+    with pytest.raises(ValueError, match=message):
+        imagenet127.load(str(tree))
+    with pytest.raises(ValueError, match=message):
+        imagenet127.load(str(prepared), cache_dir=str(tree))
+
+
+def test_pictures_are_on_the_disk_before_the_state_counts_their_shard(
+    prepared, tmp_path, monkeypatch
+):
+    cache, seen = tmp_path / "cache", []
+
+    def sync():
+        done = json.loads((cache / "extraction.json").read_text())["done"]
+        seen.append((sum(done.values()), len(list(cache.rglob("*.JPEG")))))
+
+    monkeypatch.setattr(os, "sync", sync)
+    imagenet127.load(str(prepared), cache_dir=str(cache))
+    shards, pictures = zip(*seen, strict=True)
+    assert shards == tuple(range(8))
+    assert list(pictures) == sorted(set(pictures))
+    assert pictures[-1] == 2 * 127
 
 
 def test_too_little_room_is_refused(prepared, tmp_path, monkeypatch):
