@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from drw_tf import child, flag_table, help_text, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
+from drw_tf.training import workdir
 
 _OUTPUT = "comparison"
 _TABLE = (
@@ -106,7 +107,7 @@ def _run(
         return
     print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
     child.train(words, row.workdir)
-    record = shorten(record_file.read_record(pathlib.Path(row.workdir, "record.json")))
+    record = shorten(record_file.read_record(workdir.Layout(row.workdir).record))
     with whole_files.replaced(path_of(results, row)) as file:
         file.write(json.dumps(record, separators=(",", ":")) + "\n")
 

@@ -6,6 +6,7 @@ import sys
 
 from drw_tf import config as configuration
 from drw_tf import contradictions, finished_run, flag_table, quiet
+from drw_tf.training import workdir
 
 _TABLE = (
     finished_run.WORKDIR,
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf import session
         from drw_tf.serving import run_export
 
-    out = pathlib.Path(flags["out"] or pathlib.Path(flags["workdir"], "export"))
+    out = pathlib.Path(flags["out"] or workdir.Layout(flags["workdir"]).export)
     try:
         run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
         for line in contradictions.among_pictures("out", out, run.config):

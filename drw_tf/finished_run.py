@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from drw_tf import config as configuration
 from drw_tf import flag_table, help_text
 from drw_tf.report import groups
+from drw_tf.training import workdir as workdirs
 
 WORKDIR = flag_table.Flag("workdir", "string", "folder of a trained run", "run")
 STEP = flag_table.Flag(
@@ -76,18 +77,20 @@ def configuration_of(
     """
     if not workdir:
         raise configuration.ConfigError("--workdir must be given: the folder of a trained run.")
-    folder = pathlib.Path(workdir)
-    path = folder / "config.json"
-    if not path.is_file():
+    folder = workdirs.Layout(workdir)
+    if not folder.config.is_file():
         raise configuration.ConfigError(
-            f"--workdir must be the folder of a trained run, {folder} has no config.json."
+            f"--workdir must be the folder of a trained run, {folder.path} has no "
+            f"{folder.config.name}."
         )
-    if not any((folder / "checkpoints").glob("step_*")):
-        raise configuration.ConfigError(f"--workdir={folder} has no checkpoint yet; train first.")
-    values = _read_json(path)
+    if not any(folder.checkpoints.glob("step_*")):
+        raise configuration.ConfigError(
+            f"--workdir={folder.path} has no checkpoint yet; train first."
+        )
+    values = _read_json(folder.config)
     found = {flag.name: changed.get(flag.name) for flag in DATA_FLAGS}
     moved = {name: value for name, value in found.items() if value is not None}
-    return _resolve({**values, **moved} if isinstance(values, dict) else values, path)
+    return _resolve({**values, **moved} if isinstance(values, dict) else values, folder.config)
 
 
 def data_of(workdir: str | pathlib.Path) -> dict:
@@ -98,7 +101,7 @@ def data_of(workdir: str | pathlib.Path) -> dict:
     Raises:
         ConfigError: the file is damaged.
     """
-    path = pathlib.Path(workdir, "data.json")
+    path = workdirs.Layout(workdir).data
     found = _read_json(path) if path.is_file() else {}
     if not isinstance(found, dict):
         raise configuration.ConfigError(f"{path} must hold what tells data from others.")
@@ -113,7 +116,7 @@ def makers_of(workdir: str | pathlib.Path) -> list[dict]:
     Raises:
         ConfigError: the file is damaged.
     """
-    path = pathlib.Path(workdir, "made_by.json")
+    path = workdirs.Layout(workdir).makers
     found = _read_json(path) if path.is_file() else []
     if not isinstance(found, list) or not all(
         isinstance(one, dict)
@@ -189,7 +192,7 @@ def open_run(
     run = runs.Run(config, cluster.Team(strategy))
     _require_same_classes(workdir, run.dataset.class_names)
     checkpoints = checkpoint.Checkpoints(
-        pathlib.Path(workdir, "checkpoints"), run.method, config.keep_checkpoints
+        workdirs.Layout(workdir).checkpoints, run.method, config.keep_checkpoints
     )
 
     def load(choose):
@@ -224,7 +227,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     from drw_tf import run as runs
     from drw_tf.report import record, record_file
 
-    path = pathlib.Path(workdir, "record.json")
+    path = workdirs.Layout(workdir).record
     if path.is_file():
         found = record_file.read_record(path)
         if found["steps"] == state["step"]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table, help_text, quiet, whole_files
-from drw_tf.training import messages
+from drw_tf.training import messages, workdir
 
 COLUMNS = ("path", "label", "confidence")
 PREFIX = "probability_"
@@ -83,7 +83,7 @@ def read_serving(model: str) -> dict:
     """
     path = pathlib.Path(model, _SERVING)
     if not path.is_file():
-        inside = pathlib.Path(model, "export")
+        inside = workdir.Layout(model).export
         hint = f"; {inside} is one" if (inside / _SERVING).is_file() else ""
         raise configuration.ConfigError(
             f"--model must be a folder that drw_tf exported, {model} has no {_SERVING}{hint}."

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf import child, flag_table, help_text, quiet, whole_files
 from drw_tf import config as configuration
+from drw_tf.training import workdir
 
 _OUTPUT = "sweep"
 _GRID = ("beta", "reweight_start", "batch_size")
@@ -68,7 +69,7 @@ class Run:
     @property
     def record(self) -> pathlib.Path:
         """Where its record is when it is finished."""
-        return pathlib.Path(self.config.workdir, "record.json")
+        return workdir.Layout(self.config.workdir).record
 
 
 def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:

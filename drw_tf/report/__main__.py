@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import flag_table, help_text, output_folder, quiet
+from drw_tf.training import workdir
 
 _MEANING = __doc__.partition("\n\n")[2].strip()
 _OUTPUT = "output"
@@ -74,7 +75,7 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
     found: dict[pathlib.Path, None] = {}
     for run in map(pathlib.Path, runs):
         if run.is_dir():
-            own = run / "record.json"
+            own = workdir.Layout(run).record
             paths = [own] if own.is_file() else sorted(_below(run))
             # What --fresh moved aside is not meant by the folder that it lies in.
             paths = [path for path in paths if not _was_moved_aside(path.relative_to(run))]
@@ -88,15 +89,16 @@ def record_paths(runs: Sequence[str]) -> list[pathlib.Path]:
 
 def _below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Those of runs, and files that are kept in folders which are none of a run."""
-    runs = {path.parent for path in folder.rglob("config.json")}
+    names = workdir.Layout(folder)
+    runs = {path.parent for path in folder.rglob(names.config.name)}
     for path in folder.rglob("*.json"):
         is_of_run = not runs.isdisjoint(path.parents)
-        if path.name == "record.json" or not is_of_run:
+        if path.name == names.record.name or not is_of_run:
             yield path
 
 
 def _was_moved_aside(path: pathlib.Path) -> bool:
-    return any(part.startswith("before_") for part in path.parts[:-1])
+    return any(part.startswith(workdir.MOVED_ASIDE) for part in path.parts[:-1])
 
 
 def _print_tables(settings, reference) -> None:

@@ -9,6 +9,8 @@ import time
 
 from drw_tf import whole_files
 
+# What the names of folders with an earlier run's files, moved aside, begin with.
+MOVED_ASIDE = "before_"
 _RETRY_SECONDS = 0.5
 
 
@@ -152,7 +154,7 @@ class Workdir(Layout):
         earlier = [path for path in self.parts if path.exists()]
         if not earlier:
             return None
-        aside = self.path / time.strftime("before_%Y%m%d_%H%M%S")
+        aside = self.path / time.strftime(f"{MOVED_ASIDE}%Y%m%d_%H%M%S")
         while aside.exists():
             aside = aside.with_name(aside.name + "x")
         aside.mkdir()
