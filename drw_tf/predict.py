@@ -101,27 +101,17 @@ def pictures(images: str) -> list[str]:
     """Paths of the pictures, sorted; each begins with `images` as it was typed.
 
     Raises:
-        ConfigError: there is no such folder or file, or no picture in it.
+        ValueError: there is no such folder or file, or no picture in it.
     """
     if os.path.isfile(images):
         return [images]
     if not os.path.isdir(images):
         raise configuration.ConfigError(f"--images must be a folder or a file, got {images}.")
     with quiet.startup():
-        from drw_tf.data import image_files, image_folder
+        from drw_tf.data import image_folder
 
-    listing = image_folder.list_pictures(images)
-    others = ", ".join(f"{number} {kind}" for kind, number in sorted(listing.others.items()))
-    if not listing.names:
-        raise configuration.ConfigError(
-            f"--images={images} has no picture ({', '.join(image_files.EXTENSIONS)}); "
-            f"it has {others or 'no other files'}."
-        )
-    if others or listing.hidden:
-        _LOG.warning(
-            "%s: ignored %d hidden; other files: %s", images, listing.hidden, others or "none"
-        )
-    return [os.path.join(images, name) for name in listing.names]
+    names = image_folder.listed("--images", images, _LOG.warning).names
+    return [os.path.join(images, name) for name in names]
 
 
 def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
@@ -205,15 +195,9 @@ def _refuse_out(out: pathlib.Path) -> None:
 
 def _usable(paths: Sequence[str], limit: float, on_bad: str) -> list[str]:
     """The paths whose files look sound; refuses or names the others."""
-    from drw_tf.data import image_scan, naming
+    from drw_tf.data import image_scan
 
-    report = image_scan.scan(paths, max_megapixels=limit, on_bad="skip")
-    if report.bad and on_bad == "fail":
-        named = naming.some([f"{bad.path}: {bad.reason}" for bad in report.bad], "; ")
-        raise ValueError(
-            f"{len(report.bad)} of {len(paths)} pictures cannot be read, "
-            f"--on_bad_image=skip leaves them out: {named}."
-        )
+    report = image_scan.scan(paths, max_megapixels=limit, on_bad=on_bad)
     for bad in report.bad:
         _LOG.warning("left out %s: %s", bad.path, bad.reason)
     if len(report.bad) == len(paths):

@@ -119,9 +119,10 @@ def test_paths_begin_as_they_were_typed(run, folder, monkeypatch):
     assert row[0] == "photos/1.png"
 
 
-def test_what_is_no_picture_is_counted(run, caplog):
+def test_what_is_no_picture_is_counted(run, folder, caplog):
+    (folder / "a.csv").write_text("")
     run()
-    assert "ignored 1 hidden; other files: 1 .txt" in caplog.text
+    assert f"--images={folder}: ignored 1 hidden; other files: 1 .csv, 1 .txt." in caplog.text
 
 
 def spoil(folder):
@@ -136,9 +137,10 @@ def spoil(folder):
 def test_unreadable_pictures_are_refused_by_name_and_nothing_is_written(refused, folder, tmp_path):
     spoil(folder)
     message = refused()
-    assert "2 of 9 pictures cannot be read, --on_bad_image=skip leaves them out: " in message
+    assert "2 of 9 pictures cannot be used: " in message
     assert f"{folder}/empty.png: the file is empty; " in message
-    assert f"{folder}/large.png: 110 x 100 pixels are more than --max_megapixels=0.01." in message
+    assert f"{folder}/large.png: 110 x 100 pixels are more than --max_megapixels=0.01; " in message
+    assert message.endswith("; --on_bad_image=skip leaves them out.\n")
     (folder / "empty.png").unlink()
     assert f"{folder}/wrong.png: it cannot be decoded" in refused("--max_megapixels=1")
     assert list((tmp_path / "out").iterdir()) == []

@@ -16,7 +16,7 @@ import contextlib
 import dataclasses
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from absl import logging
 
@@ -76,7 +76,7 @@ def load(
     labeled = _in_classes("--labeled_dir", labeled_dir, note)
     unlabeled = []
     if unlabeled_dir is not None:
-        unlabeled = _listed("--unlabeled_dir", unlabeled_dir, note).paths()
+        unlabeled = listed("--unlabeled_dir", unlabeled_dir, note).paths()
     test = [] if test_dir is None else _in_classes("--test_dir", test_dir, note)
     return own_images.build(
         "folder",
@@ -89,6 +89,33 @@ def load(
         flip=flip,
         note=note,
     )
+
+
+def listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:
+    """The pictures below a folder that a flag names.
+
+    Args:
+        flag: with its dashes, for messages.
+        folder: its value.
+        note: told in a line what was left out.
+
+    Raises:
+        FileNotFoundError: it is not a folder.
+        ValueError: it has no picture, or a file name is not UTF-8.
+    """
+    folder = os.path.expanduser(folder)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{flag}={folder} is not a folder.")
+    listing = list_pictures(folder)
+    others = _counted(listing.others)
+    if not listing.names:
+        raise ValueError(
+            f"{flag}={folder} has no picture ({', '.join(image_files.EXTENSIONS)}); "
+            f"it has {others or 'no other files'}."
+        )
+    if others or listing.hidden:
+        note(f"{flag}={folder}: ignored {listing.hidden} hidden; other files: {others or 'none'}.")
+    return listing
 
 
 def list_pictures(folder: str) -> Listing:
@@ -129,7 +156,7 @@ def list_pictures(folder: str) -> Listing:
 def _in_classes(
     flag: str, folder: str, note: Callable[[str], None]
 ) -> list[own_images.LabeledPath]:
-    listing = _listed(flag, folder, note)
+    listing = listed(flag, folder, note)
     loose = [name for name in listing.names if os.sep not in name]
     if loose:
         raise ValueError(
@@ -152,24 +179,11 @@ def _in_classes(
 
 def _held_instead(folder: str) -> str:
     """What a folder without a picture holds, which may be pictures of a kind that is not read."""
-    others = list_pictures(folder).others
-    return ", ".join(f"{number} {extension}" for extension, number in others.items()) or "no files"
+    return _counted(list_pictures(folder).others) or "no files"
 
 
-def _listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:
-    folder = os.path.expanduser(folder)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{flag}={folder} is not a folder.")
-    listing = list_pictures(folder)
-    others = ", ".join(f"{number} {extension}" for extension, number in listing.others.items())
-    if not listing.names:
-        raise ValueError(
-            f"{flag}={folder} has no picture ({', '.join(image_files.EXTENSIONS)}); "
-            f"it has {others or 'no other files'}."
-        )
-    if others or listing.hidden:
-        note(f"{flag}={folder}: ignored {listing.hidden} hidden; other files: {others or 'none'}.")
-    return listing
+def _counted(others: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
 
 
 def _extension(name: str) -> str:

@@ -244,6 +244,17 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
         load(root)
 
 
+def test_kinds_of_other_files_are_sorted(tmp_path):
+    root = tree(tmp_path)
+    kinds = "gfedcba"
+    for kind in kinds:
+        (root / "unlabeled" / f"1.{kind}").touch()
+    notes = []
+    load(root, note=notes.append)
+    (note,) = (note for note in notes if "other files" in note)
+    assert ", ".join(f"1 .{kind}" for kind in sorted(kinds)) in note
+
+
 def test_nothing_is_written(tmp_path):
     root = tree(tmp_path)
     before = sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
