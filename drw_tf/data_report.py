@@ -82,7 +82,7 @@ def _refuse_places(out: pathlib.Path, config: Mapping) -> None:
     for flag in _PLACES:
         if config[flag]:
             place = os.path.realpath(os.path.expanduser(config[flag]))
-            if os.path.commonpath([place, os.path.realpath(out)]) == place:
+            if pathlib.PurePath(os.path.realpath(out)).is_relative_to(place):
                 raise configuration.ConfigError(
                     f"--out must lie outside --{flag}={config[flag]}, got {out}."
                 )

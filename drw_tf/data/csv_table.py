@@ -12,6 +12,7 @@ quoting and line ends as the `csv` module reads them. Rows keep the table's orde
 
 import csv
 import os
+import pathlib
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -176,7 +177,7 @@ def _row(
 def _is_inside(path: str, folders: tuple[str, str]) -> bool:
     """Whether a path stays below a folder, as it is written and through links."""
     ways = zip((path, os.path.realpath(path)), folders, strict=True)
-    return all(os.path.commonpath([parent, one]) == parent for one, parent in ways)
+    return all(pathlib.PurePath(one).is_relative_to(parent) for one, parent in ways)
 
 
 def _check_files(table: str, rows: list[Row], allow_missing: bool) -> None:

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from drw_tf import whole_files
-from drw_tf.data import cache_lock
+from drw_tf.data import cache_folder
 
 _STATE = "extraction.json"
 _SPLITS = {"train": "train", "validation": "val"}
@@ -71,11 +71,8 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
                 f"{folder} must have the splits train and validation, got "
                 f"{', '.join(builder.info.splits)}."
             )
-    inside, outside = os.path.realpath(cache_dir), os.path.realpath(protected)
-    if os.path.commonpath([inside, outside]) == outside:
-        raise ValueError(f"--cache_dir must lie outside --data_dir={protected}, got {cache_dir}.")
-    os.makedirs(cache_dir, exist_ok=True)
-    with cache_lock.alone(cache_dir):
+    cache_folder.make(cache_dir, protected)
+    with cache_folder.alone(cache_dir):
         _extract(builder, cache_dir, progress)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 
 from drw_tf import whole_files
-from drw_tf.data import cache_lock
+from drw_tf.data import cache_folder
 from drw_tf.data import dataset as records
 
 
@@ -56,18 +56,6 @@ def check_memory(sources: Iterable[Source]) -> None:
         )
 
 
-def check_folder(cache_dir: str, data_dir: str) -> None:
-    """Makes the folder for files; refuses one inside the user's data.
-
-    Raises:
-        ValueError: `cache_dir` lies in `data_dir`.
-    """
-    outside = os.path.realpath(data_dir)
-    if os.path.commonpath([os.path.realpath(cache_dir), outside]) == outside:
-        raise ValueError(f"--cache_dir must lie outside --data_dir={data_dir}, got {cache_dir}.")
-    os.makedirs(cache_dir, exist_ok=True)
-
-
 def in_memory(source: Source, progress: bool = True) -> records.ArrayImages:
     """All pictures in one array, filled in place.
 
@@ -97,7 +85,7 @@ def in_file(source: Source, stem: str, progress: bool = True) -> records.ArrayIm
     Raises:
         ValueError: the files are of another source.
     """
-    with cache_lock.alone(os.path.dirname(stem)):
+    with cache_folder.alone(os.path.dirname(stem)):
         if _record(stem) is None:
             _write(source, stem, progress)
     record = _record(stem)

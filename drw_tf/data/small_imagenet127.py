@@ -18,8 +18,14 @@ while loading. Pixels are held in memory, in one array that is filled in place; 
 
 import os
 
+from drw_tf.data import (
+    cache_folder,
+    imagenet127,
+    imagenet_extraction,
+    pixel_cache,
+    small_imagenet_files,
+)
 from drw_tf.data import dataset as records
-from drw_tf.data import imagenet127, imagenet_extraction, pixel_cache, small_imagenet_files
 
 SIZES = (32, 64)
 
@@ -60,7 +66,7 @@ def load(
         images = [pixel_cache.in_memory(source, progress) for source in (train, val)]
     else:
         cache_dir = os.path.expanduser(cache_dir)
-        pixel_cache.check_folder(cache_dir, data_dir)
+        cache_folder.make(cache_dir, data_dir)
         images = [
             pixel_cache.in_file(source, os.path.join(cache_dir, f"{name}_{part}"), progress)
             for source, part in ((train, "train"), (val, "val"))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from drw_tf.data import (
-    cache_lock,
+    cache_folder,
     imagenet127,
     pixel_cache,
     small_imagenet127,
@@ -144,7 +144,7 @@ def test_two_processes_fill_one_cache_once(tmp_path, monkeypatch):
         found.append(small_imagenet127.load(str(tmp_path / "data"), 32, cache_dir=str(cache)))
 
     # A lock of the kernel's belongs to an open file, so that threads exclude each other too.
-    with cache_lock.alone(str(cache)):
+    with cache_folder.alone(str(cache)):
         threads = [threading.Thread(target=fill) for _ in range(2)]
         for thread in threads:
             thread.start()

@@ -1,15 +1,29 @@
-"""One process at a time fills a cache; the others wait and find it filled."""
+"""The folder of a cache: outside the user's data, and filled by one process at a time."""
 
 import contextlib
 import fcntl
 import logging
 import os
+import pathlib
 from collections.abc import Iterator
+
+
+def make(cache_dir: str, data_dir: str) -> None:
+    """Makes the folder; refuses one inside the user's data.
+
+    Raises:
+        ValueError: `cache_dir` lies in `data_dir`.
+        OSError: it cannot be made.
+    """
+    place = pathlib.PurePath(os.path.realpath(cache_dir))
+    if place.is_relative_to(os.path.realpath(data_dir)):
+        raise ValueError(f"--cache_dir must lie outside --data_dir={data_dir}, got {cache_dir}.")
+    os.makedirs(cache_dir, exist_ok=True)
 
 
 @contextlib.contextmanager
 def alone(folder: str) -> Iterator[None]:
-    """Context in which no other process is in the same context.
+    """Context that one process at a time is in; the others wait and find the cache filled.
 
     Args:
         folder: of the cache, which exists. The lock on it is the kernel's: nothing is
