@@ -25,7 +25,7 @@ import numpy as np
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import ilsvrc_labels, image_files, imagenet_extraction, naming
+from drw_tf.data import ilsvrc_labels, image_files, imagenet_extraction, naming, prepared_sets
 
 IMAGE_SIZE = 224
 
@@ -63,7 +63,7 @@ def load(
                 f"--data_dir={data_dir} are files already, got {cache_dir}."
             )
         return load_tree(data_dir, val_labels=val_labels, image_size=image_size, note=note)
-    if imagenet_extraction.prepared_folder(data_dir, "imagenet2012") is not None:
+    if prepared_sets.newest(data_dir, "imagenet2012") is not None:
         if val_labels is not None:
             raise ValueError("--val_labels is for a flat folder, imagenet2012 has its own labels.")
         return load_tfds(data_dir, cache_dir, image_size=image_size, note=note)
@@ -147,7 +147,7 @@ def load_tfds(
         ValueError: `cache_dir` is missing, inside `data_dir` or in use, or the disk is full.
     """
     data_dir = os.path.expanduser(data_dir)
-    folder = imagenet_extraction.prepared_folder(data_dir, "imagenet2012")
+    folder = prepared_sets.newest(data_dir, "imagenet2012")
     if folder is None:
         raise FileNotFoundError(
             f"imagenet2012 is not prepared in --data_dir={data_dir}; put "

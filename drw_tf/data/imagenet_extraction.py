@@ -6,8 +6,6 @@ says how many shards are done, so an interrupted run goes on at the shard where 
 
 import json
 import os
-import pathlib
-import re
 import shutil
 
 import tensorflow_datasets as tfds
@@ -18,20 +16,6 @@ from drw_tf.data import cache_folder
 
 _STATE = "extraction.json"
 _SPLITS = {"train": "train", "validation": "val"}
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-
-
-def prepared_folder(data_dir: str, *names: str) -> str | None:
-    """The newest version of a set that TensorFlow Datasets has prepared, or None.
-
-    Args:
-        data_dir: folder of prepared sets.
-        *names: the set's name, and its configuration's where it has any.
-    """
-    infos = pathlib.Path(data_dir, *names).glob("*/dataset_info.json")
-    versions = [info.parent for info in infos if _VERSION.fullmatch(info.parent.name)]
-    newest = max(versions, key=lambda v: list(map(int, v.name.split("."))), default=None)
-    return None if newest is None else str(newest)
 
 
 def check_complete(tree: str) -> None:

@@ -21,8 +21,8 @@ import os
 from drw_tf.data import (
     cache_folder,
     imagenet127,
-    imagenet_extraction,
     pixel_cache,
+    prepared_sets,
     small_imagenet_files,
 )
 from drw_tf.data import dataset as records
@@ -55,7 +55,7 @@ def load(
         raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}, got {size}.")
     name = f"small_imagenet127_{size}"
     data_dir = os.path.expanduser(data_dir)
-    prepared = imagenet_extraction.prepared_folder(data_dir, "imagenet_resized", f"{size}x{size}")
+    prepared = prepared_sets.newest(data_dir, "imagenet_resized", f"{size}x{size}")
     if prepared is not None:
         train = small_imagenet_files.from_tfds(prepared, "train", size)
         val = small_imagenet_files.from_tfds(prepared, "validation", size)

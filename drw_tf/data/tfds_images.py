@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files
+from drw_tf.data import image_files, prepared_sets
 
 PREFIX = "tfds:"
 
@@ -47,7 +47,6 @@ NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped"])
 MAX_BYTES = 4 * 2**30
 
 _NAME = re.compile(r"(\w+)(?:/([\w.+-]+))?(?::(\d+\.\d+\.\d+))?")
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
 _NUMBERED = re.compile(rb"(.*?)(\d+)", re.DOTALL)
 _BATCH = 512
 
@@ -159,9 +158,9 @@ def _folder(full_name: str, data_dir: pathlib.Path, download: bool) -> pathlib.P
 def _prepared(full_name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
     name, config, version = _NAME.fullmatch(full_name).groups()
     folder = data_dir / name / (config or "")
-    versions = _versions(folder)
+    versions = prepared_sets.versions(folder)
     if not versions and not config:
-        configs = {f.name: _versions(f) for f in sorted(folder.glob("*"))}
+        configs = {f.name: prepared_sets.versions(f) for f in sorted(folder.glob("*"))}
         configs = {config: found for config, found in configs.items() if found}
         if len(configs) > 1:
             raise ValueError(
@@ -169,15 +168,7 @@ def _prepared(full_name: str, data_dir: pathlib.Path) -> pathlib.Path | None:
                 f"{PREFIX}{name}/{next(iter(configs))}; prepared are {', '.join(configs)}."
             )
         versions = next(iter(configs.values()), {})
-    if version:
-        return versions.get(version)
-    newest = max(versions, key=lambda v: [int(n) for n in v.split(".")], default=None)
-    return versions.get(newest)
-
-
-def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    found = [info.parent for info in folder.glob("*/dataset_info.json")]
-    return {f.name: f for f in found if _VERSION.fullmatch(f.name)}
+    return versions.get(version or next(reversed(versions), None))
 
 
 # What the files hold.

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from drw_tf.data import dataset as records
-from drw_tf.data import ilsvrc_labels, imagenet127, imagenet_extraction
+from drw_tf.data import ilsvrc_labels, imagenet127, prepared_sets
 
 WNIDS = tuple(imagenet127.superclasses())
 
@@ -384,5 +384,5 @@ def test_newest_version_is_taken(tmp_path):
     for version in ("5.0.0", "5.10.0", "5.9.0", "not.a.version"):
         (tmp_path / "imagenet2012" / version).mkdir(parents=True)
         (tmp_path / "imagenet2012" / version / "dataset_info.json").write_text("{}")
-    folder = imagenet_extraction.prepared_folder(str(tmp_path), "imagenet2012")
+    folder = prepared_sets.newest(str(tmp_path), "imagenet2012")
     assert folder == str(tmp_path / "imagenet2012" / "5.10.0")
