@@ -78,7 +78,9 @@ def _load(config) -> records.Dataset:
 
 
 def _load_benchmark(name: str, config) -> records.Dataset:
-    data_dir = config.data_dir or "~/tensorflow_datasets"
+    import tensorflow_datasets as tfds
+
+    data_dir = config.data_dir or tfds.core.constants.DATA_DIR  # of $TFDS_DATA_DIR, if it is set
     if name == "imagenet127":
         from drw_tf.data import imagenet127
 
@@ -96,9 +98,7 @@ def _load_benchmark(name: str, config) -> records.Dataset:
         return small_imagenet127.load(data_dir, size, cache_dir=config.cache_dir)
     from drw_tf.data import tfds_images
 
-    return tfds_images.load(
-        name, config.data_dir, image_size=config.image_size, download=config.download
-    )
+    return tfds_images.load(name, data_dir, image_size=config.image_size, download=config.download)
 
 
 def _warn(bad) -> None:

@@ -53,7 +53,7 @@ _BATCH = 512
 
 def load(
     name: str,
-    data_dir: str | None = None,
+    data_dir: str,
     *,
     image_size: int | None = None,
     download: bool = False,
@@ -67,7 +67,7 @@ def load(
         name: "cifar10", "cifar100", "fashion_mnist", "svhn", or
             "tfds:<name>[/<config>][:<version>]" of any set with a split "train", 8-bit
             pictures `image` and classes `label`. Without a version it is the newest one.
-        data_dir: folder with the prepared sets; None is TensorFlow Datasets' own.
+        data_dir: folder with the prepared sets.
         image_size: side in pixels that pictures are resized to (bilinear, antialiased, the
             whole picture squeezed into the square); None keeps them, which they must then
             all be of one size for.
@@ -79,7 +79,7 @@ def load(
         ValueError: an unknown name, pictures that cannot be used, or files that are broken.
     """
     full_name = _full_name(name)
-    folder = _folder(full_name, pathlib.Path(data_dir or tfds.core.constants.DATA_DIR), download)
+    folder = _folder(full_name, pathlib.Path(data_dir), download)
     with _quietly(folder):
         builder = tfds.builder_from_directory(folder)
         _check_features(name, builder)

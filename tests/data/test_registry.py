@@ -264,6 +264,18 @@ def test_paths_out_of_a_tables_folder_are_allowed_by_the_flag(own):
     assert len(loaded(*flags, "--allow_outside_paths")[0].train) == 4
 
 
+@pytest.mark.parametrize("name", ["imagenet127", "small_imagenet127_32", "cifar10"])
+def test_the_folder_that_tensorflow_datasets_was_told_is_where_prepared_sets_lie(
+    monkeypatch, tmp_path, name
+):
+    import tensorflow_datasets as tfds
+
+    # It reads TFDS_DATA_DIR once, when it is imported.
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "told"))
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "told")):
+        loaded(f"--dataset={name}")
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_download_is_what_the_flag_asks_for(monkeypatch, tmp_path, asked):
     from drw_tf.data import tfds_images
