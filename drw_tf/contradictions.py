@@ -15,6 +15,7 @@ READ_WITH = {
         ("cluster_hosts", "cluster_port", "cluster_timeout"), ("strategy", "multi_worker")
     ),
     "max_skipped_steps": ("on_nonfinite", "skip"),
+    "in_memory_gigabytes": ("crop", "shift"),
 }
 
 
@@ -75,7 +76,8 @@ def found(values: Mapping) -> Iterator[str]:
             "random numbers of a Gamma distribution."
         )
     for name, (other, needed) in READ_WITH.items():
-        if values[other] != needed and values[name] != flag_table.BY_NAME[name].default:
+        not_typed = (None, flag_table.BY_NAME[name].default)
+        if values[other] != needed and values[name] not in not_typed:
             yield f"--{name} is not read with --{other}={_typed(values[other])}."
     yield from _in_tails(values)
     yield from _in_stages(values)

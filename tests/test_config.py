@@ -114,6 +114,10 @@ def test_bad_values_are_refused_in_one_line(argument, message):
         (["--max_skipped_steps=3"], "--max_skipped_steps is not read with --on_nonfinite=stop"),
         (["--cluster_timeout=5"], "--cluster_timeout is not read with --strategy=mirrored"),
         (
+            ["--dataset=folder", "--labeled_dir=a", "--image_size=96", "--in_memory_gigabytes=1"],
+            "--in_memory_gigabytes is not read with --crop=resized",
+        ),
+        (
             ["--unlabeled_imbalance_ratio=100"],
             "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",
         ),

@@ -165,7 +165,8 @@ def build(
 
     Raises:
         ValueError: `application` is unknown, the images are too small for it, the weights
-            cannot be had, or constants are given to a network without batch normalisation.
+            cannot be had, or a network without batch normalisation is given constants of it
+            or is to synchronize it.
     """
     if application not in names():
         raise ValueError(
@@ -175,6 +176,7 @@ def build(
     model = _construct(application, *image_shape[:2], init_weights)
     constants = {"momentum": batch_norm.momentum, "epsilon": batch_norm.epsilon}
     given = [f"--batch_norm_{name}={v}" for name, v in constants.items() if v is not None]
+    given += ["--sync_batch_norm"] if batch_norm.synchronized else []
     if given and not _has_batch_norm(model):
         raise ValueError(
             f"{given[0]} must be left out: --model={PREFIX}{application} has no batch "

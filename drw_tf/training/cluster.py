@@ -227,11 +227,12 @@ def resolver(
         port: first port on each host, read with Slurm.
 
     Raises:
-        ClusterError: none is there, or one is there in part.
+        ClusterError: none is there, one is there in part, or `hosts` are given and not read.
     """
     known = tf.distribute.cluster_resolver
     try:
         if "TF_CONFIG" in environment:
+            _refuse_hosts(hosts, "TF_CONFIG")
             found = known.TFConfigClusterResolver()
             _ranked(found.cluster_spec()).index((found.task_type, found.task_id))
             return found
@@ -240,6 +241,7 @@ def resolver(
             spec = tf.train.ClusterSpec({"worker": hosts})
             index = int(environment["JOB_COMPLETION_INDEX"])
         elif "SLURM_PROCID" in environment:
+            _refuse_hosts(hosts, "Slurm")
             spec, index = _slurm(environment, port)
         else:
             raise ClusterError(
@@ -256,6 +258,14 @@ def resolver(
     return known.SimpleClusterResolver(
         spec, task_type="worker", task_id=index, num_accelerators={"GPU": gpus}, rpc_layer="grpc"
     )
+
+
+def _refuse_hosts(hosts: list[str] | None, source: str) -> None:
+    if hosts:
+        raise ClusterError(
+            "--cluster_hosts is read with Kubernetes' JOB_COMPLETION_INDEX only and must be left "
+            f"out here: {source} says who the workers are."
+        )
 
 
 def _slurm(environment, port: int) -> tuple[tf.train.ClusterSpec, int]:

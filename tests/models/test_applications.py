@@ -91,6 +91,8 @@ def test_given_batch_norm_constants_reach_every_layer_and_no_weight_changes(tmp_
 def test_batch_norm_constants_are_refused_without_batch_norm():
     with pytest.raises(ValueError, match=r"--batch_norm_momentum=0.9 must be left out: .*VGG16"):
         build("VGG16", momentum=0.9)
+    with pytest.raises(ValueError, match=r"--sync_batch_norm must be left out: .*VGG16"):
+        build("VGG16", synchronized=True)
 
 
 def from_flags(name, **given):

@@ -88,10 +88,20 @@ def test_kubernetes_index_and_hosts_name_the_workers():
 def test_description_that_is_missing_or_broken_is_one_line(monkeypatch, environment, message):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    hosts = ["a:1", "b:1"] if message == "not usable" else None
+    hosts = ["a:1", "b:1"] if environment == {"JOB_COMPLETION_INDEX": "2"} else None
     with pytest.raises(cluster.ClusterError, match=message) as caught:
         cluster.resolver(environment, hosts, 8888)
     assert "\n" not in str(caught.value)
+
+
+def test_hosts_that_another_description_hides_are_refused(slurm, monkeypatch):
+    task = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", task)
+    both = {"TF_CONFIG": task, "JOB_COMPLETION_INDEX": "0"}
+    for environment, source in ((both, "TF_CONFIG"), (slurm(), "Slurm")):
+        cluster.resolver(environment, None, 8888)
+        with pytest.raises(cluster.ClusterError, match=f"left out here: {source} says who"):
+            cluster.resolver(environment, ["a:1", "b:1"], 8888)
 
 
 # ---- what they exchange, with the exchange itself played
