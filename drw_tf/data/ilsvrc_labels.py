@@ -46,15 +46,19 @@ def read(
 
     Raises:
         FileNotFoundError: `labels_file` is not there.
-        ValueError: it is of another form or names too few pictures, or is needed and missing.
+        ValueError: it is not UTF-8, of another form or names too few pictures, or is needed
+            and missing.
     """
     stems = [os.path.splitext(name)[0] for name in names]
     if labels_file is None:
         return _official(stems, folder, note)
     if not os.path.isfile(labels_file):
         raise FileNotFoundError(f"--val_labels={labels_file} is not a file.")
-    with open(labels_file, encoding="utf-8-sig") as file:
-        lines = [line for line in map(str.strip, file) if line]
+    try:
+        with open(labels_file, encoding="utf-8-sig") as file:
+            lines = [line for line in map(str.strip, file) if line]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--val_labels={labels_file} must be UTF-8: {error}.") from None
     note(f"classes of {folder} come from {labels_file}.")
     if lines and len(_fields(lines[0])) == 1:
         return _column(lines, stems, wnids, labels_file)

@@ -200,6 +200,14 @@ def test_home_folder_may_be_written_as_a_tilde(tree, monkeypatch):
     assert len(imagenet127.load("~/tree").train) == 127
 
 
+def test_a_table_that_is_not_utf8_is_named(tree, tmp_path):
+    flat(tree, ["x.JPEG"])
+    table = tmp_path / "labels.txt"
+    table.write_bytes("é n01440764".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"^--val_labels={table} must be UTF-8: "):
+        imagenet127.load(str(tree), val_labels=str(table))
+
+
 def test_missing_table_of_validation_classes(tree):
     with pytest.raises(FileNotFoundError, match=r"--val_labels=.*none\.txt is not a file"):
         ilsvrc_labels.read(["x"], str(tree / "none.txt"), WNIDS, "val", print)
