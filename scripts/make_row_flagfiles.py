@@ -4,8 +4,8 @@ python scripts/make_row_flagfiles.py            # writes what is missing or diff
 python scripts/make_row_flagfiles.py --check    # writes nothing, exits with 1 in that case
 """
 
+import argparse
 import pathlib
-import sys
 
 import repository
 
@@ -101,6 +101,11 @@ def files() -> dict[pathlib.Path, str]:
 
 def main() -> None:
     """Writes what differs, removes flagfiles of rows that are no more."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    given = parser.parse_args()
     wanted = files()
     stale = {path.relative_to(ROOT) for path in (ROOT / ROWS).rglob("*.flags")} - wanted.keys()
     differing = [
@@ -108,7 +113,7 @@ def main() -> None:
         for path, content in wanted.items()
         if not (ROOT / path).is_file() or (ROOT / path).read_text(encoding="utf-8") != content
     ]
-    if "--check" in sys.argv[1:]:
+    if given.check:
         for path in (*differing, *sorted(stale)):
             print(f"{path} is not what {pathlib.Path(__file__).name} writes")
         raise SystemExit(bool(differing or stale))

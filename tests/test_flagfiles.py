@@ -243,6 +243,15 @@ def test_rows_are_what_the_script_writes(script):
     assert not differing, "run python scripts/make_row_flagfiles.py"
 
 
+def test_a_word_that_the_script_does_not_know_writes_nothing(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make_row_flagfiles.py", "--chek"])
+    with pytest.raises(SystemExit) as caught:
+        script.main()
+    assert caught.value.code == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_row_and_setting_is_there():
     # Rows x settings: 19 x 5, 3 x 1, (2 + DRw) x 3, 5 variants x 5 with and without DARP.
     numbers = {"table1": 95, "table2": 3, "table3": 9, "table4": 50}
