@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, output_folder, quiet
+from drw_tf import ending, flag_table, help_text, output_folder, quiet
 
 _OUTPUT = "output"
 _TABLE = (
@@ -47,8 +47,9 @@ _VIEWS = (
 )
 
 
+@ending.interruptible("data_report")
 def main(argv: list[str] | None = None) -> None:
-    """Prints and writes the report; exits with 2 after bad input."""
+    """Prints and writes the report; exits with 2 after bad input, 130 after Ctrl-C."""
     argv = sys.argv if argv is None else argv
     if help_text.ASKS_FOR_HELP & set(argv[1:]):
         configuration.show(help_text.of_program("drw_tf.data_report", _TABLE, argv[1:]))

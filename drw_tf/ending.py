@@ -1,13 +1,30 @@
-"""Ends a program that has saved its work, whatever threads of TensorFlow are still asleep."""
+"""How programs end: one that was interrupted, and one whose threads are still asleep."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+EXIT_INTERRUPTED = 130  # as of a shell's command that Ctrl-C ended
 
 
 class AtOnce(SystemExit):
     """Exit of a program of one process with nothing left to do: no thread need be waited for."""
+
+
+@contextlib.contextmanager
+def interruptible(program: str) -> Iterator[None]:
+    """Context, or decorator of a `main`, of a program that has nothing to go on from.
+
+    Raises:
+        SystemExit: Ctrl-C arrived (130); a line said so on standard error.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"{program}: interrupted.", file=sys.stderr, flush=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def run(main: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import logging
 import pathlib
 import sys
 
-from drw_tf import adjusted_run, finished_run, flag_table, quiet
+from drw_tf import adjusted_run, ending, finished_run, flag_table, quiet
 from drw_tf import config as configuration
 from drw_tf.data import naming
 from drw_tf.report import tables
@@ -33,8 +33,9 @@ _ROWS = {
 }
 
 
+@ending.interruptible("evaluate")
 def main(argv: list[str] | None = None) -> None:
-    """Prints the metrics; exits with 2 after bad input."""
+    """Prints the metrics; exits with 2 after bad input, 130 after Ctrl-C."""
     argv = sys.argv if argv is None else argv
     flags = finished_run.from_argv("evaluate", argv, _TABLE)
     try:

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, finished_run, flag_table, quiet
+from drw_tf import contradictions, ending, finished_run, flag_table, quiet
 from drw_tf.training import workdir
 
 _TABLE = (
@@ -17,8 +17,9 @@ _TABLE = (
 )
 
 
+@ending.interruptible("export")
 def main(argv: list[str] | None = None) -> None:
-    """Exports; exits with 2 after bad input."""
+    """Exports; exits with 2 after bad input, 130 after Ctrl-C."""
     flags = finished_run.from_argv("export", sys.argv if argv is None else argv, _TABLE)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():

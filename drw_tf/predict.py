@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, quiet, whole_files
+from drw_tf import ending, flag_table, help_text, quiet, whole_files
 from drw_tf.training import messages, workdir
 
 COLUMNS = ("path", "label", "confidence")
@@ -50,6 +50,7 @@ _TABLE = (
 )
 
 
+@ending.interruptible("predict")
 def main(argv: list[str] | None = None) -> None:
     """Writes the table; exits with 2 after bad input, 130 after Ctrl-C."""
     argv = sys.argv if argv is None else argv
@@ -70,9 +71,6 @@ def main(argv: list[str] | None = None) -> None:
         print(predict(flags, serving, paths))
     except (ValueError, OSError) as error:
         configuration.refuse("predict", error)
-    except KeyboardInterrupt:
-        print("predict: interrupted, no table was written.", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def read_serving(model: str) -> dict:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from drw_tf import command, ending
+from drw_tf import config as configuration
 
 ROOT = pathlib.Path(__file__).parents[1]
 # An orderly exit of the interpreter would wait for this thread.
@@ -49,6 +50,18 @@ def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
     assert process.returncode == 75
     assert printed == "train: stopped by SIGTERM; the same command goes on from what is saved.\n"
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("program", ["data_report", "evaluate", "export", "predict", "report"])
+def test_ctrl_c_is_one_line_in_programs_that_cannot_go_on(program, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(configuration, "parse", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        command.main(["drw-tf", program])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == f"{program}: interrupted.\n"
 
 
 def test_other_exits_and_errors_pass():

@@ -264,5 +264,6 @@ def test_ctrl_c_leaves_no_table(run, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         run("--batch_size=2")
     assert caught.value.code == 130
+    assert "predict: interrupted." in capsys.readouterr().err
     assert len(called) == 3
     assert not list((tmp_path / "out").iterdir())

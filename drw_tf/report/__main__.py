@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import flag_table, help_text, output_folder, quiet
+from drw_tf import ending, flag_table, help_text, output_folder, quiet
 from drw_tf.training import workdir
 
 _MEANING = __doc__.partition("\n\n")[2].strip()
@@ -28,8 +28,9 @@ _TITLE = "Long-tailed semi-supervised learning: report of runs"
 _MAX_COLUMNS = 6
 
 
+@ending.interruptible("report")
 def main(argv: list[str] | None = None) -> None:
-    """Prints a table and writes the report; exits with 2 after bad input."""
+    """Prints a table and writes the report; exits with 2 after bad input, 130 after Ctrl-C."""
     arguments = (sys.argv if argv is None else argv)[1:]
     if help_text.ASKS_FOR_HELP & {*arguments}:
         text = help_text.of_program("drw_tf.report", _TABLE, arguments, "RUN [RUN ...]")
