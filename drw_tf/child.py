@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
+from drw_tf import ending
 from drw_tf import train as trainer
 from drw_tf.report import groups, record_file
 from drw_tf.training import workdir as workdirs
@@ -102,7 +103,7 @@ def stoppable() -> Iterator[None]:
     Raises:
         SystemExit: SIGTERM or Ctrl-C arrived (75).
     """
-    before = signal.signal(signal.SIGTERM, trainer.interrupt)
+    before = signal.signal(signal.SIGTERM, ending.interrupt)
     try:
         yield
     except KeyboardInterrupt as error:

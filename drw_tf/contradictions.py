@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import flag_table, recipes
 
@@ -84,17 +84,24 @@ def found(values: Mapping) -> Iterator[str]:
     yield from _in_export(values)
 
 
-def among_pictures(flag: str, folder: str | os.PathLike, values: Mapping) -> Iterator[str]:
-    """One line for each folder of classes that what is written would become a class of.
+def among_pictures(
+    flag: str,
+    folder: str | os.PathLike,
+    values: Mapping,
+    places: Sequence[str] = ("labeled_dir", "test_dir"),
+) -> Iterator[str]:
+    """One line for each folder of the user's pictures that a folder to write to lies in.
 
-    The folder of unlabeled pictures is none: it may hold all, and runs are no pictures.
+    What is written into a folder of classes would become a class. That of unlabeled pictures
+    may hold all, and runs are no pictures.
 
     Args:
         flag: that named the folder to write to.
         folder: its value; need not exist.
         values: flags that say where pictures are.
+        places: names of those flags.
     """
-    for name in ("labeled_dir", "test_dir"):
+    for name in places:
         if not values[name]:
             continue
         pictures = pathlib.Path(os.path.realpath(os.path.expanduser(values[name])))

@@ -9,10 +9,9 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
 
 from drw_tf import config as configuration
-from drw_tf import ending, flag_table, help_text, output_folder, quiet
+from drw_tf import contradictions, ending, flag_table, help_text, output_folder, quiet
 
 _OUTPUT = "output"
 _TABLE = (
@@ -60,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         decode_all = given.pop("decode_all", None)
         config = configuration.resolve(given)
         out = output_folder.check(out, _PAGE, _FIRST_LINE, _PICTURES)
-        _refuse_places(out, config)
+        for line in contradictions.among_pictures("out", out, config, _PLACES):
+            raise configuration.ConfigError(line)
         # What a decoder prints about a broken picture is told in a line of the report.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet.startup():
@@ -77,16 +77,6 @@ def main(argv: list[str] | None = None) -> None:
         print(f"written: {out / _PAGE}, {out / 'counts.png'}, {out / 'samples.png'}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
         configuration.refuse("data_report", error)
-
-
-def _refuse_places(out: pathlib.Path, config: Mapping) -> None:
-    for flag in _PLACES:
-        if config[flag]:
-            place = os.path.realpath(os.path.expanduser(config[flag]))
-            if pathlib.PurePath(os.path.realpath(out)).is_relative_to(place):
-                raise configuration.ConfigError(
-                    f"--out must lie outside --{flag}={config[flag]}, got {out}."
-                )
 
 
 def _load(config: configuration.Config, decode_all: bool | None):

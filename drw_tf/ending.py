@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
-EXIT_INTERRUPTED = 130  # as of a shell's command that Ctrl-C ended
+# As of a shell's command that the signal ended.
+EXIT_OF_SIGNAL = 128
 
 
 class AtOnce(SystemExit):
@@ -16,15 +18,26 @@ class AtOnce(SystemExit):
 def interruptible(program: str) -> Iterator[None]:
     """Context, or decorator of a `main`, of a program that has nothing to go on from.
 
+    Both signals leave it the time to remove what it had begun to write.
+
     Raises:
-        SystemExit: Ctrl-C arrived (130); a line said so on standard error.
+        SystemExit: Ctrl-C (130) or SIGTERM (143) arrived; a line said so on standard error.
     """
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        number = signal.Signals[error.args[0]] if error.args else signal.SIGINT
         with contextlib.suppress(BrokenPipeError):
             print(f"{program}: interrupted.", file=sys.stderr, flush=True)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(EXIT_OF_SIGNAL + number) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def interrupt(number, frame):
+    """A handler that makes of a signal what Ctrl-C is, with the signal's name."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this 
 def main(argv: list[str] | None = None) -> None:
     """Runs the trainer; exits with 2 after bad input, 75 when asked to stop, 69 without a peer."""
     config = configuration.from_argv(sys.argv if argv is None else argv)
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, ending.interrupt)
     try:
         _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
@@ -54,11 +54,6 @@ def _run(config: configuration.Config, command: list[str]) -> None:
         return
     with configuration.reader_may_leave():
         print(session.summary(config, result))
-
-
-def interrupt(number, frame):
-    """A handler that makes of a signal what Ctrl-C is, with the signal's name."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _say_stopped(reason: object, where: str, config: configuration.Config) -> None:

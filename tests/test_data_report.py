@@ -74,7 +74,7 @@ def test_doubtful_files_are_named(run, photos):
         assert "- labeled: 6 pictures, R = 2 (4 to 2)" in text
         assert "- unlabeled: 4 pictures, classes unknown" in text
         assert f"- {photos}/unlabeled/empty.png: the file is empty" in text
-        assert "2 pictures there more than once, 1 of them in training and test, 0 as" in text
+        assert "There more than once: 2 pictures, 1 of them in training and test, 0 as" in text
         assert f"{photos}/labeled/cat/1.png (labeled, cat) = {photos}/test/cat/copy.png" in text
         assert "ignored 0 hidden; other files: 1 .txt" in text
         assert text.count("more than once") == 1

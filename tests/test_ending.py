@@ -52,15 +52,15 @@ def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("program", ["data_report", "evaluate", "export", "predict", "report"])
-def test_ctrl_c_is_one_line_in_programs_that_cannot_go_on(program, monkeypatch, capsys):
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(configuration, "parse", interrupted)
+def test_a_signal_is_one_line_in_programs_that_cannot_go_on(program, number, monkeypatch, capsys):
+    monkeypatch.setattr(configuration, "parse", lambda *args: signal.raise_signal(number))
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
         command.main(["drw-tf", program])
-    assert caught.value.code == 130
+    assert caught.value.code == 128 + number
+    assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err == f"{program}: interrupted.\n"
 
 

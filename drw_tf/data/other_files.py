@@ -83,6 +83,11 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_all(alpha == 255), lambda: color, blend)
 
 
+# The limit of Pillow itself would refuse what --max_megapixels allows; sizes are looked at in
+# headers before.
+Image.MAX_IMAGE_PIXELS = None
+
+
 def _pillow_pixels(contents: bytes | np.ndarray) -> np.ndarray:
     if not isinstance(contents, bytes):
         # Eagerly TensorFlow hands over an object array without dimensions.

@@ -124,7 +124,7 @@ def note_copies(dataset: records.Dataset, note: Callable[[str], None]) -> None:
         torn = sum(differ(labels, rows) for rows in groups)
         named = [naming.some(list(paths[rows]), " = ") for rows in groups]
         note(
-            f"{naming.counted(len(groups), 'picture')} there more than once, {leaks:,} in "
+            f"there more than once: {naming.counted(len(groups), 'picture')}, {leaks:,} in "
             f"training and test, {torn:,} as two classes: {naming.some(named, '; ')}."
         )
 

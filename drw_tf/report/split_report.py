@@ -275,8 +275,8 @@ def _copies(found: Facts, whole: bool) -> str:
     leaks = sum(_is_leak(group) for group in found.copies)
     torn = sum(_is_torn(group) for group in found.copies)
     lines = [
-        f"{naming.counted(len(found.copies), 'picture')} there more than once, {leaks:,} of them "
-        f"in training and test, {torn:,} as two classes.",
+        f"There more than once: {naming.counted(len(found.copies), 'picture')}, {leaks:,} of "
+        f"them in training and test, {torn:,} as two classes.",
     ]
     groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
     described = [

@@ -93,6 +93,10 @@ def test_sixteen_bit_png_with_a_transparent_value():
     assert_decodes_to(encoded(Image.fromarray(values), "PNG", transparency=1300), expected)
 
 
+def test_pillow_has_no_limit_of_pixels_beside_ours():
+    assert Image.MAX_IMAGE_PIXELS is None
+
+
 @pytest.mark.parametrize("bits", [2, 4])
 def test_a_transparent_grey_of_less_than_a_byte_is_white(bits):
     greys = np.arange(2**bits)

@@ -112,7 +112,7 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
     shutil.copy(own.root / "l/dog/3.png", own.root / "l/cat/z.png")
     own(*words)
     (line,) = caplog.messages
-    begin = "3 pictures there more than once, 2 in training and test, 2 as two classes: "
+    begin = "there more than once: 3 pictures, 2 in training and test, 2 as two classes: "
     assert line.startswith(begin)
     said = line.removeprefix(begin).removesuffix(".").replace(f"{own.root}/", "").split("; ")
     assert [set(one.split(" = ")) for one in said] == [
