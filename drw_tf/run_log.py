@@ -22,8 +22,8 @@ class RunLog:
 
     def start(self, step: int) -> None:
         # What a run that has not saved yet has logged at step 0 is logged again.
-        cut = event_files.truncate(self.logdir, step or -1, tensorboard.FINAL_TAGS)
-        for name in cut.damaged:
+        damaged = event_files.truncate(self.logdir, step or -1, tensorboard.FINAL_TAGS)
+        for name in damaged:
             _LOG.warning("the end of %s was damaged and is cut off", self.logdir / name)
         self.log = tensorboard.TensorBoardLog(self.logdir, self.run.dataset.class_names)
         if step == 0:

@@ -102,13 +102,6 @@ def decode_crops(
     return _crops(contents, boxes_of, boxes.shape[0], size, pillow)
 
 
-def decode_crop_resized(
-    contents: tf.Tensor, box: tf.Tensor, size: int, pillow: bool = True
-) -> tf.Tensor:
-    """uint8 [size, size, 3]: one box, float32 [4], of a picture; see `decode_crops`."""
-    return decode_crops(contents, tf.convert_to_tensor(box, tf.float32)[None], size, pillow)[0]
-
-
 def decode_resized(
     contents: tf.Tensor, size: int, fraction: float = CENTRAL_FRACTION, pillow: bool = True
 ) -> tf.Tensor:

@@ -4,7 +4,6 @@ TensorFlow's writers can only append. A run that was killed has logged steps tha
 take again, so on resume the files are rewritten without them, before a writer is opened.
 """
 
-import dataclasses
 import os
 import pathlib
 
@@ -14,21 +13,6 @@ from tensorboard.backend.event_processing import event_file_loader
 # TensorBoard takes every file with this in its name for an event file.
 _MARK = "tfevents"
 _UNFINISHED = ".rewriting"
-
-
-@dataclasses.dataclass(frozen=True)
-class Truncation:
-    """What `truncate` did.
-
-    Attributes:
-        kept: events with a step up to the last one, and those that carry no value.
-        dropped: events beyond the last step.
-        damaged: names of files whose tail was not readable; it was cut off.
-    """
-
-    kept: int
-    dropped: int
-    damaged: tuple[str, ...]
 
 
 def find(logdir: str | os.PathLike) -> list[pathlib.Path]:
@@ -43,8 +27,8 @@ def size(logdir: str | os.PathLike) -> int:
 
 def truncate(
     logdir: str | os.PathLike, last_step: int, dropped_tags: tuple[str, ...] = ()
-) -> Truncation:
-    """What was kept and dropped so that no event lies beyond a step.
+) -> tuple[str, ...]:
+    """Drops events, so that none lies beyond a step.
 
     Each file is written beside and renamed, so being killed here costs nothing: the same
     call goes on. The kept events are copied byte for byte, wall times included. Files
@@ -56,11 +40,11 @@ def truncate(
         dropped_tags: how tags begin whose events are dropped at any step.
 
     Returns:
-        The number of events kept and dropped, and the damaged files.
+        Names of files whose tail was not readable; it was cut off.
     """
     for leftover in pathlib.Path(logdir).rglob(f"*{_UNFINISHED}"):
         leftover.unlink()
-    kept_total, dropped_total, damaged = 0, 0, []
+    damaged = []
     for path in find(logdir):
         records = list(event_file_loader.RawEventFileLoader(str(path)).Load())
         kept = [record for record in records if _is_kept(record, last_step, dropped_tags)]
@@ -71,9 +55,7 @@ def truncate(
             path.unlink()
         elif not whole or len(kept) < len(records):
             _replace(path, kept)
-        kept_total += len(kept)
-        dropped_total += len(records) - len(kept)
-    return Truncation(kept_total, dropped_total, tuple(damaged))
+    return tuple(damaged)
 
 
 def _is_kept(record: bytes, last_step: int, dropped_tags: tuple[str, ...]) -> bool:

@@ -232,13 +232,12 @@ def test_crops_equal_pillows_crop_and_resize(kind):
         assert np.abs(picture.astype(int) - np.asarray(expected)).mean() < 1.5
 
 
-def test_one_box_is_the_first_of_many():
+def test_equal_boxes_give_equal_pictures():
     contents = tf.constant(encoded(smooth_picture(), "JPEG"))
-    boxes = np.array([[0.1, 0.2, 0.7, 0.9], [0.1, 0.2, 0.7, 0.9]], np.float32)
-    many = image_files.decode_crops(contents, boxes, 16).numpy()
-    one = image_files.decode_crop_resized(contents, boxes[0], 16).numpy()
+    box = [0.1, 0.2, 0.7, 0.9]
+    many = image_files.decode_crops(contents, [box, box], 16).numpy()
     np.testing.assert_array_equal(many[0], many[1])
-    np.testing.assert_array_equal(one, many[0])
+    np.testing.assert_array_equal(image_files.decode_crops(contents, [box], 16)[0], many[0])
 
 
 @pytest.mark.parametrize("value", range(1, 9))
@@ -249,7 +248,7 @@ def test_boxes_mean_the_upright_picture(value):
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(contents)))
     width, height = upright.size
     box = np.array([0.25, 0.5, 0.75, 1.0], np.float32)
-    got = image_files.decode_crop_resized(tf.constant(contents), box, 32).numpy()
+    got = image_files.decode_crops(tf.constant(contents), box[None], 32)[0].numpy()
     corners = (0.5 * width, 0.25 * height, width, 0.75 * height)
     expected = np.asarray(upright.crop(tuple(map(int, corners))).resize((32, 32), Image.BILINEAR))
     assert np.abs(got.astype(int) - expected).mean() < 1.5
@@ -260,7 +259,7 @@ def test_large_photographs_are_decoded_at_a_fraction_of_their_size():
     contents = tf.constant(encoded(image, "JPEG", quality=95))
     box = np.array([0.25, 0.25, 0.75, 0.75], np.float32)
     for size in (500, 250, 120, 60):  # 600 pixels a side: at 1, 1/2, 1/4 and 1/8
-        got = image_files.decode_crop_resized(contents, box, size).numpy()
+        got = image_files.decode_crops(contents, box[None], size)[0].numpy()
         expected = image.crop((400, 300, 1200, 900)).resize((size, size), Image.BILINEAR)
         assert np.abs(got.astype(int) - np.asarray(expected)).mean() < 1.5
 
@@ -296,7 +295,7 @@ def test_a_picture_of_one_pixel(kind):
 
 def test_a_box_at_the_far_border_keeps_a_pixel():
     contents = tf.constant(encoded(smooth_picture(), "JPEG"))
-    got = image_files.decode_crop_resized(contents, [1.0, 1.0, 1.0, 1.0], 4).numpy()
+    got = image_files.decode_crops(contents, [[1.0, 1.0, 1.0, 1.0]], 4)[0].numpy()
     assert got.shape == (4, 4, 3)
 
 
