@@ -92,11 +92,12 @@ def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
 
 
 def read(results: pathlib.Path, row: configuration.Config) -> dict:
-    """A kept record; refused where it was made with other flags."""
-    try:
-        return child.record_of(path_of(results, row), row, "; give other --results and --runs")
-    except configuration.ConfigError as error:
-        configuration.refuse("compare", error)
+    """A kept record.
+
+    Raises:
+        ConfigError: it is none, or was made with other flags.
+    """
+    return child.record_of(path_of(results, row), row, "; give other --results and --runs")
 
 
 def _run(
