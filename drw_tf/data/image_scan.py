@@ -24,6 +24,7 @@ ON_BAD = ("fail", "skip")
 # Files in a task where headers are read; what decodes takes one, so that the bar moves and Ctrl-C
 # is heard.
 _BLOCK = 256
+_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,6 @@ def scan(
     max_megapixels: float,
     on_bad: str = "fail",
     full: bool = False,
-    threads: int = 8,
     progress: bool = True,
 ) -> Report:
     """What the headers of picture files say.
@@ -82,7 +82,6 @@ def scan(
         max_megapixels: pictures of more pixels than this, in millions, are bad; > 0.
         on_bad: "fail" raises on any bad picture, "skip" only reports them.
         full: also decode every file, which finds damage inside it.
-        threads: readers at a time.
         progress: whether to show a bar where standard error is a terminal.
 
     Raises:
@@ -96,7 +95,7 @@ def scan(
     def look(path):
         return _look(path, max_megapixels, full)
 
-    found = _each(look, paths, threads, "Looking at pictures", progress, 1 if full else _BLOCK)
+    found = _each(look, paths, "Looking at pictures", progress, 1 if full else _BLOCK)
     sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
     bad = tuple(
         BadImage(row, str(path), reason)
@@ -155,28 +154,22 @@ def usable_dataset(
     return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
 
 
-def duplicates(
-    paths: Sequence[str], *, threads: int = 8, progress: bool = True
-) -> list[np.ndarray]:
+def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
     """Rows whose files are equal byte for byte.
 
     Only files of the same length are read.
 
     Args:
         paths: str [N].
-        threads: readers at a time.
-        progress: whether to show a bar where standard error is a terminal.
 
     Returns:
         One int64 array of two or more rows for each content that is there more than once, in
         the order of their first rows.
     """
-    sizes = np.array(_each(os.path.getsize, paths, threads, "Listing files", progress), np.int64)
+    sizes = np.array(_each(os.path.getsize, paths, "Listing files"), np.int64)
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[inverse] > 1)
-    digests = _each(
-        _digest, [paths[row] for row in candidates], threads, "Comparing files", progress
-    )
+    digests = _each(_digest, [paths[row] for row in candidates], "Comparing files")
     groups: dict[bytes, list[int]] = {}
     for row, digest in zip(candidates, digests, strict=True):
         groups.setdefault(digest, []).append(int(row))
@@ -228,9 +221,8 @@ def _digest(path: str) -> bytes:
 def _each(
     function: Callable,
     items: Sequence,
-    threads: int,
     title: str,
-    progress: bool,
+    progress: bool = True,
     block: int = _BLOCK,
 ) -> list:
     """`function` of every item, in order; a block of items is one task."""
@@ -238,7 +230,7 @@ def _each(
     out = []
     # disable=None: no bar where standard error is no terminal.
     bar = tqdm.tqdm(total=len(items), desc=title, disable=None if progress else True)
-    with bar, concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    with bar, concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         for results in pool.map(lambda block: [function(item) for item in block], blocks):
             out.extend(results)
             bar.update(len(results))

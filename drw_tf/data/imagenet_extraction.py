@@ -35,14 +35,13 @@ def check_complete(tree: str) -> None:
         )
 
 
-def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = True) -> None:
+def extract(folder: str, cache_dir: str, *, protected: str) -> None:
     """Writes train/<wnid>/*.JPEG and val/<wnid>/*.JPEG; does nothing where that is done.
 
     Args:
         folder: a prepared version of imagenet2012.
         cache_dir: folder for the tree, empty, missing, or begun by this function.
         protected: the user's folder, in which nothing may be written.
-        progress: whether to show a bar where standard error is a terminal.
 
     Raises:
         ValueError: `cache_dir` may not be used, the disk has too little room, or a record
@@ -57,10 +56,10 @@ def extract(folder: str, cache_dir: str, *, protected: str, progress: bool = Tru
             )
     cache_folder.make(cache_dir, protected)
     with cache_folder.alone(cache_dir):
-        _extract(builder, cache_dir, progress)
+        _extract(builder, cache_dir)
 
 
-def _extract(builder: tfds.core.DatasetBuilder, cache_dir: str, progress: bool) -> None:
+def _extract(builder: tfds.core.DatasetBuilder, cache_dir: str) -> None:
     state = _begun(builder, cache_dir)
     shards = state["shards"]
     if state["done"] == shards:
@@ -71,9 +70,7 @@ def _extract(builder: tfds.core.DatasetBuilder, cache_dir: str, progress: bool) 
         done = state["done"][split]
         lengths = builder.info.splits[split].shard_lengths
         title = f"Extracting {split}"
-        with tqdm.tqdm(
-            total=total, initial=sum(lengths[:done]), desc=title, disable=None if progress else True
-        ) as bar:
+        with tqdm.tqdm(total=total, initial=sum(lengths[:done]), desc=title, disable=None) as bar:
             for shard in range(done, shards[split]):
                 bar.update(_extract_shard(builder, split, shard, os.path.join(cache_dir, target)))
                 os.sync()  # An fsync for each of 1.3 million pictures would take hours.

@@ -56,38 +56,32 @@ def check_memory(sources: Iterable[Source]) -> None:
         )
 
 
-def in_memory(source: Source, progress: bool = True) -> records.ArrayImages:
-    """All pictures in one array, filled in place.
-
-    Args:
-        source: the pictures.
-        progress: whether to show a bar where standard error is a terminal.
-    """
+def in_memory(source: Source) -> records.ArrayImages:
+    """All pictures in one array, filled in place."""
     # Memory that is never written to is never taken, so capacity to spare costs nothing.
     pixels = np.empty((source.capacity, *source.shape), np.uint8)
     labels = np.empty(source.capacity, np.int64)
     rows = 0
-    for block, block_labels in _blocks(source, progress):
+    for block, block_labels in _blocks(source):
         end = rows + len(block)
         pixels[rows:end], labels[rows:end] = block, block_labels
         rows = end
     return records.ArrayImages(pixels[:rows], labels[:rows].copy())
 
 
-def in_file(source: Source, stem: str, progress: bool = True) -> records.ArrayImages:
+def in_file(source: Source, stem: str) -> records.ArrayImages:
     """All pictures as a read-only map of a file, which is written unless it is there.
 
     Args:
         source: the pictures.
         stem: path of the files without their endings.
-        progress: whether to show a bar where standard error is a terminal.
 
     Raises:
         ValueError: the files are of another source.
     """
     with cache_folder.alone(os.path.dirname(stem)):
         if _record(stem) is None:
-            _write(source, stem, progress)
+            _write(source, stem)
     record = _record(stem)
     if record["source"] != source.title:
         raise ValueError(
@@ -108,10 +102,10 @@ def _record(stem: str) -> dict | None:
         return None
 
 
-def _write(source: Source, stem: str, progress: bool) -> None:
+def _write(source: Source, stem: str) -> None:
     labels = []
     with open(stem + ".uint8.part", "wb") as file:
-        for block, block_labels in _blocks(source, progress):
+        for block, block_labels in _blocks(source):
             np.ascontiguousarray(block).tofile(file)
             labels.append(block_labels)
     os.replace(stem + ".uint8.part", stem + ".uint8")
@@ -123,9 +117,10 @@ def _write(source: Source, stem: str, progress: bool) -> None:
         json.dump({"source": source.title, "rows": len(labels)}, file)
 
 
-def _blocks(source: Source, progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _blocks(source: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     title = os.path.basename(source.title)
-    with tqdm.tqdm(desc=f"Reading {title}", disable=None if progress else True) as bar:
+    # disable=None: no bar where standard error is no terminal.
+    with tqdm.tqdm(desc=f"Reading {title}", disable=None) as bar:
         for block, labels in source.blocks():
             yield block, labels
             bar.update(len(block))

@@ -34,9 +34,7 @@ MEAN = (0.48109809, 0.45747185, 0.40785507)
 STD = (0.26040889, 0.2532126, 0.26820634)
 
 
-def load(
-    data_dir: str, size: int, *, cache_dir: str | None = None, progress: bool = True
-) -> records.Dataset:
+def load(data_dir: str, size: int, *, cache_dir: str | None = None) -> records.Dataset:
     """Small-ImageNet-127 from whichever form lies in a folder.
 
     Args:
@@ -44,7 +42,6 @@ def load(
             Imagenet<size>_val), or of TensorFlow Datasets' prepared sets.
         size: side of the pictures, 32 or 64.
         cache_dir: folder outside `data_dir` for the pixels, or None to hold them in memory.
-        progress: whether to show a bar where standard error is a terminal.
 
     Raises:
         FileNotFoundError: neither form is there, or a batch file is missing.
@@ -63,12 +60,12 @@ def load(
         train, val = small_imagenet_files.from_batches(data_dir, size)
     if cache_dir is None:
         pixel_cache.check_memory([train, val])
-        images = [pixel_cache.in_memory(source, progress) for source in (train, val)]
+        images = [pixel_cache.in_memory(source) for source in (train, val)]
     else:
         cache_dir = os.path.expanduser(cache_dir)
         cache_folder.make(cache_dir, data_dir)
         images = [
-            pixel_cache.in_file(source, os.path.join(cache_dir, f"{name}_{part}"), progress)
+            pixel_cache.in_file(source, os.path.join(cache_dir, f"{name}_{part}"))
             for source, part in ((train, "train"), (val, "val"))
         ]
     return records.Dataset(

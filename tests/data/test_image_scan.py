@@ -194,5 +194,5 @@ def test_duplicates_are_equal_files_under_any_name(tmp_path):
     for row, content in enumerate(contents):
         paths.append(str(tmp_path / f"{row}.jpg"))
         (tmp_path / f"{row}.jpg").write_bytes(content)
-    got = image_scan.duplicates(paths, progress=False)
+    got = image_scan.duplicates(paths)
     assert [list(rows) for rows in got] == [[0, 2, 5], [1, 4]]

@@ -130,9 +130,9 @@ def test_a_cache_whose_record_was_cut_is_written_again(tmp_path, text):
 def test_two_processes_fill_one_cache_once(tmp_path, monkeypatch):
     write_file, written = pixel_cache._write, []
 
-    def count(source, stem, progress):
+    def count(source, stem):
         written.append(stem)
-        write_file(source, stem, progress)
+        write_file(source, stem)
 
     monkeypatch.setattr(pixel_cache, "_write", count)
     write(tmp_path / "data")
