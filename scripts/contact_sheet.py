@@ -8,7 +8,6 @@ row for each policy: the weak view and three strong ones.
 """
 
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,9 +16,10 @@ import repository  # noqa: F401
 import tensorflow as tf
 from absl import app, flags
 from PIL import Image, ImageDraw
-from sklearn import datasets
 
+from drw_tf import config as configuration
 from drw_tf.augment import presets, randaugment, views
+from drw_tf.data import digits, image_files, image_folder
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", "contact_sheet.png", "The PNG file to write.")
@@ -29,7 +29,6 @@ flags.DEFINE_integer("side", 64, "Side that pictures of --images are resized to,
 flags.DEFINE_integer("zoom", None, "Screen pixels of a pixel; None: as fits 64 pixels.", 1)
 flags.DEFINE_integer("seed", 1, "Of the random views, and of which pictures are shown.", 0)
 
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 _LABEL_WIDTH = 170
 _GAP = 2
 # Low, middle and high magnitude of each operation; signs as they may be drawn.
@@ -58,24 +57,18 @@ _MAGNITUDES = {
 
 def _digits():
     """uint8 [number, 8, 8, 1], handwritten digits."""
-    pixels = datasets.load_digits().images[FLAGS.seed : FLAGS.seed + FLAGS.number]
-    return np.round(pixels * (255 / 16)).astype(np.uint8)[..., None]
+    return digits.load().train.pixels[FLAGS.seed : FLAGS.seed + FLAGS.number]
 
 
 def _photographs(folder):
     """uint8 [number, side, side, 3], central squares of pictures below a folder."""
-    paths = sorted(p for p in pathlib.Path(folder).rglob("*") if p.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise ValueError(f"images must be a folder with pictures, got {folder}.")
+    paths = image_folder.listed("--images", folder, print).paths()
     chosen = np.random.default_rng(FLAGS.seed).permutation(len(paths))[: FLAGS.number]
-    out = []
-    for path in sorted(paths[index] for index in chosen):
-        picture = Image.open(path).convert("RGB")
-        edge = min(picture.size)
-        left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
-        square = picture.crop((left, top, left + edge, top + edge))
-        out.append(np.asarray(square.resize((FLAGS.side, FLAGS.side), Image.Resampling.BILINEAR)))
-    return np.stack(out)
+    squares = [
+        image_files.decode_resized(tf.io.read_file(paths[index]), FLAGS.side, fraction=1.0)
+        for index in sorted(chosen)
+    ]
+    return np.stack(squares)
 
 
 def _after(images, name, magnitude):
@@ -132,7 +125,10 @@ def _sheet(rows, zoom):
 
 def main(_):
     """Writes the sheet."""
-    images = _photographs(FLAGS.images) if FLAGS.images else _digits()
+    try:
+        images = _photographs(FLAGS.images) if FLAGS.images else _digits()
+    except (ValueError, OSError) as error:
+        configuration.refuse("contact_sheet", error)
     zoom = FLAGS.zoom or max(1, 64 // images.shape[1])
     _sheet([*_operation_rows(images), *_policy_rows(images)], zoom).save(FLAGS.output)
     print(f"wrote {FLAGS.output}")

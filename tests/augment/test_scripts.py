@@ -27,6 +27,14 @@ def test_the_contact_sheet_shows_pictures_of_a_folder(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_contact_sheet_refuses_a_folder_that_is_not_there_in_one_line(tmp_path):
+    command = [sys.executable, ROOT / "scripts" / "contact_sheet.py", f"--images={tmp_path}/none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = f"contact_sheet: --images={tmp_path}/none is not a folder.\n"
+    assert (done.returncode, done.stderr) == (2, line)
+
+
+@pytest.mark.slow
 def test_the_benchmark_prints_a_row_for_each_way():
     small = ("--sizes=8", "--channels=1", "--batch_size=6", "--rounds=1", "--batches=1")
     table = run("benchmark_augment.py", *small, "--policies=digits")
