@@ -95,6 +95,21 @@ def read_serving(model: str) -> dict:
         ) from None
 
 
+def preparation_of(serving: Mapping):
+    """How the model's pictures are prepared, a `decoding.Preparation`.
+
+    Args:
+        serving: of `read_serving`.
+
+    Raises:
+        ValueError: a value is out of its range.
+        TypeError: one is of another type.
+    """
+    from drw_tf.serving import decoding
+
+    return decoding.Preparation(**{**serving, "image_shape": tuple(serving["image_shape"])})
+
+
 def pictures(images: str) -> list[str]:
     """Paths of the pictures, sorted; each begins with `images` as it was typed.
 
@@ -128,11 +143,9 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     import tensorflow as tf
 
     from drw_tf.data import naming
-    from drw_tf.serving import decoding
 
     try:
-        shape = tuple(serving["image_shape"])
-        preparation = decoding.Preparation(**{**serving, "image_shape": shape})
+        preparation = preparation_of(serving)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{flags['model']}/{_SERVING}: {error}") from None
     limit = flags["max_megapixels"] or preparation.max_megapixels
@@ -149,7 +162,7 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
         with whole_files.replaced(out) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
-            for rows in _rows(model, usable, preparation, limit, flags):
+            for rows in table_rows(model, usable, preparation, limit, flags):
                 table.writerows(rows)
                 written += len(rows)
     except tf.errors.ResourceExhaustedError as error:
@@ -162,6 +175,45 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     rest = f", {left_out:,} unreadable left out" if left_out else ""
     pictures_written = naming.counted(written, "picture")
     return f"wrote {flags['out']}: {pictures_written}{rest}; {rate:.0f} pictures/s"
+
+
+def table_rows(
+    model, paths: Sequence[str], preparation, limit: float, flags: Mapping
+) -> Iterator[list[list[str]]]:
+    """Rows of the table, a batch at a time, with a progress bar.
+
+    Args:
+        model: a `predictor.Predictor`.
+        paths: of picture files whose headers look sound.
+        preparation: of `preparation_of`.
+        limit: million pixels above which a file is unreadable.
+        flags: "batch_size" and "on_bad_image" of this program.
+
+    Raises:
+        ValueError: a picture cannot be decoded and `--on_bad_image` is "fail".
+    """
+    import tqdm
+
+    from drw_tf.serving import picture_stream
+
+    # disable=None: no bar where standard error is no terminal.
+    with tqdm.tqdm(total=len(paths), unit="picture", desc="predicting", disable=None) as bar:
+        for part in picture_stream.parts(paths, preparation, flags["batch_size"]):
+            for row in part.unreadable:
+                reason = f"{paths[row]}: {picture_stream.fault(paths[row], limit)}"
+                if flags["on_bad_image"] == "fail":
+                    raise ValueError(
+                        f"{reason}; --on_bad_image=skip leaves out what cannot be read."
+                    )
+                _LOG.warning("left out %s", reason)
+            found = model.predict(part.pixels)
+            yield [
+                _row(paths[row], model.class_names[label], probabilities)
+                for row, label, probabilities in zip(
+                    part.rows, found.label, found.probabilities, strict=True
+                )
+            ]
+            bar.update(len(part.rows) + len(part.unreadable))
 
 
 def _complete(given: Mapping) -> dict:
@@ -215,32 +267,6 @@ def _load(model: str, batch: int):
     except (KeyError, TypeError, AttributeError):
         raise ValueError(f"--model={model} was not exported by drw_tf.") from None
     return loaded
-
-
-def _rows(model, paths: Sequence[str], preparation, limit: float, flags: Mapping) -> Iterator[list]:
-    """Rows of the table, a batch at a time, with a progress bar."""
-    import tqdm
-
-    from drw_tf.serving import picture_stream
-
-    # disable=None: no bar where standard error is no terminal.
-    with tqdm.tqdm(total=len(paths), unit="picture", desc="predicting", disable=None) as bar:
-        for part in picture_stream.parts(paths, preparation, flags["batch_size"]):
-            for row in part.unreadable:
-                reason = f"{paths[row]}: {picture_stream.fault(paths[row], limit)}"
-                if flags["on_bad_image"] == "fail":
-                    raise ValueError(
-                        f"{reason}; --on_bad_image=skip leaves out what cannot be read."
-                    )
-                _LOG.warning("left out %s", reason)
-            found = model.predict(part.pixels)
-            yield [
-                _row(paths[row], model.class_names[label], probabilities)
-                for row, label, probabilities in zip(
-                    part.rows, found.label, found.probabilities, strict=True
-                )
-            ]
-            bar.update(len(part.rows) + len(part.unreadable))
 
 
 def _row(path: str, label: str, probabilities) -> list[str]:

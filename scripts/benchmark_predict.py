@@ -24,7 +24,7 @@ from PIL import Image
 
 from drw_tf import predict
 from drw_tf import run as runs
-from drw_tf.serving import decoding, picture_stream, predictor, run_export
+from drw_tf.serving import picture_stream, predictor, run_export
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("pictures", 1000, "Pictures to evaluate, and in the folder.", 1)
@@ -81,20 +81,12 @@ def ways_of(run, folder, paths):
         return network(tf.cast(images, tf.float32) / 255.0, training=False)[head]
 
     exported = predictor.Predictor(export, FLAGS.batch_size)
-    serving = predict.read_serving(str(export))
-    shape = tuple(serving["image_shape"])
-    preparation = decoding.Preparation(**{**serving, "image_shape": shape})
-    flags_of_predict = {
-        "model": str(export),
-        "images": str(folder / "pictures"),
-        "out": str(folder / "predictions.csv"),
-        "batch_size": FLAGS.batch_size,
-        "on_bad_image": "fail",
-        "max_megapixels": None,
-    }
+    preparation = predict.preparation_of(predict.read_serving(str(export)))
+    limit = preparation.max_megapixels
+    flags_of_predict = {"batch_size": FLAGS.batch_size, "on_bad_image": "fail"}
 
     def rows():
-        file = list(predict._rows(exported, paths, preparation, 50.0, flags_of_predict))
+        file = list(predict.table_rows(exported, paths, preparation, limit, flags_of_predict))
         assert sum(map(len, file)) == len(paths)
 
     return {
