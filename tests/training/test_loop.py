@@ -56,7 +56,7 @@ def test_record_history_and_checkpoint_are_there(uncut):
     [
         (REWEIGHTED, 3, signal.SIGTERM),
         pytest.param(REWEIGHTED, 10, signal.SIGTERM, marks=pytest.mark.slow),
-        (REWEIGHTED, 14, signal.SIGINT),
+        pytest.param(REWEIGHTED, 14, signal.SIGINT, marks=pytest.mark.slow),
         (("--method=drw_darp", "--reweight_start=0.5"), 14, signal.SIGTERM),
         pytest.param(("--method=remixmatch",), 14, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(("--method=vat",), 3, signal.SIGINT, marks=pytest.mark.slow),

@@ -93,6 +93,7 @@ def _train(strategy, replicas, method, batches, steps):
         pytest.param(
             ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
             id="crest_plus",
+            marks=pytest.mark.slow,
         ),
         pytest.param(["--method=ldam_drw"], id="ldam", marks=pytest.mark.slow),
         pytest.param(["--method=crt", "--crt_head_fraction=0.5"], id="crt", marks=pytest.mark.slow),

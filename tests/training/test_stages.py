@@ -172,7 +172,7 @@ def cut(monkeypatch, how, where):
     ("name", "how", "where"),
     [
         pytest.param("crt", "stop", 10, marks=pytest.mark.slow),
-        ("crt", "kill", "change"),
+        pytest.param("crt", "kill", "change", marks=pytest.mark.slow),
         ("crest", "stop", 13),
         ("crest", "kill", "change"),
         pytest.param("crt", "stop", 13, marks=pytest.mark.slow),
