@@ -56,9 +56,14 @@ def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
 @pytest.mark.parametrize("program", ["data_report", "evaluate", "export", "predict", "report"])
 def test_a_signal_is_one_line_in_programs_that_cannot_go_on(program, number, monkeypatch, capsys):
     monkeypatch.setattr(configuration, "parse", lambda *args: signal.raise_signal(number))
+    # Where tests run in the background of a script, Ctrl-C is ignored.
+    at_ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as caught:
-        command.main(["drw-tf", program])
+    try:
+        with pytest.raises(SystemExit) as caught:
+            command.main(["drw-tf", program])
+    finally:
+        signal.signal(signal.SIGINT, at_ctrl_c)
     assert caught.value.code == 128 + number
     assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err == f"{program}: interrupted.\n"

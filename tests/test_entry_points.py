@@ -235,7 +235,7 @@ def unadjusted_folder(tmp_path_factory):
     [
         {},
         pytest.param({"la_prior": "effective"}, marks=pytest.mark.slow),
-        {"la_prior": "pseudo"},
+        pytest.param({"la_prior": "pseudo"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(

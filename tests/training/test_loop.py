@@ -143,7 +143,10 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
 
 @pytest.mark.parametrize(
     "arguments",
-    [REWEIGHTED, ("--method=crt", "--crt_head_fraction=0.5")],
+    [
+        REWEIGHTED,
+        pytest.param(("--method=crt", "--crt_head_fraction=0.5"), marks=pytest.mark.slow),
+    ],
     ids=by_method,
 )
 def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, uncut, tmp_path, arguments):

@@ -33,7 +33,7 @@ def train(config):
     return session.train(config, ["test"])
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 5])
+@pytest.mark.parametrize("steps_per_execution", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_stops_and_names_step_term_rate_and_checkpoint_and_skips_where_that_is_asked(
     resolve, poisoned, tmp_path, steps_per_execution
 ):
