@@ -123,6 +123,18 @@ def test_weights_multiply_each_picture_and_products_are_taken(make, make_batch, 
     np.testing.assert_allclose(method.histogram.loss_by_class(), [log2, log2 / 4], rtol=1e-6)
 
 
+# One labeled and one unlabeled picture; the network hands its two values on as logits.
+ONE_OF_EACH = {
+    "W": np.eye(2),
+    "b": [0.0, 0.0],
+    "tau": 0.0,
+    "x": [[0.0, 0.0]],
+    "y": [0],
+    "u_weak": [[0.0, 1.0]],
+    "u_strong": [[2.0, 0.0]],
+}
+
+
 class SoftTargets(rebalance.Rebalancer):
     """The probabilities themselves, each of them counted."""
 
@@ -135,17 +147,8 @@ class SoftTargets(rebalance.Rebalancer):
 
 def test_no_gradient_flows_through_the_pseudo_label(make, make_batch):
     """A hard label has no derivative in any case, a soft one has."""
-    inputs = {
-        "W": np.eye(2),
-        "b": [0.0, 0.0],
-        "tau": 0.0,
-        "x": [[0.0, 0.0]],
-        "y": [0],
-        "u_weak": [[0.0, 1.0]],
-        "u_strong": [[2.0, 0.0]],
-    }
-    method = make(inputs, [SoftTargets()])
-    batch = make_batch(inputs)
+    method = make(ONE_OF_EACH, [SoftTargets()])
+    batch = make_batch(ONE_OF_EACH)
     views = batch["unlabeled"]
     with tf.GradientTape() as tape:
         tape.watch([views["weak"], views["strong"]])
@@ -158,17 +161,8 @@ def test_no_gradient_flows_through_the_pseudo_label(make, make_batch):
 
 
 def test_two_rebalancers_that_both_offer_targets_are_refused(make, make_batch, step):
-    inputs = {
-        "W": np.eye(2),
-        "b": [0.0, 0.0],
-        "tau": 0.0,
-        "x": [[0.0, 0.0]],
-        "y": [0],
-        "u_weak": [[0.0, 1.0]],
-        "u_strong": [[2.0, 0.0]],
-    }
     with pytest.raises(ValueError, match="two rebalancers replace the pseudo-labels"):
-        step(make(inputs, [SoftTargets(), SoftTargets()]), make_batch(inputs))
+        step(make(ONE_OF_EACH, [SoftTargets(), SoftTargets()]), make_batch(ONE_OF_EACH))
 
 
 def test_bank_counts_the_latest_label_of_each_picture_once(make, make_batch, step):
