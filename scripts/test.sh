@@ -23,4 +23,5 @@ CDPATH="" cd -- "$scripts/.."
 python=.venv/bin/python
 "$python" -m ruff check
 "$python" -m ruff format --check
-"$python" -m pytest --numprocesses=2 --dist=loadfile ${tests[@]+"${tests[@]}"}
+# In the order of tests/conftest.py; else files of many tests go first, which are not the long ones.
+"$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder ${tests[@]+"${tests[@]}"}

@@ -19,6 +19,8 @@ hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
 TESTS = pathlib.Path(__file__).parent
+# Folders and files of the tests that take longest.
+LONG = ("training", "end_to_end", "test_entry_points.py", "serving")
 MINIMUM = TESTS / "minimum_tests.txt"
 
 
@@ -27,6 +29,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    # What takes long is handed out first, so that both processes end together.
+    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in LONG)
     if config.getoption("--slow"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

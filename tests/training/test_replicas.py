@@ -63,7 +63,7 @@ def _train(strategy, replicas, method, batches, steps):
             id="darp_bank",
             marks=pytest.mark.slow,
         ),
-        pytest.param(["--method=supervised"], id="supervised"),
+        pytest.param(["--method=supervised"], id="supervised", marks=pytest.mark.slow),
         pytest.param(
             ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
             id="drw_darp",
