@@ -93,7 +93,6 @@ def _load(config: configuration.Config, decode_all: bool | None):
             configuration.Config({**config, **looked_at}),
             lambda bad: unreadable.append((bad.path, bad.reason)),
             groups.is_of_own_pictures(config) if decode_all is None else decode_all,
-            find_copies=False,  # they are in the report itself
         )
     return notes, tuple(unreadable), dataset, split
 

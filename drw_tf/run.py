@@ -24,7 +24,7 @@ class Run:
         team: cluster.Team | None = None,
         data: tuple[records.Dataset, records.Split] | None = None,
     ):
-        """Takes pictures and their split where they are not those that the flags name."""
+        """Takes data where they are read already, or are not those that the flags name."""
         if config.deterministic:
             devices.set_determinism()
         if config.vat_difference is not None:

@@ -99,7 +99,7 @@ def _train(config, command, strategy) -> dict | None:
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
     # Now: a checkout may move on while a run goes on with what it has read.
     code = environment.code()
-    run = runs.Run(config, team)
+    run = runs.Run(config, team, registry.load(config, find_copies=team.is_chief))
     data = facts(run.dataset, run.split)
     team.require_same(data, "data")
     if config.export:

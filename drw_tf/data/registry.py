@@ -11,7 +11,7 @@ _LOG = logging.getLogger("drw_tf")
 
 
 def load(
-    config, note_bad: Callable | None = None, full: bool = False, find_copies: bool = True
+    config, note_bad: Callable | None = None, full: bool = False, find_copies: bool = False
 ) -> tuple[records.Dataset, records.Split]:
     """The data set and split that a configuration names.
 
@@ -21,7 +21,7 @@ def load(
             None logs a warning.
         full: whether every picture file is decoded, also where headers would do.
         find_copies: whether own pictures in two roles are looked for by content, and a warning
-            is logged where there are some.
+            is logged where there are some; the start of training asks for it, on the chief.
 
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to

@@ -25,7 +25,7 @@ def own(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (*SIDES, 3), np.uint8)).save(path)
 
-    def load(*flags, notes=None, full=False):
+    def load(*flags, notes=None, full=False, find_copies=False):
         words = ["", "--dataset=folder"]
         for name in ("labeled", "unlabeled", "test"):
             folder = root / name[0]
@@ -33,7 +33,7 @@ def own(tmp_path):
         config = configuration.resolve(
             configuration.parse([*words, "--image_size=16", f"--workdir={tmp_path}/run", *flags])
         )
-        return registry.load(config, None if notes is None else notes.append, full)
+        return registry.load(config, None if notes is None else notes.append, full, find_copies)
 
     load.root = root
     return load
@@ -102,7 +102,7 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
     words = [f"--in_memory_gigabytes={gigabytes}"]
     for copy in ("l/cat/again.png", "u/again.png"):  # in one class, and unlabeled
         shutil.copy(own.root / "l/cat/1.png", own.root / copy)
-    own(*words)
+    own(*words, find_copies=True)
     assert caplog.messages == []
     for name in ("t/cat", "t/dog"):
         (own.root / name).mkdir(parents=True)
@@ -110,7 +110,7 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
     shutil.copy(own.root / "l/dog/2.png", own.root / "l/cat/y.png")
     shutil.copy(own.root / "l/dog/3.png", own.root / "t/dog/z.png")
     shutil.copy(own.root / "l/dog/3.png", own.root / "l/cat/z.png")
-    own(*words)
+    own(*words, find_copies=True)
     (line,) = caplog.messages
     begin = "there more than once: 3 pictures, 2 in training and test, 2 as two classes: "
     assert line.startswith(begin)
@@ -121,8 +121,7 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
         {"l/cat/z.png", "l/dog/3.png", "t/dog/z.png"},
     ]
     caplog.clear()
-    config = configuration.resolve({"dataset": "folder", "labeled_dir": f"{own.root}/l"})
-    registry.load(config, find_copies=False)
+    own(*words)
     assert "more than once" not in caplog.text
 
 

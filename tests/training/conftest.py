@@ -45,7 +45,7 @@ def quarters():
 @pytest.fixture
 def small_data(monkeypatch, quarters):
     """What every configuration means, whichever data set it names."""
-    monkeypatch.setattr(registry, "load", lambda config: quarters)
+    monkeypatch.setattr(registry, "load", lambda config, **_: quarters)
 
 
 @pytest.fixture
