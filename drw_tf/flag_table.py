@@ -410,7 +410,7 @@ FLAGS = (
     _choice(
         "randaugment",
         ("darp_cifar10", "darp_cifar100", "fixmatch", "usb", "digits"),
-        "preset of the strong augmentation",
+        "preset of the augmentation: what crops are padded with, and the strong views",
         METHOD,
     ),
     _choice(

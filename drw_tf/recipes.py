@@ -11,7 +11,7 @@ import importlib
 
 # Flags of every method that reads unlabeled pictures, and of those with strong views.
 _POOL = ("unlabeled_ratio", "pool", "lambda_u")
-_STRONG = ("randaugment", "randaugment_order")
+_STRONG = ("randaugment_order",)
 _STREAM = (*_POOL, *_STRONG)
 # Of methods whose unlabeled loss gains its weight slowly, and of those with mixup.
 _RAMP = (*_POOL, "ramp", "ramp_fraction")

@@ -35,6 +35,9 @@ def method_flags(method: str, setting: str) -> list[str]:
     flags = []
     if "beta" in recipes.RECIPES[method].flags:
         flags.append(f"--beta={BETA.get(setting, '0.999')}")
+    # DARP's operations come before the crop, which the faster order only approximates.
+    if "randaugment_order" in recipes.RECIPES[method].flags and setting != "imagenet127":
+        flags.append("--randaugment_order=drawn")
     if method.endswith("_darp") and setting.startswith("cifar100"):
         flags.append("--darp_refresh=100")
     if method.startswith("mixmatch_crest"):

@@ -69,6 +69,17 @@ def batch_for(method, unlabeled_rows):
     return batch
 
 
+@pytest.mark.parametrize(("dataset", "fill"), [("cifar10", 0), ("cifar100", 0), ("digits", 9)])
+def test_all_methods_see_weak_views_of_one_padding(dataset, fill, noise):
+    # DARP's crops are padded with black, the others reflect: here a picture of nines.
+    pictures = tf.fill([1, 8, 8, 1], tf.constant(9, tf.uint8))
+    for name in recipes.RECIPES:
+        config = configuration.resolve({"method": name, "dataset": dataset})
+        makes = assembly.views(config, noise[0])
+        corner = makes.apply("weak", pictures, {"shift": tf.constant([[0, 0]])})[0, 0, 0, 0]
+        assert corner.numpy() == fill, name
+
+
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     config = resolve(name)

@@ -10,7 +10,8 @@
 darp_*: bbuing9/DARP, dataset/fix_cifar10.py and all_cifar100.py, which call the package
 ildoonet/pytorch-randaugment (RandAugment/augmentations.py). Followed as it is:
 
-* The operations come before crop and flip, and the crop pads with black.
+* The operations come before crop and flip, and the crop pads with black. That order is
+  "drawn"; "composed", the faster default, lets the padding take part in the colours.
 * There is no identity; Invert, SolarizeAdd and a small Cutout are among the operations.
 * Posterize keeps max(1, int(4 m / 30)) bits: always 1.
 * SolarizeAdd adds to all pixels and then inverts those from 128 on.

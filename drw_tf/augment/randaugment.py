@@ -79,7 +79,9 @@ class RandAugment:
             "composed" first moves the pixels, all geometric operations (and flip and crop)
             in one step, then applies the colour operations in their order. Differs from
             "drawn" by less rounding of positions, by corners that come back when two
-            moves cancel, and by the fill, which then takes part in the colours.
+            moves cancel, and by the fill, which then takes part in the colours. With
+            `before_crop` so does the padding of the crop, which in "drawn" comes after all
+            colours: Invert makes it white, and AutoContrast and Equalize see it.
         cutout_color: red, green, blue in [0, 255].
         cutout_fraction: side of the square over the shorter side of the picture, in
             [0, 1].
