@@ -54,11 +54,11 @@ def carry_out(command: Sequence[str]) -> None:
 
     Raises:
         SystemExit: it failed, or stopped after a signal and has saved its state (75); its exit
-            code is passed on.
+            code is passed on, that of a kill as a shell gives it (137).
     """
     code = run(command)
     if code:
-        raise SystemExit(code)
+        raise SystemExit(code if code > 0 else 128 - code)
 
 
 def run(command: Sequence[str]) -> int:

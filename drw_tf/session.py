@@ -61,6 +61,10 @@ def train(config: configuration.Config, command: list[str]) -> dict | None:
     if config.strategy != "multi_worker":
         return _train(config, command, devices.strategy(config.strategy))
     workers = cluster.resolver(os.environ, config.cluster_hosts, config.cluster_port)
+    folder = workdir.Layout(config.workdir)
+    # A worker that is started again after the end would wait for those that are done.
+    if not config.fresh and not _other_flags(config, folder) and _is_done(config, folder):
+        return record_file.read_record(folder.record) if cluster.rank(workers) == 0 else None
     # Before anything else: TensorFlow forms no cluster once an operation has run.
     strategy = cluster.join(workers, config.cluster_timeout)
     return cluster.watched(lambda: _train(config, command, strategy))
@@ -79,11 +83,7 @@ def _train(config, command, strategy) -> dict | None:
         if config.fresh:
             return False
         _agree_with_earlier(config, folder)
-        finished = _is_finished(config, folder)
-        if finished and groups.is_of_own_pictures(config):
-            # Every project's pictures have the same default workdir.
-            require_same_data(facts(*registry.load(config)), folder.path)
-        return finished
+        return _is_done(config, folder)
 
     try:
         if not team.from_chief(claim):
@@ -222,7 +222,16 @@ def _makers(folder: workdir.Workdir, step: int, code: dict) -> str:
     return json.dumps(earlier, indent=1)
 
 
-def _is_finished(config: configuration.Config, folder: workdir.Workdir) -> bool:
+def _is_done(config: configuration.Config, folder: workdir.Layout) -> bool:
+    """Whether this run is finished; one of other pictures is refused."""
+    finished = _is_finished(config, folder)
+    if finished and groups.is_of_own_pictures(config):
+        # Every project's pictures have the same default workdir.
+        require_same_data(facts(*registry.load(config)), folder.path)
+    return finished
+
+
+def _is_finished(config: configuration.Config, folder: workdir.Layout) -> bool:
     """Whether nothing is left to do; the record is the last thing that a run writes."""
     if not folder.record.exists():
         return False
@@ -266,14 +275,20 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
     Where nothing was trained there is nothing to go on with: flags that were refused
     once the data were known must not stand in the way of the right ones.
     """
-    if folder.config.exists():
-        lines = configuration.differences(configuration.read(folder.config), config)
-        if lines and folder.is_begun:
-            raise configuration.ConfigError(
-                f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
-                "give the same flags, another --workdir, or --fresh to start over."
-            )
+    lines = _other_flags(config, folder)
+    if lines and folder.is_begun:
+        raise configuration.ConfigError(
+            f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
+            "give the same flags, another --workdir, or --fresh to start over."
+        )
     folder.write_config(config.to_json())
+
+
+def _other_flags(config: configuration.Config, folder: workdir.Layout) -> list[str]:
+    """A line for each flag that makes this another run than that of the folder."""
+    if not folder.config.exists():
+        return []
+    return configuration.differences(configuration.read(folder.config), config)
 
 
 def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:

@@ -44,9 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         given = configuration.parse(["sweep", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
         plan = grid(settings, rest)
-        finished = [
-            run for run in plan if run.record.exists() and child.is_finished(read(run), run.config)
-        ]
+        finished = [run for run in plan if run.record.exists() and _is_finished(run)]
         with child.stoppable():
             for number, run in enumerate(plan):
                 if run not in finished:
@@ -152,6 +150,13 @@ def summary(points: Sequence[Mapping[str, str]], scores: Sequence[float]) -> str
         )
     chosen = " ".join(f"--{name}={value}" for name, value in best_first[0][0])
     return "\n".join([*lines, "", f"chosen on held-out pictures: {chosen}"])
+
+
+def _is_finished(run: Run) -> bool:
+    """Whether the trainer has nothing left to do; its record comes before its export."""
+    found = read(run)
+    is_exported = found["configuration"]["export"] or not run.config.export
+    return is_exported and child.is_finished(found, run.config)
 
 
 def _finish(plan: Sequence[Run], records: Sequence[Mapping]) -> None:

@@ -28,6 +28,11 @@ def replaced(path: str | os.PathLike) -> Iterator[IO[str]]:
         unfinished.unlink(missing_ok=True)
 
 
+def unfinished(folder: str | os.PathLike) -> list[str]:
+    """Names of files in a folder that a kill has left where `replaced` was at work."""
+    return [path.name for path in pathlib.Path(folder).glob(".*.unfinished")]
+
+
 def flush(path: str | os.PathLike) -> None:
     """Returns when a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

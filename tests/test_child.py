@@ -184,6 +184,10 @@ def test_the_exit_code_of_the_trainer_is_passed_on(monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as caught:
         child.train([], tmp_path)
     assert caught.value.code == 1
+    monkeypatch.setattr(child, "run", lambda command: -signal.SIGKILL)
+    with pytest.raises(SystemExit) as caught:
+        child.train([], tmp_path)
+    assert caught.value.code == 137
 
 
 def test_handlers_of_signals_are_put_back():

@@ -29,7 +29,7 @@ def started(monkeypatch, tmp_path):
         commands.append(words)
         assert workdir == given.workdir
         workdir = pathlib.Path(workdir)
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "record.json").write_text(json.dumps(found))
 
     monkeypatch.chdir(tmp_path)
@@ -72,6 +72,20 @@ def test_finished_runs_are_not_run_again(started):
     run("--try_beta=0.9,0.999")
     assert len(started) == 3
     assert "--beta=0.9" in started[-1]
+
+
+def test_a_run_that_was_cut_before_its_export_is_not_finished(started):
+    run("--try_beta=0.9")
+    path = pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json")
+    record = json.loads(path.read_text())
+    record["configuration"]["export"] = False
+    path.write_text(json.dumps(record))
+    run("--try_beta=0.9", "--export=false")
+    assert len(started) == 1
+    run("--try_beta=0.9")
+    assert len(started) == 2
+    run("--try_beta=0.9")
+    assert len(started) == 2
 
 
 def test_hparams_are_what_was_tried_with_the_validation_score(started):

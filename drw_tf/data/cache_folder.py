@@ -1,11 +1,14 @@
 """The folder of a cache: outside the user's data, and filled by one process at a time."""
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import pathlib
 from collections.abc import Iterator
+
+LOCK = ".lock"
 
 
 def make(cache_dir: str, data_dir: str) -> None:
@@ -26,10 +29,10 @@ def alone(folder: str) -> Iterator[None]:
     """Context that one process at a time is in; the others wait and find the cache filled.
 
     Args:
-        folder: of the cache, which exists. The lock on it is the kernel's: nothing is
-            written, and it ends with its process, however that ends.
+        folder: of the cache, which exists. The lock on an empty file in it is the kernel's:
+            it ends with its process, however that ends.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = _lock_file(folder)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,3 +42,17 @@ def alone(folder: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_file(folder: str) -> int:
+    """Descriptor of what is locked.
+
+    A file that is open for writing: on NFS only such a lock holds between machines. Where none
+    can be made, nothing can be filled either.
+    """
+    try:
+        return os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(folder, os.O_RDONLY)

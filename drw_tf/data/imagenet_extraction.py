@@ -55,6 +55,7 @@ def extract(folder: str, cache_dir: str, *, protected: str) -> None:
                 f"{', '.join(builder.info.splits)}."
             )
     cache_folder.make(cache_dir, protected)
+    _refuse_other_things(cache_dir)  # before the lock, which is a file there
     with cache_folder.alone(cache_dir):
         _extract(builder, cache_dir)
 
@@ -91,13 +92,19 @@ def _begun(builder: tfds.core.DatasetBuilder, cache_dir: str) -> dict:
                 f"not of {source}; choose another folder."
             )
         return state
-    if os.listdir(cache_dir):
+    _write_state(fresh, cache_dir)
+    return fresh
+
+
+def _refuse_other_things(cache_dir: str) -> None:
+    if os.path.exists(os.path.join(cache_dir, _STATE)):
+        return
+    # A kill may have left what was to become the state.
+    if set(os.listdir(cache_dir)) - {cache_folder.LOCK, *whole_files.unfinished(cache_dir)}:
         raise ValueError(
             f"--cache_dir={cache_dir} must be empty, missing, or from an earlier run; "
             "it holds other things."
         )
-    _write_state(fresh, cache_dir)
-    return fresh
 
 
 def _write_state(state: dict, cache_dir: str) -> None:

@@ -56,9 +56,8 @@ class Team:
         self.strategy = strategy
         self.workers, self.worker = 1, 0
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            ranked = _ranked(resolver.cluster_spec())
-            self.workers = len(ranked)
-            self.worker = ranked.index((resolver.task_type, resolver.task_id))
+            self.workers = len(_ranked(resolver.cluster_spec()))
+            self.worker = rank(resolver)
         # One graph for each shape: `strategy.gather` would trace anew at every call.
         self._exchange = tf.function(self._exchange)
 
@@ -149,6 +148,11 @@ class Team:
         return by_replica[:, 0].reshape([-1, *values.shape[1:]])
 
 
+def rank(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> int:
+    """Number of this process among the workers; 0 is the chief."""
+    return _ranked(resolver.cluster_spec()).index((resolver.task_type, resolver.task_id))
+
+
 def join(resolver: tf.distribute.cluster_resolver.ClusterResolver, timeout_seconds: int):
     """A MultiWorkerMirroredStrategy over all workers; waits until they are there.
 
@@ -165,8 +169,7 @@ def join(resolver: tf.distribute.cluster_resolver.ClusterResolver, timeout_secon
 
     workers = _ranked(resolver.cluster_spec())
     addresses = [resolver.cluster_spec().task_address(*one) for one in workers]
-    own = workers.index((resolver.task_type, resolver.task_id))
-    rendezvous.meet(addresses, own, timeout_seconds)
+    rendezvous.meet(addresses, rank(resolver), timeout_seconds)
 
     def connect():
         strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)

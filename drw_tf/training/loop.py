@@ -188,7 +188,9 @@ class _Runner(keras.callbacks.Callback):
         if self.step % self.plan.steps_per_epoch == 0:
             return  # saved when the epoch is closed
         self._agree_to_stop()
-        if self._asked_to_stop or self.step % self.plan.checkpoint_steps == 0:
+        every = self.plan.checkpoint_steps
+        # Counted, as a run may go on in calls that no longer end at multiples of it.
+        if self._asked_to_stop or self.step // every > before // every:
             self._save()
         if self._asked_to_stop:
             raise Stopped(self._asked_to_stop)

@@ -71,7 +71,9 @@ class Layout:
     @property
     def is_begun(self) -> bool:
         """Whether there are results of training, be they damaged."""
-        return self.record.exists() or any(self.checkpoints.glob("step_*"))
+        # Hidden: one that was moved away for another, which then did not come.
+        of_training = (*self.checkpoints.glob("step_*"), *self.checkpoints.glob(".replaced"))
+        return self.record.exists() or bool(of_training)
 
     def write_config(self, text: str) -> None:
         """Writes `config`; a kill leaves the old file or the new one."""

@@ -313,6 +313,12 @@ def test_interrupted_extraction_goes_on_and_is_refused_as_a_tree(prepared, tmp_p
     assert 0 < rewritten < 50  # One shard of four of 127 pictures.
 
 
+def test_a_kill_at_the_first_writing_of_the_state_stands_in_nobodys_way(prepared, tmp_path):
+    (tmp_path / ".extraction.json.123.unfinished").write_text("{")
+    imagenet127.load(str(prepared), cache_dir=str(tmp_path))
+    assert imagenet127.load(str(tmp_path)).num_classes == 127
+
+
 def test_finished_extraction_is_not_repeated(prepared, tmp_path):
     imagenet127.load(str(prepared), cache_dir=str(tmp_path / "cache"))
     before = [(p, p.stat().st_mtime_ns) for p in (tmp_path / "cache").rglob("*")]

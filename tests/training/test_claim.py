@@ -74,6 +74,12 @@ def test_a_lock_that_nobody_holds_is_stale_whatever_stands_in_it(tmp_path):
     held.release()
 
 
+def test_a_checkpoint_that_was_moved_away_for_one_that_did_not_come_is_one(tmp_path):
+    assert not session.workdir.Layout(tmp_path).is_begun
+    (tmp_path / "checkpoints" / ".replaced").mkdir(parents=True)
+    assert session.workdir.Layout(tmp_path).is_begun
+
+
 def test_a_folder_that_cannot_be_locked_is_named(monkeypatch, tmp_path):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -178,6 +178,12 @@ def test_two_workers_equal_one_process_and_the_chief_alone_writes(tmp_path):
     assert "4/4" in workers[0].stderr
     assert workers[1].stdout == ""
     assert "step/s" not in workers[1].stderr
+    # One that is started again after the end, as on a cluster where it was lost, waits for nobody.
+    ports = processes.free_ports(2)
+    for index in (1, 0):
+        with processes.Worker(tmp_path, index, ports, *together(tmp_path)) as again:
+            assert again.ends() == 0, again.stderr
+        assert ("bACC" in again.stdout) == (index == 0)
 
 
 @pytest.mark.slow

@@ -143,6 +143,22 @@ def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, uncut, tmp_path,
     ended_runs.assert_same(folder, tmp_path / "cut")
 
 
+def test_calls_that_end_between_multiples_of_checkpoint_steps_save_after_them(
+    resolve, stopped_at, monkeypatch
+):
+    with stopped_at(3):
+        train(resolve("--method=supervised"))
+    saved, save = [], checkpoint.Checkpoints.save
+
+    def noted(self, step, *rest):
+        saved.append(step)
+        save(self, step, *rest)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", noted)
+    train(resolve("--method=supervised", "--steps_per_execution=5"))
+    assert saved == [8, 10, 15, 20]
+
+
 def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, stopped_at):
     with stopped_at(13):
         train(resolve("--method=supervised"))
