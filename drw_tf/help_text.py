@@ -45,7 +45,7 @@ def of_program(
     lines += [
         "A flag without a default in brackets takes it from the data set and its protocol:",
         *(f"  {name}: --protocol={one['protocol']}" for name, one in protocols.DATASETS.items()),
-        "--helpmethods lists the methods and the flags that each one reads.",
+        "What a method has of its own, as --helpmethods lists it, goes before both.",
     ]
     return "\n".join(lines)
 
@@ -73,9 +73,11 @@ def _group(flags: Sequence[flag_table.Flag], full: bool) -> list[str]:
 
 
 def of_methods() -> str:
-    """One line a recipe: name, what it is, the flags that it reads."""
+    """Lines of each recipe: name, what it is, the flags that it reads, its own values of some."""
     lines = []
     for name, recipe in recipes.RECIPES.items():
         lines.append(f"{name}: {recipe.help}")
         lines.append(f"    reads: {', '.join(recipe.flags) or '-'}")
+        own = ", ".join(f"{flag}={value}" for flag, value in recipe.defaults.items())
+        lines += [f"    its own: {own}"] if own else []
     return "\n".join(lines)

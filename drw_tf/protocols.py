@@ -33,7 +33,8 @@ DARP = {
     "checkpoint_steps": 500,
 }
 
-# FixMatch as most later code runs it: SGD with a cosine, one joint forward pass.
+# FixMatch nearer to most later code: SGD with a cosine, one joint forward pass. Augmentation and
+# pool stay those of the data set; EMA's warm-up is ours, DASO has another and the rest none.
 MODERN = {
     **DARP,
     "optimizer": "sgd",

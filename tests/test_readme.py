@@ -68,7 +68,7 @@ def test_defaults_of_own_pictures_are_as_told():
 def test_every_flag_and_file_in_it_exists():
     own = {"slow", "fresh", "helpmethods", "help", "out", "methods", "seeds", "results", "images"}
     own |= {"flagfile", "logdir", "dir", "all", "python", "helpfull", "try_beta", "as_method"}
-    own |= {"draw", "list", "step", "reference"}
+    own |= {"draw", "list", "step", "reference", "runs"}
     known = {flag.name for flag in flag_table.FLAGS} | own
     for script in set(re.findall(r"scripts/\w+\.py", TEXT)):
         known |= set(re.findall(r'DEFINE_\w+\("(\w+)"', (ROOT / script).read_text()))

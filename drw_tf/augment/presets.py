@@ -20,8 +20,9 @@ ildoonet/pytorch-randaugment (RandAugment/augmentations.py). Followed as it is:
 * Brightness, Color, Contrast and Sharpness are .1 + 1.8 m / 30, so with m < 15 below 1.
 * CIFAR-100 is normalised with the mean of CIFAR-10, so that is what Cutout paints.
 
-Not followed: Cutout paints zeros after the normalisation, here the mean before it, rounded
-to whole grey levels. The operations of the package are meant for 32 x 32.
+Not followed: Cutout paints zeros after the normalisation, here the mean of CIFAR-10 before it,
+rounded to whole grey levels, also where a preset is used on other pictures. The operations
+of the package are meant for 32 x 32.
 
 fixmatch: google-research/fixmatch, libml/augment.py (AugmentPoolRAMC) and
 third_party/auto_augment/augmentations.py. Not followed: what a geometric operation moves in

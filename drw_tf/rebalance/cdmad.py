@@ -22,9 +22,10 @@ class SolidColorDebiasing(base.Rebalancer):
     32 labeled and 64 unlabeled pictures a step, weight decay .04 (CIFAR-100: .08).
 
     On ReMixMatch, weights of terms and alignment to the labeled prior are ReMixMatch's here;
-    remixmatchcdmad.py has weights of its own, and aligns only where labeled and unlabeled
-    pictures have the same ratio. It adds the cross-entropy of the unmixed weak labeled views,
-    and begins the running mean of predictions anew in every epoch.
+    remixmatchcdmad.py begins at a third of its run, has weights of its own, and aligns only
+    where labeled and unlabeled pictures have the same ratio. It adds the cross-entropy
+    of the unmixed weak labeled views, and begins the running mean of predictions anew in every
+    epoch.
     """
 
     refines = "predictions"
