@@ -125,11 +125,11 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     )
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
 
-    def begin(step):
+    def begin(step, logged):
         if team.is_chief and step < config.stop_at_step:
             folder.write_makers(_makers(folder, step, code))
         if log:
-            log.start(step)
+            log.start(logged)
 
     try:
         with naming_damage(run.dataset):

@@ -30,6 +30,14 @@ def read(logdir):
     return values
 
 
+def times_written(logdir, tag, step):
+    """How often a value of this tag and step stands in the event files of a folder."""
+    events = [event for path in event_files.find(logdir) for event in _events(path)]
+    return sum(
+        value.tag == tag for one in events if one.step == step for value in one.summary.value
+    )
+
+
 def _events(path):
     """Events of one file up to its first unreadable byte."""
     for record in event_file_loader.RawEventFileLoader(str(path)).Load():

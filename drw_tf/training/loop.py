@@ -59,7 +59,7 @@ def run(
     checkpoints: checkpoint.Checkpoints,
     plan: Plan,
     listeners: list[Callable[[dict], None]],
-    on_resume: Callable[[int], None] = lambda step: None,
+    on_resume: Callable[[int, int], None] = lambda step, logged: None,
     team: cluster.Team | None = None,
 ) -> list[dict]:
     """Trains from the newest checkpoint to the end; the history of all evaluations.
@@ -75,7 +75,8 @@ def run(
         checkpoints: where state is kept.
         plan: lengths.
         listeners: called with each new entry of the history.
-        on_resume: called once with the step that training goes on from.
+        on_resume: called once with the step that training goes on from, and with the last step
+            of which listeners need not be told again.
         team: the workers that train together; None for this process alone.
 
     Raises:
@@ -95,7 +96,8 @@ def run(
     prepare(stage)
     if state["step"]:
         checkpoints.load(state["step"])
-    on_resume(state["step"])
+    # An evaluation that was cut off is made, and told, anew.
+    on_resume(state["step"], state["step"] - bool(state.get("unevaluated")))
     runner = _Runner(method, evaluate, checkpoints, plan, listeners, state, team)
     with stop_signals.handed_to(runner.ask_to_stop), runner.bar:
         if state.get("unevaluated"):

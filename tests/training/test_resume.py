@@ -121,6 +121,38 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
     assert curves[0].keys() == curves[1].keys()
 
 
+@pytest.mark.slow
+def test_an_evaluation_that_is_made_anew_stands_once_in_the_curves(resolve, tmp_path, monkeypatch):
+    # It is told before anything is saved, and then the process is killed.
+    words = ("--method=supervised", "--tensorboard=true", "--checkpoint_steps=20")
+    words += ("--eval_batch_size=10",)
+    leave = loop._Runner._leave_evaluation
+
+    def interrupt(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        leave(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "_leave_evaluation", interrupt)
+        with pytest.raises(loop.Stopped):
+            train(resolve(*words))
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, batch, logs=None):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "on_train_batch_end", killed)
+        with pytest.raises(Killed):
+            train(resolve(*words))
+    train(resolve(*words))
+    for step in (10, 20):
+        tag = "test_ema/balanced_accuracy"
+        assert event_values.times_written(tmp_path / "run" / "tensorboard", tag, step) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
