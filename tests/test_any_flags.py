@@ -16,7 +16,7 @@ _NOT_DRAWN = {
     *("dataset", "method", "workdir", "fresh", "deterministic", "download", "export"),
     *("steps_per_execution", "vat_iterations", "model", "init_weights", "seed"),
 }
-_TINY = ("--batch_size=4", "--steps=40", "--steps_per_epoch=10", "--warmup_steps=0")
+_TINY = ("--batch_size=4", "--steps=60", "--steps_per_epoch=10", "--warmup_steps=0")
 # Of every kind: usual, at the ends of most ranges, and beyond them.
 _NUMBERS = ("0", "0.3", "0.999", "1", "2", "3", "7", "-1", "1e-3", "nan")
 
