@@ -96,7 +96,7 @@ class Loop:
             checkpoints,
             plan,
             [log.write, self._round],
-            log.start,
+            lambda step, logged: log.start(logged),
         )
         log.log.close()
         self.folder.release()
