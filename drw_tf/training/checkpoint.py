@@ -15,11 +15,10 @@ import tempfile
 import tensorflow as tf
 
 from drw_tf import whole_files
-from drw_tf.training import cluster, messages
+from drw_tf.training import cluster, messages, workdir
 
 _LOG = logging.getLogger("drw_tf")
 _WRITING = ".writing"
-_REPLACED = ".replaced"
 _PARTS = {"state.json", "variables.index"}
 
 
@@ -73,7 +72,7 @@ class Checkpoints:
             (writing / "checksums.json").write_text(json.dumps(sums))
             for path in (*writing.iterdir(), writing):
                 whole_files.flush(path)
-            replaced = self.folder / _REPLACED
+            replaced = self.folder / workdir.REPLACED
             shutil.rmtree(replaced, ignore_errors=True)
             if final.exists():
                 # Renamed, as a kill while it is removed would leave none.
@@ -96,7 +95,7 @@ class Checkpoints:
 
     def restore_replaced(self) -> None:
         """Brings back a checkpoint that was moved away for one that then did not come."""
-        replaced = self.folder / _REPLACED
+        replaced = self.folder / workdir.REPLACED
         try:
             final = self._folder_of(json.loads((replaced / "state.json").read_text())["step"])
             if not final.exists():

@@ -11,6 +11,8 @@ from drw_tf import whole_files
 
 # What the names of folders with an earlier run's files, moved aside, begin with.
 MOVED_ASIDE = "before_"
+# A checkpoint that was moved away for another one of its step; alone where that did not come.
+REPLACED = ".replaced"
 _RETRY_SECONDS = 0.5
 
 
@@ -71,9 +73,8 @@ class Layout:
     @property
     def is_begun(self) -> bool:
         """Whether there are results of training, be they damaged."""
-        # Hidden: one that was moved away for another, which then did not come.
-        of_training = (*self.checkpoints.glob("step_*"), *self.checkpoints.glob(".replaced"))
-        return self.record.exists() or bool(of_training)
+        parts = (self.record, self.checkpoints / REPLACED)
+        return any(part.exists() for part in parts) or any(self.checkpoints.glob("step_*"))
 
     def write_config(self, text: str) -> None:
         """Writes `config`; a kill leaves the old file or the new one."""
