@@ -140,7 +140,16 @@ def resolve(given: Mapping) -> Config:
     )
     _refuse_unread(given, unread_data, "dataset", dataset, reads)
     _derive(values, given)
-    for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
+    unread = (recipes.method_flags() - set(recipe.flags)) | unread_data
+    if values["crop"] == "resized" and not recipe.has_strong_views:
+        # Such a crop is not padded, and that is all which weak views read of a preset.
+        if "randaugment" in given:
+            raise ConfigError(
+                f"--randaugment is not read with --crop=resized by --method={method}, which has "
+                f"no strong views, got {given['randaugment']}."
+            )
+        unread = unread | {"randaugment"}
+    for name in unread:
         values[name] = None  # a recorded value would look as if it had been used
     for line in contradictions.found(values):
         raise ConfigError(line)

@@ -181,7 +181,8 @@ def _samples(config, dataset, split, found, notes: list[str]):
     plain = np.split(
         _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
     )
-    shown_views = [view for view in _VIEWS if config.randaugment or view[1] != "strong"]
+    strong = config.recipe.has_strong_views
+    shown_views = [view for view in _VIEWS if strong or view[1] != "strong"]
     views = _views(
         config,
         dataset,

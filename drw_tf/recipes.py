@@ -72,6 +72,11 @@ class Recipe:
         """Whether the method has an unlabeled stream."""
         return "unlabeled_ratio" in METHODS[self.method].flags
 
+    @property
+    def has_strong_views(self) -> bool:
+        """Whether pictures are changed by RandAugment."""
+        return "randaugment_order" in METHODS[self.method].flags
+
 
 METHODS = {
     "supervised": Component("drw_tf.methods.supervised.Supervised"),

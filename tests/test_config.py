@@ -118,6 +118,11 @@ def test_bad_values_are_refused_in_one_line(argument, message):
             "--in_memory_gigabytes is not read with --crop=resized",
         ),
         (
+            ["--dataset=imagenet127", "--method=supervised", "--randaugment=usb"],
+            "--randaugment is not read with --crop=resized by --method=supervised, which has no "
+            "strong views, got usb.",
+        ),
+        (
             ["--unlabeled_imbalance_ratio=100"],
             "--unlabeled_imbalance_ratio must be at most --unlabeled_max=80, got 100",
         ),
@@ -169,6 +174,13 @@ def test_a_flag_that_the_method_does_not_read_is_refused():
 def test_a_flag_that_the_data_set_does_not_read_is_refused():
     with pytest.raises(config.ConfigError, match="--labeled_dir is not read by --dataset=digits"):
         resolve("--labeled_dir=x")
+
+
+def test_a_preset_is_recorded_where_it_pads_a_crop_or_makes_strong_views():
+    for name, recipe in recipes.RECIPES.items():
+        resized = resolve("--dataset=imagenet127", f"--method={name}").randaugment
+        assert resized == ("fixmatch" if recipe.has_strong_views else None), name
+        assert resolve("--dataset=cifar10", f"--method={name}").randaugment == "darp_cifar10"
 
 
 def test_own_pictures_need_their_place():

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from drw_tf import data_report, output_folder
+from drw_tf.report import split_figures
 
 
 def save(path, seed):
@@ -101,8 +102,20 @@ def test_other_views_are_drawn_too_and_copies_need_not_be_looked_for(run, photos
     assert "pool of the unlabeled stream: 9 pictures, the labeled ones included" in printed
 
 
-def test_a_method_without_an_unlabeled_stream_has_no_pool(run):
-    assert "pool" not in run("--method=supervised")[0]
+@pytest.mark.parametrize("crop", ["shift", "resized"])
+def test_a_method_without_an_unlabeled_stream_has_no_pool_and_no_strong_views(
+    run, crop, monkeypatch
+):
+    seen = []
+    draws = split_figures.contact_sheet
+    monkeypatch.setattr(
+        split_figures, "contact_sheet", lambda *args: seen.append(args) or draws(*args)
+    )
+    printed, _ = run("--method=supervised", f"--crop={crop}")
+    assert "pool" not in printed
+    ((rows, titles),) = seen
+    assert titles == ["labeled pictures", "weak views of the first"]
+    assert all(len(row.blocks) == 2 for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,11 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
 
 def views(config, dataset: records.Dataset) -> augment_views.Views:
     """How views of this data set are made."""
-    # A method without strong views reads the preset for its weak ones, and no order.
-    policy = presets.preset(config.randaugment, config.randaugment_order or "composed")
+    # A method without strong views reads the preset for the padding of its weak ones, and no
+    # order; where crops are resized nothing is padded, and any preset will do.
+    policy = presets.preset(
+        config.randaugment or presets.NAMES[0], config.randaugment_order or "composed"
+    )
     padding = min(dataset.image_shape[:2]) // 8
     geometry = augment_views.RESIZED_CROP if config.crop == "resized" else augment_views.CROP
     return augment_views.Views(
