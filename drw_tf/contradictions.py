@@ -1,10 +1,9 @@
 """Flags that contradict each other: what is known before any data are read."""
 
 import os
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from drw_tf import flag_table, recipes
+from drw_tf import flag_table, places, recipes
 
 # Flags of the trainer that only the export reads.
 EXPORT_FLAGS = ("export_logit_adjustment", "export_temperature")
@@ -88,7 +87,7 @@ def among_pictures(
     flag: str,
     folder: str | os.PathLike,
     values: Mapping,
-    places: Sequence[str] = ("labeled_dir", "test_dir"),
+    among: Sequence[str] = ("labeled_dir", "test_dir"),
 ) -> Iterator[str]:
     """One line for each folder of the user's pictures that a folder to write to lies in.
 
@@ -99,13 +98,10 @@ def among_pictures(
         flag: that named the folder to write to.
         folder: its value; need not exist.
         values: flags that say where pictures are.
-        places: names of those flags.
+        among: names of those flags.
     """
-    for name in places:
-        if not values[name]:
-            continue
-        pictures = pathlib.Path(os.path.realpath(os.path.expanduser(values[name])))
-        if pathlib.Path(os.path.realpath(folder)).is_relative_to(pictures):
+    for name in among:
+        if values[name] and places.lies_in(folder, values[name]):
             yield f"--{flag} must lie outside --{name}={values[name]}, got {folder}."
 
 

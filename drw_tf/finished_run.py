@@ -5,6 +5,7 @@ TensorFlow is imported when a run is opened, not before: a wrong command line is
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import types
@@ -145,17 +146,30 @@ def _require_places(config: configuration.Config, typed: Mapping) -> None:
             )
 
 
-def _require_same_classes(workdir: str | pathlib.Path, class_names: Sequence[str]) -> None:
-    """The network's outputs are numbers: what they are called must not have moved under it."""
+def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping) -> None:
+    """Refuses other classes, and tells of other training pictures.
+
+    The network's outputs are numbers: what they are called must not have moved under it.
+
+    Args:
+        workdir: folder of the run.
+        before: `identity.facts` of the data that it was begun with.
+        now: of those that lie there.
+    """
     from drw_tf.data import identity
 
-    before = data_of(workdir).get("class_names", list(class_names))
-    changed = identity.class_difference(before, class_names)
+    changed = identity.class_difference(before["class_names"], now["class_names"])
     if changed:
         raise configuration.ConfigError(
             f"--workdir={workdir} holds a run on other classes: {changed}; bring the folders or "
             "the table of the data back to what they were."
         )
+    changed = identity.training_difference(before, now)
+    if changed:
+        line = f"{workdir} was trained on other pictures: {changed}; its own numbers count."
+        if now["test_pictures"] > before.get("test_pictures", 0):
+            line += " What is to test now may have been among its unlabeled pictures."
+        logging.getLogger("drw_tf").warning(line)
 
 
 def open_run(
@@ -182,6 +196,7 @@ def open_run(
         CheckpointError: all checkpoints are damaged, or that of `step` is, or is not there.
     """
     from drw_tf import run as runs
+    from drw_tf.data import identity, registry
     from drw_tf.training import checkpoint, cluster, devices
 
     config = configuration_of(workdir, places)
@@ -189,8 +204,11 @@ def open_run(
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
-    run = runs.Run(config, cluster.Team(strategy))
-    _require_same_classes(workdir, run.dataset.class_names)
+    data = registry.load(config)
+    now = identity.facts(*data)
+    before = {**now, **data_of(workdir)}
+    _compare_data(workdir, before, now)
+    run = runs.Run(config, cluster.Team(strategy), data, before)
     checkpoints = checkpoint.Checkpoints(
         workdirs.Layout(workdir).checkpoints, run.method, config.keep_checkpoints
     )

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         # What a decoder prints about a broken picture is told in a line of ours.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         serving = read_serving(flags["model"])
-        paths = pictures(flags["images"])
+        paths = pictures(flags["images"], flags["on_bad_image"] == "skip")
         _refuse_out(pathlib.Path(flags["out"]))
         with quiet.startup():
             import tensorflow  # noqa: F401
@@ -110,7 +110,7 @@ def preparation_of(serving: Mapping):
     return decoding.Preparation(**{**serving, "image_shape": tuple(serving["image_shape"])})
 
 
-def pictures(images: str) -> list[str]:
+def pictures(images: str, skip_misspelled: bool = False) -> list[str]:
     """Paths of the pictures, sorted; each begins with `images` as it was typed.
 
     Raises:
@@ -123,7 +123,7 @@ def pictures(images: str) -> list[str]:
     with quiet.startup():
         from drw_tf.data import image_folder
 
-    names = image_folder.listed("--images", images, _LOG.warning).names
+    names = image_folder.listed("--images", images, _LOG.warning, skip_misspelled).names
     return [os.path.join(images, name) for name in names]
 
 

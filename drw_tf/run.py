@@ -1,7 +1,8 @@
 """One run, built from its configuration: data, networks, method, stages, judges. No mathematics."""
 
 import functools
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +24,12 @@ class Run:
         config: configuration.Config,
         team: cluster.Team | None = None,
         data: tuple[records.Dataset, records.Split] | None = None,
+        begun_with: Mapping = types.MappingProxyType({}),
     ):
-        """Takes data where they are read already, or are not those that the flags name."""
+        """Takes data where they are read already, or are not those that the flags name.
+
+        Of a run that was begun with other pictures, `begun_with` are the `identity.facts` of those.
+        """
         if config.deterministic:
             devices.set_determinism()
         if config.vat_difference is not None:
@@ -35,7 +40,7 @@ class Run:
         self.recipe = recipes.RECIPES[config.method]
         self.dataset, self.split = data or registry.load(config)
         with self.strategy.scope():
-            self.method = assembly.build_method(config, self.dataset, self.split)
+            self.method = assembly.build_method(config, self.dataset, self.split, begun_with)
         self._copies = {}
         if self.team.workers > 1:
             build = assembly.network_builder(config, self.dataset)

@@ -5,8 +5,9 @@ import errno
 import fcntl
 import logging
 import os
-import pathlib
 from collections.abc import Iterator
+
+from drw_tf import places
 
 LOCK = ".lock"
 
@@ -18,8 +19,7 @@ def make(cache_dir: str, data_dir: str) -> None:
         ValueError: `cache_dir` lies in `data_dir`.
         OSError: it cannot be made.
     """
-    place = pathlib.PurePath(os.path.realpath(cache_dir))
-    if place.is_relative_to(os.path.realpath(data_dir)):
+    if places.lies_in(cache_dir, data_dir):
         raise ValueError(f"--cache_dir must lie outside --data_dir={data_dir}, got {cache_dir}.")
     os.makedirs(cache_dir, exist_ok=True)
 

@@ -6,8 +6,10 @@
     pictures/3.jpg,dog,test
 
 The header is required; an empty label means unlabeled; `split` is train (also when empty) or
-test. Paths are relative to the table's folder. UTF-8, with or without a byte-order mark;
-quoting and line ends as the `csv` module reads them. Rows keep the table's order.
+test. Paths are relative to the table's folder; a letter with a mark may be one character in
+the table and two in the file's name, or the other way round, as between a Mac and others. UTF-8,
+with or without a byte-order mark; quoting and line ends as the `csv` module reads them. Rows keep
+the table's order; empty ones, as spreadsheets leave them, are passed over.
 """
 
 import csv
@@ -115,7 +117,7 @@ def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) ->
     try:
         header = _header(next(reader, []), table, note)
         for values in reader:
-            if not values:
+            if not any(map(str.strip, values)):
                 continue
             where = f"--labels_csv={table}, line {reader.line_num}"
             if len(values) != len(header):
@@ -128,16 +130,19 @@ def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) ->
 
 def _header(names: list[str], table: str, note: Callable[[str], None]) -> list[str]:
     header = [name.strip().lower() for name in names]
-    if not set(_REQUIRED) <= set(header) or len(set(header)) < len(header):
+    if not set(_REQUIRED) <= set(header):
         raise ValueError(
             f"--labels_csv={table} must begin with a line that names the columns path and "
             f"label, separated by commas (and split where there is a test set); got {names}"
             f"{_other_separator(names)}."
         )
-    unknown = [name for name in header if name not in (*_REQUIRED, "split")]
-    if unknown:
-        # The index of a data frame has none.
-        named = [name or "1 without a name" for name in unknown]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise ValueError(f"--labels_csv={table} must name a column once, got {twice[0]} twice.")
+    ignored = [name for name in header if name and name not in (*_REQUIRED, "split")]
+    nameless = header.count("")  # the index of a data frame, columns that a spreadsheet left empty
+    if ignored or nameless:
+        named = [*ignored, *([f"{nameless} without a name"] if nameless else [])]
         note(f"--labels_csv={table}: ignored the columns {', '.join(named)}.")
     return header
 
@@ -165,13 +170,20 @@ def _row(
         raise ValueError(f"{where}: the path is empty.")
     if "\0" in fields["path"]:
         raise ValueError(f"{where}: a path cannot hold the byte 0.")
-    path = os.path.normpath(os.path.join(folders[0], fields["path"]))
+    path = _written_as_on_disk(fields["path"], folders[0])
     if not allow_outside and not _is_inside(path, folders):
         raise ValueError(
             f"{where}: {fields['path']} leads out of the table's folder; "
             "--allow_outside_paths permits that."
         )
     return Row(path, label, split, line)
+
+
+def _written_as_on_disk(name: str, folder: str) -> str:
+    """Where a file is, whichever way its name and the table write letters with marks."""
+    forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    places = [os.path.normpath(os.path.join(folder, form)) for form in forms]
+    return next(filter(os.path.lexists, places), places[0])
 
 
 def _is_inside(path: str, folders: tuple[str, str]) -> bool:

@@ -37,11 +37,14 @@ def facts(dataset: records.Dataset, split: records.Split) -> dict:
         split: of its training rows.
     """
     test = dataset.test
+    labeled = dataset.train.labels[split.labeled]
     labels = [dataset.train.labels, *([] if test is None else [test.labels])]
     return {
         "class_names": list(dataset.class_names),
         "training_pictures": len(dataset.train),
         "test_pictures": 0 if test is None else len(test),
+        "labeled_counts": records.class_counts(labeled, dataset.num_classes).tolist(),
+        "unlabeled_pictures": len(split.unlabeled),
         "labels": _digest(np.asarray(part, "<i8").tobytes() for part in labels),
         "split": split.checksum(),
         "files": dataset.files_checksum,
@@ -74,6 +77,24 @@ def difference(before: Mapping, now: Mapping) -> str | None:
     for name, text in texts.items():
         if name in before and before[name] != now[name]:
             return text
+    return None
+
+
+def training_difference(before: Mapping, now: Mapping) -> str | None:
+    """In what the numbers of training pictures differ, in a few words; None where they do not.
+
+    Args:
+        before: `facts`; what it lacks is not compared.
+        now: `facts`, of the same classes.
+    """
+    had = before.get("labeled_counts", now["labeled_counts"])
+    for name, one, other in zip(now["class_names"], had, now["labeled_counts"], strict=True):
+        if one != other:
+            return f"it had {naming.counted(one, 'labeled picture')} of {name}, now {other:,}"
+    unlabeled = before.get("unlabeled_pictures", now["unlabeled_pictures"])
+    if unlabeled != now["unlabeled_pictures"]:
+        pictures = naming.counted(unlabeled, "unlabeled picture")
+        return f"it had {pictures}, now {now['unlabeled_pictures']:,}"
     return None
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 
 from absl import logging
 
+from drw_tf import places
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, naming, own_images
 
@@ -34,6 +35,7 @@ class Listing:
         others: number of files that are no pictures, by extension.
         hidden: number of hidden files and folders.
         folders: names of the folders directly below it.
+        misspelled: paths of pictures relative to it that are not UTF-8, sorted.
     """
 
     folder: str
@@ -41,6 +43,7 @@ class Listing:
     others: dict[str, int]
     hidden: int
     folders: tuple[str, ...]
+    misspelled: tuple[str, ...]
 
     def paths(self) -> list[str]:
         """Absolute path of each picture."""
@@ -54,6 +57,7 @@ def load(
     *,
     image_size: int,
     flip: bool = True,
+    skip_misspelled: bool = False,
     note: Callable[[str], None] = logging.info,
 ) -> records.Dataset:
     """The data set of a user's folders, with the split that they give.
@@ -61,23 +65,29 @@ def load(
     Args:
         labeled_dir: folder with one sub-folder a class.
         unlabeled_dir: folder of pictures whose class nobody knows; it may contain the
-            other two, whose pictures then do not count as unlabeled. None for methods that
-            use labeled pictures only.
+            other two, whose pictures then do not count as unlabeled, and lies in neither. None
+            for methods that use labeled pictures only.
         test_dir: folder with one sub-folder a class, or None.
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
+        skip_misspelled: see `listed`.
         note: told, a line at a time, what was left out.
 
     Raises:
         FileNotFoundError: a folder does not exist.
-        ValueError: a folder has no pictures, pictures lie outside class folders, or what
-            `own_images.build` refuses.
+        ValueError: a folder has no pictures, pictures lie outside class folders, the unlabeled
+            ones lie in a folder of classes, or what `own_images.build` refuses.
     """
-    labeled = _in_classes("--labeled_dir", labeled_dir, note)
+
+    def look(flag, folder):
+        return listed(flag, folder, note, skip_misspelled)
+
+    labeled = _in_classes("--labeled_dir", labeled_dir, look)
     unlabeled = []
     if unlabeled_dir is not None:
-        unlabeled = listed("--unlabeled_dir", unlabeled_dir, note).paths()
-    test = [] if test_dir is None else _in_classes("--test_dir", test_dir, note)
+        _refuse_in_classes(unlabeled_dir, {"--labeled_dir": labeled_dir, "--test_dir": test_dir})
+        unlabeled = look("--unlabeled_dir", unlabeled_dir).paths()
+    test = [] if test_dir is None else _in_classes("--test_dir", test_dir, look)
     return own_images.build(
         "folder",
         labeled,
@@ -91,23 +101,35 @@ def load(
     )
 
 
-def listed(flag: str, folder: str, note: Callable[[str], None]) -> Listing:
+def listed(
+    flag: str, folder: str, note: Callable[[str], None], skip_misspelled: bool = False
+) -> Listing:
     """The pictures below a folder that a flag names.
 
     Args:
         flag: with its dashes, for messages.
         folder: its value.
-        note: told in a line what was left out.
+        note: told, a line at a time, what was left out.
+        skip_misspelled: whether pictures whose names are not UTF-8 are left out, not refused.
 
     Raises:
         FileNotFoundError: it is not a folder.
-        ValueError: it has no picture, or a file name is not UTF-8.
+        ValueError: it has no picture, or names of pictures are not UTF-8.
     """
     folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{flag}={folder} is not a folder.")
     listing = list_pictures(folder)
     others = _counted(listing.others)
+    if listing.misspelled:
+        found = naming.counted(len(listing.misspelled), "picture")
+        line = f"{found} whose names are not UTF-8: {naming.some(listing.misspelled)}"
+        if not skip_misspelled:
+            raise ValueError(
+                f"{flag}={folder} has {line}; rename them, as convmv does, or "
+                "--on_bad_image=skip leaves them out."
+            )
+        note(f"{flag}={folder}: left out {line}.")
     if not listing.names:
         raise ValueError(
             f"{flag}={folder} has no picture ({', '.join(image_files.EXTENSIONS)}); "
@@ -125,9 +147,11 @@ def list_pictures(folder: str) -> Listing:
         folder: path of a folder that exists.
 
     Raises:
-        ValueError: a file name is not UTF-8, or a folder cannot be read.
+        ValueError: the folder's own path is not UTF-8, or a folder cannot be read.
     """
-    folder = _utf8(os.path.abspath(folder), os.path.dirname(folder))
+    folder = os.path.abspath(folder)
+    if not _is_utf8(folder):
+        raise ValueError(f"folders must have names in UTF-8, got {folder!r}.")
     names: list[str] = []
     others: collections.Counter[str] = collections.Counter()
     hidden, top = 0, []
@@ -147,16 +171,24 @@ def list_pictures(folder: str) -> Listing:
                         waiting.append((name, around | {identity}))
                         top += [] if below else [entry.name]
                 elif _extension(name) in image_files.EXTENSIONS and _is_file(entry):
-                    names.append(_utf8(name, folder))
+                    names.append(name)
                 else:
                     others[naming.shown(_extension(name)) or "no extension"] += 1
-    return Listing(folder, tuple(sorted(names, key=_order)), dict(others), hidden, tuple(top))
+    names.sort(key=_order)
+    return Listing(
+        folder,
+        tuple(filter(_is_utf8, names)),
+        dict(others),
+        hidden,
+        tuple(top),
+        tuple(name for name in names if not _is_utf8(name)),
+    )
 
 
 def _in_classes(
-    flag: str, folder: str, note: Callable[[str], None]
+    flag: str, folder: str, look: Callable[[str, str], Listing]
 ) -> list[own_images.LabeledPath]:
-    listing = listed(flag, folder, note)
+    listing = look(flag, folder)
     loose = [name for name in listing.names if os.sep not in name]
     if loose:
         raise ValueError(
@@ -175,6 +207,16 @@ def _in_classes(
             f"{flag}={folder} has class folders without a picture: {naming.some(found)}."
         )
     return list(map(own_images.LabeledPath, listing.paths(), labels))
+
+
+def _refuse_in_classes(unlabeled_dir: str, of_classes: Mapping[str, str | None]) -> None:
+    """Unlabeled pictures in a folder of classes would all be labeled, as a class of that name."""
+    for flag, folder in of_classes.items():
+        if folder is not None and places.lies_in(unlabeled_dir, folder):
+            raise ValueError(
+                f"--unlabeled_dir must lie outside {flag}={folder}, whose sub-folders are "
+                f"classes, got {unlabeled_dir}; the other way round is allowed."
+            )
 
 
 def _held_instead(folder: str) -> str:
@@ -212,9 +254,9 @@ def _is_file(entry: os.DirEntry) -> bool:
     return entry.is_symlink() or entry.is_file()
 
 
-def _utf8(name: str, folder: str) -> str:
+def _is_utf8(name: str) -> bool:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"file names must be UTF-8, got {name!r} in {folder}.") from None
-    return name
+        return False
+    return True

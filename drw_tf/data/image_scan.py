@@ -63,8 +63,8 @@ class Report:
 
     def summary(self) -> str:
         """One line: how many pictures are bad, and the first ten of them."""
-        named = naming.some([f"{bad.path}: {bad.reason}" for bad in self.bad], "; ")
-        return f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used: {named}"
+        found = f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used"
+        return f"{found}: {_named(self.bad)}"
 
 
 def scan(
@@ -147,10 +147,13 @@ def usable_dataset(
     keep = report.usable[: len(dataset.train)]
     split = _kept_split(dataset.given_split, keep)
     train = _kept(dataset.train, keep)
-    _check_classes(dataset, train, split)
+    _check_classes(dataset, train, split, report.bad)
     test = dataset.test and _kept(dataset.test, report.usable[len(keep) :])
     if test is not None and not len(test):
-        raise ValueError("--on_bad_image=skip leaves no picture of the test set.")
+        raise ValueError(
+            "no picture of the test set is left, as these cannot be used: "
+            f"{_named([bad for bad in report.bad if bad.row >= len(keep)])}."
+        )
     return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
 
 
@@ -253,11 +256,23 @@ def _kept_split(split: records.Split | None, keep: np.ndarray) -> records.Split 
     )
 
 
+def _named(bad: Sequence[BadImage]) -> str:
+    return naming.some([f"{one.path}: {one.reason}" for one in bad], "; ")
+
+
 def _check_classes(
-    dataset: records.Dataset, train: records.FileImages, split: records.Split | None
+    dataset: records.Dataset,
+    train: records.FileImages,
+    split: records.Split | None,
+    bad: Sequence[BadImage],
 ) -> None:
     labels = train.labels if split is None else train.labels[split.labeled]
     counts = records.class_counts(labels, dataset.num_classes)
-    empty = [dataset.class_names[row] for row in np.flatnonzero(counts == 0)]
-    if empty:
-        raise ValueError(f"--on_bad_image=skip leaves no labeled picture of: {naming.some(empty)}.")
+    empty = np.flatnonzero(counts == 0)
+    if empty.size:
+        labels = dataset.train.labels
+        theirs = [one for one in bad if one.row < len(labels) and labels[one.row] in empty]
+        raise ValueError(
+            f"no labeled picture of {naming.some([dataset.class_names[row] for row in empty])} is "
+            f"left, as these cannot be used: {_named(theirs)}."
+        )

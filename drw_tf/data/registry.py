@@ -34,8 +34,9 @@ def load(
     if dataset.given_split is not None:
         if config.pool == "all" and not len(dataset.given_split.unlabeled):
             _LOG.warning(
-                "no unlabeled picture is given (--unlabeled_dir, or an empty label): the %d "
-                "labeled ones stand for them, as --pool=all has it.",
+                "no unlabeled picture is given (--unlabeled_dir, or an empty label) beside those "
+                "that are labeled or to test: the %d labeled ones stand for them, as --pool=all "
+                "has it.",
                 len(dataset.given_split.labeled),
             )
         return dataset, dataset.given_split
@@ -60,6 +61,8 @@ def _load(config) -> records.Dataset:
             config.test_dir,
             image_size=config.image_size,
             flip=config.flip,
+            # Left out and told with all else that cannot be read.
+            skip_misspelled=config.on_bad_image == "skip",
             note=_LOG.warning,
         )
     if name == "csv":
@@ -69,7 +72,6 @@ def _load(config) -> records.Dataset:
             config.labels_csv,
             image_size=config.image_size,
             allow_outside=config.allow_outside_paths,
-            # Left out and told with all else that cannot be read.
             allow_missing=config.on_bad_image == "skip",
             flip=config.flip,
             note=_LOG.warning,

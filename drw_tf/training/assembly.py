@@ -1,6 +1,7 @@
 """From a configuration and data to a method ready to train or to be evaluated."""
 
 import dataclasses
+import types
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +12,7 @@ from drw_tf import recipes
 from drw_tf.augment import presets
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
-from drw_tf.data import seeds
+from drw_tf.data import identity, seeds
 from drw_tf.methods import base, truth
 from drw_tf.models import network, precision, registry
 from drw_tf.ops import schedules
@@ -20,20 +21,29 @@ from drw_tf.training import devices
 from drw_tf.training import optimizer as optimizers
 
 
-def build_method(config, dataset: records.Dataset, split: records.Split) -> base.Method:
+def build_method(
+    config,
+    dataset: records.Dataset,
+    split: records.Split,
+    begun_with: Mapping = types.MappingProxyType({}),
+) -> base.Method:
     """The method that a configuration names, not yet compiled; call inside the scope.
 
     Args:
         config: the run's flags.
         dataset: pictures.
         split: which rows are labeled.
+        begun_with: what `identity.facts` said when the run was begun, whose numbers of pictures
+            count where the data are others now; {} for those of the data.
     """
     recipe = recipes.RECIPES[config.method]
-    pool = len(split.pool(config.pool == "all")) if recipe.reads_unlabeled else 0
-    labels = dataset.train.labels[split.labeled]
+    found = {**identity.facts(dataset, split), **begun_with}
+    labeled, pool = np.array(found["labeled_counts"], np.float64), 0
+    if recipe.reads_unlabeled:
+        pool = found["unlabeled_pictures"] + int(labeled.sum()) * (config.pool == "all")
     facts = rebalance.Facts(
         num_classes=dataset.num_classes,
-        labeled_counts=records.class_counts(labels, dataset.num_classes).astype(np.float64),
+        labeled_counts=labeled,
         pool_size=pool,
         total_steps=config.steps,
         steps_per_epoch=config.steps_per_epoch,

@@ -1,4 +1,5 @@
 import pathlib
+import unicodedata
 
 import numpy as np
 import pytest
@@ -61,7 +62,26 @@ def test_other_columns_are_ignored_and_named(tmp_path):
     text = ",id,path,label\n0,7,1.png,cat\n1,8,2.png,dog\n"
     dataset = load(table(tmp_path, text), note=notes.append)
     assert len(dataset.train) == 2
-    assert notes[0].endswith(": ignored the columns 1 without a name, id.")
+    assert notes[0].endswith(": ignored the columns id, 1 without a name.")
+
+
+def test_rows_and_columns_that_a_spreadsheet_left_empty_are_passed_over(tmp_path):
+    notes = []
+    text = "path,label,,\n1.png,cat,,\n,,,\n2.png,dog,,\n , ,,\n"
+    dataset = load(table(tmp_path, text), note=notes.append)
+    assert [pathlib.Path(path).name for path in dataset.train.paths] == ["1.png", "2.png"]
+    assert notes[0].endswith(": ignored the columns 2 without a name.")
+
+
+@pytest.mark.parametrize(("on_disk", "written"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_letter_with_a_mark_is_found_however_the_name_writes_it(tmp_path, on_disk, written):
+    folder, picture = (unicodedata.normalize(on_disk, one) for one in ("Möwen", "Tür.png"))
+    (tmp_path / "data" / folder).mkdir(parents=True)
+    table(tmp_path, "")
+    (tmp_path / "data" / "1.png").rename(tmp_path / "data" / folder / picture)
+    named = unicodedata.normalize(written, "Möwen/Tür.png")
+    dataset = load(table(tmp_path, f"path,label\n{named},cat\n2.png,dog\n"))
+    assert dataset.train.paths[0] == str(tmp_path / "data" / folder / picture)
 
 
 def test_absolute_paths_below_the_folder_are_allowed(tmp_path):
@@ -113,7 +133,7 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         ),
         ("path\tlabel\n1.png\tcat\n", ValueError, r"'path\\tlabel'\]; it is separated by tabs\."),
         ("1.png,cat\n2.png,dog\n", ValueError, r"got \['1\.png', 'cat'\]"),
-        ("path,label,path\n", ValueError, r"names the columns"),
+        ("path,label,path\n", ValueError, r"must name a column once, got path twice"),
         ("path,label\n", ValueError, r"no rows below its header"),
         ("path,label\n1.png\n", ValueError, r"line 2 must have 2 columns, got 1"),
         ("path,label\n1.png,cat,\n", ValueError, r"line 2 must have 2 columns, got 3"),

@@ -239,9 +239,28 @@ def test_image_size_below_one_is_refused(tmp_path):
 
 def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
     root = tree(tmp_path)
-    save(root / "labeled" / "cat" / os.fsdecode(b"\xff.png"))
-    with pytest.raises(ValueError, match="file names must be UTF-8"):
+    for name in (b"\xff.png", b"\xfe.png"):
+        save(root / "labeled" / "cat" / os.fsdecode(name))
+    said = (
+        r"--labeled_dir=.* has 2 pictures whose names are not UTF-8: cat/\\udcfe\.png, cat/\\udcff"
+    )
+    with pytest.raises(ValueError, match=said):
         load(root)
+    notes = []
+    dataset = load(root, skip_misspelled=True, note=notes.append)
+    sound = load(tree(tmp_path / "x"))
+    assert relative(root, dataset.train.paths) == relative(tmp_path / "x", sound.train.paths)
+    assert "left out 2 pictures whose names are not UTF-8" in notes[0]
+
+
+@pytest.mark.parametrize("place", ["labeled", "labeled/none", "test/none"])
+def test_unlabeled_pictures_in_a_folder_of_classes_are_refused(tmp_path, place):
+    root = tree(tmp_path)
+    flag = place.split("/")[0]
+    if place != flag:
+        os.rename(root / "unlabeled", root / place)
+    with pytest.raises(ValueError, match=rf"--unlabeled_dir must lie outside --{flag}_dir="):
+        load(root, unlabeled=place)
 
 
 def test_kinds_of_other_files_are_sorted(tmp_path):

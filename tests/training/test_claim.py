@@ -6,6 +6,7 @@ import fcntl
 import os
 import platform
 
+import numpy as np
 import pytest
 
 from drw_tf import finished_run, session
@@ -98,7 +99,7 @@ def test_a_configuration_that_is_none_is_named_and_kept(resolve, tmp_path, text)
     assert (tmp_path / "run" / "config.json").read_text() == text
 
 
-def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, quarters):
+def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, quarters, caplog):
     train(resolve("--method=supervised", "--stop_at_step=10"))
     dataset, split = quarters
     renamed = dataclasses.replace(dataset, class_names=("a", "b", "d", "c"))
@@ -112,8 +113,21 @@ def test_a_run_does_not_go_on_with_other_data(resolve, tmp_path, monkeypatch, qu
     monkeypatch.setattr(registry, "load", lambda config, **_: (dataset, fewer))
     with pytest.raises(ValueError, match="on other data: other pictures are labeled"):
         train(resolve("--method=supervised"))
-    # What is judged or exported may have other unlabeled pictures by now.
-    finished_run.open_run(tmp_path / "run")
+    # What is judged or exported may have other pictures by now, and keeps its own numbers.
+    more = records.Split(
+        np.append(split.labeled, split.unlabeled[0]), fewer.unlabeled, split.validation
+    )
+    name = dataset.class_names[dataset.train.labels[split.unlabeled[0]]]
+    for changed, said in (
+        (fewer, "it had 60 unlabeled pictures, now 59; its own numbers count."),
+        (more, f" labeled pictures of {name}, now "),
+    ):
+        monkeypatch.setattr(registry, "load", lambda config, now=changed, **_: (dataset, now))
+        caplog.clear()
+        run, _ = finished_run.open_run(tmp_path / "run")
+        assert f"{tmp_path}/run was trained on other pictures: " in caplog.text
+        assert said in caplog.text
+        assert run.method.facts.labeled_counts.sum() == 20
     monkeypatch.setattr(registry, "load", lambda config, **_: (dataset, split))
     assert train(resolve("--method=supervised"))["steps"] == 20
 

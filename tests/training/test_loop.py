@@ -176,7 +176,7 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
         path = tmp_path / "pictures" / f"class_{number % 2}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)
-    words = (f"--labeled_dir={path.parents[1]}", f"--unlabeled_dir={path.parents[1]}")
+    words = (f"--labeled_dir={path.parents[1]}",)
     words += ("--dataset=folder", "--image_size=8", "--in_memory_gigabytes=0", "--batch_size=2")
     config = resolve(*words, "--model=wide_resnet_10_1")
 
