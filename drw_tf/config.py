@@ -140,20 +140,27 @@ def resolve(given: Mapping) -> Config:
     )
     _refuse_unread(given, unread_data, "dataset", dataset, reads)
     _derive(values, given)
-    unread = (recipes.method_flags() - set(recipe.flags)) | unread_data
-    if values["crop"] == "resized" and not recipe.has_strong_views:
-        # Such a crop is not padded, and that is all which weak views read of a preset.
-        if "randaugment" in given:
-            raise ConfigError(
-                f"--randaugment is not read with --crop=resized by --method={method}, which has "
-                f"no strong views, got {given['randaugment']}."
-            )
-        unread = unread | {"randaugment"}
-    for name in unread:
+    if not recipe.has_strong_views:
+        _keep_padding_alone(values, given)
+    for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
         values[name] = None  # a recorded value would look as if it had been used
     for line in contradictions.found(values):
         raise ConfigError(line)
     return Config(values)
+
+
+def _keep_padding_alone(values: dict, given: Mapping) -> None:
+    """Leaves of a preset what weak views read: that a crop is padded with black.
+
+    None otherwise: then crops reflect, whatever else the preset says of strong views.
+    """
+    if values["crop"] == "resized" and "randaugment" in given:
+        raise ConfigError(
+            f"--randaugment is not read with --crop=resized by --method={values['method']}, which "
+            f"has no strong views, got {given['randaugment']}."
+        )
+    if values["crop"] == "resized" or values["randaugment"] not in flag_table.BLACK_PADDING:
+        values["randaugment"] = None
 
 
 def data_flags() -> set[str]:

@@ -11,6 +11,10 @@ import re
 from collections.abc import Callable
 
 
+# Presets of augmentation whose crops are padded with black; those of the others reflect.
+BLACK_PADDING = ("darp_cifar10", "darp_cifar100")
+
+
 @dataclasses.dataclass(frozen=True)
 class Flag:
     """One command-line flag.
@@ -409,7 +413,7 @@ FLAGS = (
     _number("lambda_u", "float", "weight of the unlabeled loss, >= 0", METHOD, 0, 1e6),
     _choice(
         "randaugment",
-        ("darp_cifar10", "darp_cifar100", "fixmatch", "usb", "digits"),
+        (*BLACK_PADDING, "fixmatch", "usb", "digits"),
         "preset of the augmentation: what crops are padded with, and the strong views",
         METHOD,
     ),

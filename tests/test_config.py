@@ -176,11 +176,14 @@ def test_a_flag_that_the_data_set_does_not_read_is_refused():
         resolve("--labeled_dir=x")
 
 
-def test_a_preset_is_recorded_where_it_pads_a_crop_or_makes_strong_views():
+def test_a_preset_is_recorded_where_it_pads_with_black_or_makes_strong_views():
     for name, recipe in recipes.RECIPES.items():
-        resized = resolve("--dataset=imagenet127", f"--method={name}").randaugment
-        assert resized == ("fixmatch" if recipe.has_strong_views else None), name
+        for dataset, preset in (("imagenet127", "fixmatch"), ("digits", "digits")):
+            got = resolve(f"--dataset={dataset}", f"--method={name}").randaugment
+            assert got == (preset if recipe.has_strong_views else None), name
         assert resolve("--dataset=cifar10", f"--method={name}").randaugment == "darp_cifar10"
+    reflected = resolve("--dataset=cifar10", "--method=supervised", "--randaugment=fixmatch")
+    assert reflected.randaugment is None
 
 
 def test_own_pictures_need_their_place():

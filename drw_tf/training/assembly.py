@@ -141,10 +141,10 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
 
 def views(config, dataset: records.Dataset) -> augment_views.Views:
     """How views of this data set are made."""
-    # A method without strong views reads the preset for the padding of its weak ones, and no
-    # order; where crops are resized nothing is padded, and any preset will do.
+    # A method without strong views reads no order, and of a preset only whether crops are padded
+    # with black; where it has none they reflect, as those of this one.
     policy = presets.preset(
-        config.randaugment or presets.NAMES[0], config.randaugment_order or "composed"
+        config.randaugment or "fixmatch", config.randaugment_order or "composed"
     )
     padding = min(dataset.image_shape[:2]) // 8
     geometry = augment_views.RESIZED_CROP if config.crop == "resized" else augment_views.CROP
