@@ -10,7 +10,6 @@ import pathlib
 import re
 from collections.abc import Callable
 
-
 # Presets of augmentation whose crops are padded with black; those of the others reflect.
 BLACK_PADDING = ("darp_cifar10", "darp_cifar100")
 
