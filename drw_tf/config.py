@@ -203,6 +203,11 @@ def _derive(values: dict, given: Mapping) -> None:
             values[name] = given.get(name)
     if values["crop"] is None and values["image_size"] is not None:
         values["crop"] = "shift" if values["image_size"] < 96 else "resized"
+    if values["eval_batch_size"] is None:
+        # The pixels of 500 pictures of 96 x 96: larger ones would fill a memory that training,
+        # whose batch was made to fit, does not.
+        size = values["image_size"] or 96
+        values["eval_batch_size"] = min(500, 500 * 96**2 // size**2)
     if values["unlabeled_order"] == "uniform":
         # A uniform set has the ratio 1; any other that was typed is refused as a contradiction.
         if values["unlabeled_imbalance_ratio"] == 1:

@@ -4,6 +4,7 @@ Takes the trainer's flags. Prints a summary and writes data_report.md, counts.pn
 each class) and samples.png (some of each class, with weak and strong views) into --out.
 """
 
+import dataclasses
 import logging
 import math
 import os
@@ -14,6 +15,7 @@ from drw_tf import config as configuration
 from drw_tf import contradictions, ending, flag_table, help_text, output_folder, quiet
 
 _OUTPUT = "output"
+_DECODE_ALL = f"{flag_table.BY_NAME['decode_all'].help} [true for own pictures]"
 _TABLE = (
     flag_table.Flag("out", "string", "folder for the report", _OUTPUT, default="data_report"),
     flag_table.Flag(
@@ -23,13 +25,8 @@ _TABLE = (
         _OUTPUT,
         default=True,
     ),
-    flag_table.Flag(
-        "decode_all",
-        "bool",
-        "decode every picture file, which finds damage behind a header [true for own pictures]",
-        _OUTPUT,
-    ),
-    *flag_table.FLAGS,
+    *(flag for flag in flag_table.FLAGS if flag.name != "decode_all"),
+    dataclasses.replace(flag_table.BY_NAME["decode_all"], default=None, help=_DECODE_ALL),
 )
 # Flags that name places where a report would become part of the user's data.
 _PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
@@ -56,7 +53,6 @@ def main(argv: list[str] | None = None) -> None:
         given = configuration.parse(argv, _TABLE)
         out = given.pop("out", "data_report")
         find_copies = given.pop("find_copies", True)
-        decode_all = given.pop("decode_all", None)
         config = configuration.resolve(given)
         out = output_folder.check(out, _PAGE, _FIRST_LINE, _PICTURES)
         for line in contradictions.among_pictures("out", out, config, _PLACES):
@@ -65,8 +61,9 @@ def main(argv: list[str] | None = None) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet.startup():
             import tensorflow  # noqa: F401
-        from drw_tf.report import figures, split_figures
+        from drw_tf.report import figures, groups, split_figures
 
+        decode_all = given.get("decode_all", groups.is_of_own_pictures(config))
         notes, unreadable, dataset, split = _load(config, decode_all)
         found = _facts(config, dataset, split, unreadable, find_copies)
         out.mkdir(parents=True, exist_ok=True)
@@ -79,20 +76,18 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("data_report", error)
 
 
-def _load(config: configuration.Config, decode_all: bool | None):
+def _load(config: configuration.Config, decode_all: bool):
     """Notes of the loader, unreadable files, the data set and its split."""
     from drw_tf.data import registry
-    from drw_tf.report import groups
 
     # What the trainer refuses or decodes at once is only looked at here.
-    changed = {"on_bad_image": "skip", "in_memory_gigabytes": 0.0}
+    changed = {"on_bad_image": "skip", "in_memory_gigabytes": 0.0, "decode_all": decode_all}
     looked_at = {name: value for name, value in changed.items() if config[name] is not None}
     unreadable: list[tuple[str, str]] = []
     with _Notes() as notes:
         dataset, split = registry.load(
             configuration.Config({**config, **looked_at}),
             lambda bad: unreadable.append((bad.path, bad.reason)),
-            groups.is_of_own_pictures(config) if decode_all is None else decode_all,
         )
     return notes, tuple(unreadable), dataset, split
 
@@ -116,8 +111,6 @@ class _Notes(logging.Handler):
 
 
 def _facts(config, dataset, split, unreadable, find_copies: bool):
-    import dataclasses
-
     from drw_tf.report import split_report
 
     include_labeled = None if config.pool is None else config.pool == "all"

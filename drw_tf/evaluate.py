@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
         judge = run.evaluator(test, progress=True)
         config = other or run.config
-        with session.naming_damage(run.dataset):
+        with (
+            session.naming_memory(run.config),
+            session.naming_damage(run.dataset, session.LEAVE_OUT),
+        ):
             found = _judged(run, state, judge, other)
         if flags["out"]:
             earlier = finished_run.record_of(flags["workdir"], run, state)

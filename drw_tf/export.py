@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> None:
         }
         run.config = configuration.Config({**run.config, **changed})
         found = finished_run.record_of(flags["workdir"], run, state)
-        with session.naming_damage(run.dataset):
+        with (
+            session.naming_memory(run.config),
+            session.naming_damage(run.dataset, session.LEAVE_OUT),
+        ):
             temperature = run_export.export_run(run, out, found)
     except session.USER_ERRORS as error:
         configuration.refuse("export", error)

@@ -33,10 +33,11 @@ def again(name: str) -> flag_table.Flag:
     return dataclasses.replace(flag, default=None, help=f"{flag.help} [as the run was told]")
 
 
-# Where the data lie, and whether what cannot be read is left out: that they were moved since, or
-# that a file came to them which is no picture, changes nothing.
+# Where the data lie, and how they are read: that they were moved since, that a file came to them
+# which is no picture, or that this machine has less memory, changes nothing.
+_READING = ("on_bad_image", "decode_all", "eval_batch_size")
 DATA_FLAGS = tuple(
-    map(again, ("data_dir", "cache_dir", "val_labels", *groups.OWN_PLACES, "on_bad_image"))
+    map(again, ("data_dir", "cache_dir", "val_labels", *groups.OWN_PLACES, *_READING))
 )
 
 
@@ -84,7 +85,7 @@ def configuration_of(
             f"--workdir must be the folder of a trained run, {folder.path} has no "
             f"{folder.config.name}."
         )
-    if not any(folder.checkpoints.glob("step_*")):
+    if not folder.has_checkpoints:
         raise configuration.ConfigError(
             f"--workdir={folder.path} has no checkpoint yet; train first."
         )
@@ -204,7 +205,7 @@ def open_run(
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
-    data = registry.load(config)
+    data = registry.load(config, at_once=False)
     now = identity.facts(*data)
     before = {**now, **data_of(workdir)}
     _compare_data(workdir, before, now)

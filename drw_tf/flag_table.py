@@ -227,6 +227,14 @@ FLAGS = (
     _choice(
         "on_bad_image", ("fail", "skip"), "what to do with unreadable files", DATA, default="fail"
     ),
+    Flag(
+        "decode_all",
+        "bool",
+        "decode every picture file at the start, which finds damage behind a header",
+        DATA,
+        default=False,
+        changes_result=False,
+    ),
     _number(
         "max_megapixels",
         "float",
@@ -724,10 +732,9 @@ FLAGS = (
     _number(
         "eval_batch_size",
         "int",
-        "pictures a batch of evaluation, >= 1",
+        "pictures a batch of evaluation, >= 1 [500, fewer above 96 pixels]",
         RUNTIME,
         1,
-        default=500,
         changes_result=False,
     ),
     _choice(

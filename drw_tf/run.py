@@ -28,7 +28,8 @@ class Run:
     ):
         """Takes data where they are read already, or are not those that the flags name.
 
-        Of a run that was begun with other pictures, `begun_with` are the `identity.facts` of those.
+        Of a run whose state a checkpoint has, `begun_with` are the `identity.facts` of the data that
+        it was begun with.
         """
         if config.deterministic:
             devices.set_determinism()
@@ -43,7 +44,7 @@ class Run:
             self.method = assembly.build_method(config, self.dataset, self.split, begun_with)
         self._copies = {}
         if self.team.workers > 1:
-            build = assembly.network_builder(config, self.dataset)
+            build = assembly.network_builder(config, self.dataset, starts=False)
             self._copies = {name: build(self.method.all_heads()) for name in ("ema", "raw")}
         self.stages = stages.Stages(
             config, self.dataset, self.split, self.method, self.strategy, self.logits

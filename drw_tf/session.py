@@ -43,6 +43,16 @@ READING_ERRORS = (
     tf.errors.UnknownError,
 )
 
+_GO_ON = (
+    "the same command goes on from the last checkpoint; or with --fresh --decode_all "
+    "--on_bad_image=skip a new run leaves out what cannot be decoded"
+)
+# Of programs that read a run.
+LEAVE_OUT = (
+    "give the same command again, or with --decode_all --on_bad_image=skip, which leaves out what "
+    "cannot be decoded"
+)
+
 
 class DiskCameBack(OSError):
     """Pictures could not be read for a while, as where a shared disk was gone."""
@@ -99,9 +109,11 @@ def _train(config, command, strategy) -> dict | None:
 def _train_on(config, command, folder: workdir.Layout, team) -> None:
     # Now: a checkout may move on while a run goes on with what it has read.
     code = environment.code()
-    run = runs.Run(config, team, registry.load(config, find_copies=team.is_chief))
-    data = facts(run.dataset, run.split)
-    team.require_same(data, "data")
+    data = registry.load(config, find_copies=team.is_chief)
+    goes_on = not config.fresh and folder.has_checkpoints
+    run = runs.Run(config, team, data, finished_run.data_of(folder.path) if goes_on else {})
+    facts_now = facts(run.dataset, run.split)
+    team.require_same(facts_now, "data")
     if config.export:
         run_export.refuse(run)
         if not config.fresh:  # which moves it away
@@ -112,7 +124,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
-    team.from_chief(lambda: _agree_on_data(data, folder))
+    team.from_chief(lambda: _agree_on_data(facts_now, folder))
     if team.is_chief:
         logging.getLogger("drw_tf").info(split_report.line(run.dataset, run.split))
     judges = run.judges()
@@ -132,7 +144,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             log.start(logged)
 
     try:
-        with naming_damage(run.dataset):
+        with naming_memory(config, "batch_size"), naming_damage(run.dataset, _GO_ON):
             history = loop.run(
                 run.method,
                 run.stages.all,
@@ -148,13 +160,6 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
                 begin,
                 team,
             )
-    except tf.errors.ResourceExhaustedError as error:
-        if "OOM" not in str(error):
-            raise
-        raise configuration.ConfigError(
-            f"memory ran out ({messages.one_line(error)}); give a smaller --batch_size than "
-            f"{config.batch_size}, or a smaller --eval_batch_size than {config.eval_batch_size}."
-        ) from None
     except ValueError as error:
         if type(error) is not ValueError:
             raise
@@ -178,7 +183,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         # What was measured is kept where an export fails, as that of a run without one.
         without = {**result, "configuration": {**result["configuration"], "export": False}}
         record_file.write_record(folder.record, without)
-        with naming_damage(run.dataset):
+        with naming_damage(run.dataset, _GO_ON):
             run_export.export_run(run, folder.export, result, network)
     if log:
         log.finish(result)
@@ -186,8 +191,37 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
 
 
 @contextlib.contextmanager
-def naming_damage(dataset: records.Dataset) -> Iterator[None]:
+def naming_memory(config: configuration.Config, *flags: str) -> Iterator[None]:
+    """Context: where memory runs out, what can be made smaller is said.
+
+    Args:
+        config: of the run.
+        *flags: names of those that say how many pictures there are at once, beside
+            `eval_batch_size`.
+
+    Raises:
+        ConfigError: memory ran out.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if "OOM" not in str(error):
+            raise
+        smaller = [
+            f"a smaller --{name} than {config[name]}" for name in (*flags, "eval_batch_size")
+        ]
+        raise configuration.ConfigError(
+            f"memory ran out ({messages.one_line(error)}); give {', or '.join(smaller)}."
+        ) from None
+
+
+@contextlib.contextmanager
+def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
     """Context: a picture that became unreadable is named, as TensorFlow does not do.
+
+    Args:
+        dataset: that is read.
+        way_on: what can be done once the picture is mended, the end of a sentence.
 
     Raises:
         ConfigError: with the name of a picture that cannot be read now.
@@ -204,8 +238,7 @@ def naming_damage(dataset: records.Dataset) -> Iterator[None]:
         if found:
             raise configuration.ConfigError(
                 f"{found.path}: {found.reason}. At the start its header could be read. Mend it, "
-                "or put a sound picture of its class in its place, and give the same command "
-                "again; training goes on from the last checkpoint."
+                f"or put a sound picture in its place, of its class if it has one; then {way_on}."
             ) from None
         if not files or isinstance(error, tf.errors.InvalidArgumentError):
             raise  # of the code, not of the disk
@@ -227,7 +260,7 @@ def _is_done(config: configuration.Config, folder: workdir.Layout) -> bool:
     finished = _is_finished(config, folder)
     if finished and groups.is_of_own_pictures(config):
         # Every project's pictures have the same default workdir.
-        require_same_data(facts(*registry.load(config)), folder.path)
+        require_same_data(facts(*registry.load(config, at_once=False)), folder.path)
     return finished
 
 

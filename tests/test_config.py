@@ -186,6 +186,22 @@ def test_a_preset_is_recorded_where_it_pads_with_black_or_makes_strong_views():
     assert reflected.randaugment is None
 
 
+@pytest.mark.parametrize(
+    ("words", "batch"),
+    [
+        (["--dataset=cifar10"], 500),
+        (["--dataset=folder", "--labeled_dir=x"], 500),
+        (["--dataset=folder", "--labeled_dir=x", "--image_size=96"], 500),
+        (["--dataset=folder", "--labeled_dir=x", "--image_size=192"], 125),
+        (["--dataset=imagenet127"], 91),  # 500 * 96 ** 2 / 224 ** 2
+        (["--dataset=folder", "--labeled_dir=x", "--image_size=1024"], 4),
+        (["--dataset=imagenet127", "--eval_batch_size=300"], 300),
+    ],
+)
+def test_fewer_large_pictures_are_judged_at_once(words, batch):
+    assert resolve(*words).eval_batch_size == batch
+
+
 def test_own_pictures_need_their_place():
     with pytest.raises(config.ConfigError, match="--labeled_dir must be given"):
         resolve("--dataset=folder")

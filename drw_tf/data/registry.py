@@ -11,7 +11,11 @@ _LOG = logging.getLogger("drw_tf")
 
 
 def load(
-    config, note_bad: Callable | None = None, full: bool = False, find_copies: bool = False
+    config,
+    note_bad: Callable | None = None,
+    full: bool = False,
+    find_copies: bool = False,
+    at_once: bool = True,
 ) -> tuple[records.Dataset, records.Split]:
     """The data set and split that a configuration names.
 
@@ -19,9 +23,13 @@ def load(
         config: the run's flags, read as attributes.
         note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
             None logs a warning.
-        full: whether every picture file is decoded, also where headers would do.
+        full: whether every picture file is decoded, also where headers would do; the flag
+            `decode_all` asks for it as well.
         find_copies: whether own pictures in two roles are looked for by content, and a warning
             is logged where there are some; the start of training asks for it, on the chief.
+        at_once: whether pictures that fit into memory are decoded now, as what reads them again
+            and again wants them; where damaged ones are left out that is done in any case, as it
+            finds them.
 
     Raises:
         FileNotFoundError: the data are not where they should be; the message says how to
@@ -30,7 +38,14 @@ def load(
     """
     dataset = _load(config)
     if isinstance(dataset.train, records.FileImages):
-        dataset = _usable(dataset, config, note_bad or _warn, full, find_copies)
+        full = full or bool(config.decode_all)
+        dataset = _readable(dataset, config, note_bad or _warn, full)
+        if find_copies and dataset.given_split is not None:
+            from drw_tf.data import own_images
+
+            own_images.note_copies(dataset, _LOG.warning)
+        if at_once or (config.on_bad_image == "skip" and not full):
+            dataset = _in_memory(dataset, config, note_bad or _warn)
     if dataset.given_split is not None:
         if config.pool == "all" and not len(dataset.given_split.unlabeled):
             _LOG.warning(
@@ -107,17 +122,10 @@ def _warn(bad) -> None:
     _LOG.warning("left out %s: %s", naming.shown(bad.path), bad.reason)
 
 
-def _usable(
-    dataset: records.Dataset, config, note_bad: Callable, full: bool, find_copies: bool
-) -> records.Dataset:
-    """The data set without unreadable files; in memory where that is possible."""
+def _in_memory(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:
+    """The data set decoded, where that is possible."""
     import tensorflow as tf
 
-    from drw_tf.data import own_images
-
-    dataset = _readable(dataset, config, note_bad, full)
-    if find_copies and dataset.given_split is not None:
-        own_images.note_copies(dataset, _LOG.warning)
     # Views that only shift are all of the same square, so it is decoded once for all.
     if config.crop != "shift" or config.in_memory_gigabytes is None:
         return dataset

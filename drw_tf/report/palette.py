@@ -1,11 +1,12 @@
 """Colours and text sizes of all figures: light, and readable by the colour-blind."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib import colors
+from matplotlib import colors, font_manager
 
 # Okabe and Ito's set without its yellow, which is lost on white.
 RUN_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -35,12 +36,27 @@ MUTED_INK = "#6E6E6E"
 GRID = "#E3E3E3"
 MARK = "#B2182B"
 
+# Comes with Matplotlib; the others, where they are installed, for letters that it has not: names
+# of classes may be in any script.
+FONT = "DejaVu Sans"
+_OTHER_FONTS = (
+    *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "KR", "TC")),
+    *(
+        "WenQuanYi Micro Hei",
+        "WenQuanYi Zen Hei",
+        "Droid Sans Fallback",
+        "IPAGothic",
+        "NanumGothic",
+    ),
+    *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic"),
+    *("Malgun Gothic", "Arial Unicode MS", "Noto Sans Thai", "Noto Sans Devanagari"),
+)
+
 STYLE = {
     "figure.facecolor": "white",
     "figure.dpi": 100,
     "savefig.dpi": 150,
     "savefig.facecolor": "white",
-    "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
     "axes.facecolor": "white",
@@ -69,10 +85,17 @@ STYLE = {
 }
 
 
+@functools.cache
+def families() -> list[str]:
+    """Names of fonts, the first that has a letter draws it; each is installed here."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [FONT, *(name for name in _OTHER_FONTS if name in installed)]
+
+
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Nothing; within it, new figures have this project's look."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({**STYLE, "font.family": families()}):
         yield
 
 

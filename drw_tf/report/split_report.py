@@ -259,7 +259,11 @@ def _overlaps(found: Facts) -> str:
 
 def _unreadable(found: Facts, whole: bool) -> str:
     number = naming.counted(len(found.unreadable), "file")
-    lines = [f"{number}, which training refuses unless --on_bad_image=skip."]
+    lines = [
+        f"{number}. Training refuses them, and leaves them out with --on_bad_image=skip. Damage "
+        "behind a sound header it finds at the start where it decodes all pictures: with "
+        "--decode_all, or below 96 pixels where they fit into memory."
+    ]
     if not found.unreadable:
         lines = ["None."]
     lines += _limited([f"- {path}: {reason}" for path, reason in found.unreadable], whole)

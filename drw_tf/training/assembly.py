@@ -33,8 +33,8 @@ def build_method(
         config: the run's flags.
         dataset: pictures.
         split: which rows are labeled.
-        begun_with: what `identity.facts` said when the run was begun, whose numbers of pictures
-            count where the data are others now; {} for those of the data.
+        begun_with: of a run that goes on or is read, what `identity.facts` said when it was begun,
+            whose numbers of pictures count where the data are others now; {} for a new run.
     """
     recipe = recipes.RECIPES[config.method]
     found = {**identity.facts(dataset, split), **begun_with}
@@ -52,7 +52,7 @@ def build_method(
     rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
     component = recipes.METHODS[recipe.method]
     method = component.load()(
-        network_builder(config, dataset),
+        network_builder(config, dataset, starts=not begun_with),
         rebalance.Hyperparameters(config, component.flags),
         facts,
         rebalancers,
@@ -108,14 +108,18 @@ def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
     return component.load()(rebalance.Hyperparameters(config, component.flags), facts)
 
 
-def network_builder(config, dataset: records.Dataset, restarts: int = 0):
+def network_builder(config, dataset: records.Dataset, restarts: int = 0, starts: bool = True):
     """A function from heads to a network; each call draws the same weights.
 
     Args:
         config: the run's flags.
         dataset: for its shape and normalisation.
         restarts: how often weights were drawn before in this run.
+        starts: whether weights count; where a checkpoint follows, a file of them is not read, as
+            it may be gone by then.
     """
+    # That Keras's weights are used changes the network that it makes.
+    needed = starts or config.init_weights == "imagenet"
 
     @network.drawing_from_generators()
     def build(heads):
@@ -128,7 +132,7 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0):
                     config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
                 ),
                 normalization=(dataset.mean, dataset.std),
-                init_weights=config.init_weights,
+                init_weights=config.init_weights if needed else "none",
             )
         layers = {name: make() for name, make in heads.items()}
         for name, layer in layers.items():

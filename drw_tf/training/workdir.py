@@ -74,7 +74,12 @@ class Layout:
     def is_begun(self) -> bool:
         """Whether there are results of training, be they damaged."""
         parts = (self.record, self.checkpoints / REPLACED)
-        return any(part.exists() for part in parts) or any(self.checkpoints.glob("step_*"))
+        return any(part.exists() for part in parts) or self.has_checkpoints
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there are checkpoints, be they damaged."""
+        return any(self.checkpoints.glob("step_*"))
 
     def write_config(self, text: str) -> None:
         """Writes `config`; a kill leaves the old file or the new one."""

@@ -25,7 +25,7 @@ def own(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (*SIDES, 3), np.uint8)).save(path)
 
-    def load(*flags, notes=None, full=False, find_copies=False):
+    def load(*flags, notes=None, **options):
         words = ["", "--dataset=folder"]
         for name in ("labeled", "unlabeled", "test"):
             folder = root / name[0]
@@ -33,7 +33,7 @@ def own(tmp_path):
         config = configuration.resolve(
             configuration.parse([*words, "--image_size=16", f"--workdir={tmp_path}/run", *flags])
         )
-        return registry.load(config, None if notes is None else notes.append, full, find_copies)
+        return registry.load(config, None if notes is None else notes.append, **options)
 
     load.root = root
     return load
@@ -86,6 +86,24 @@ def test_a_missing_file_of_a_table_is_left_out_where_that_is_asked(own):
     with pytest.raises(FileNotFoundError, match=r"cat/9\.png; .*--on_bad_image=skip leaves them"):
         load()
     assert len(load("--on_bad_image=skip")[0].train) == 4
+
+
+@pytest.mark.parametrize("words", [["--crop=resized"], ["--in_memory_gigabytes=0"]])
+def test_damage_behind_a_header_is_found_where_all_is_decoded(own, words):
+    damage(own.root / "u/1.png")
+    assert len(own(*words)[0].train) == 8
+    with pytest.raises(ValueError, match=r"1 of 8 pictures .*u/1\.png: it cannot be decoded"):
+        own(*words, "--decode_all")
+    assert len(own(*words, "--decode_all", "--on_bad_image=skip")[0].train) == 7
+
+
+def test_pictures_that_are_read_once_are_not_decoded_before(own):
+    assert isinstance(own()[0].train, records.ArrayImages)
+    assert isinstance(own(at_once=False)[0].train, records.FileImages)
+    damage(own.root / "u/1.png")
+    # What training left out is left out again.
+    for words in (["--on_bad_image=skip"], ["--on_bad_image=skip", "--decode_all"]):
+        assert len(own(*words, at_once=False)[0].train) == len(own(*words)[0].train) == 7
 
 
 @pytest.mark.parametrize(("method", "told"), [("drw", 1), ("supervised", 0)])

@@ -1,11 +1,31 @@
 import itertools
+import types
 
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import colors
+from matplotlib import colors, font_manager
 
 from drw_tf.report import palette
+
+
+@pytest.fixture
+def fresh_fonts():
+    palette.families.cache_clear()
+    yield
+    palette.families.cache_clear()
+
+
+def test_letters_that_the_usual_font_has_not_are_drawn_by_one_that_is_installed(
+    fresh_fonts, monkeypatch
+):
+    assert palette.families()[0] == "DejaVu Sans"
+    known = [types.SimpleNamespace(name=name) for name in ("IPAGothic", "Elsewhere", "DejaVu Sans")]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", known)
+    palette.families.cache_clear()
+    with palette.style():
+        assert matplotlib.rcParams["font.family"] == ["DejaVu Sans", "IPAGothic"]
+
 
 # Machado, Oliveira, Fernandes, IEEE TVCG 15(6), 2009, severity 1: linear RGB as it is seen.
 BLINDNESS = {

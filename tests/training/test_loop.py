@@ -39,6 +39,13 @@ def test_record_history_and_checkpoint_are_there(uncut):
     assert len(result["history"][-1]["pseudo_numbers"]) == 4
     assert len(result["history"][-1]["pseudo_recall"]) == 4
     assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
+    # Dynamic weights begin with the end of the epoch at step 10, half of the run, and are the
+    # inverse of the effective numbers of its pseudo-labels (R^l is 5: beta is .999); mean 1.
+    numbers = np.array(result["history"][0]["pseudo_numbers"])
+    inverse = (1 - 0.999) / (1 - 0.999**numbers)
+    weights = result["history"][1]["unlabeled_weights"]
+    np.testing.assert_allclose(weights, 4 * inverse / inverse.sum(), rtol=1e-5)
+    assert np.ptp(weights) > 0.1
 
 
 def test_progress_that_nobody_can_read_stops_nothing(resolve, monkeypatch):
@@ -71,21 +78,21 @@ def test_what_the_step_cannot_do_is_refused_before_it(
         train(resolve(*words))
 
 
-def test_equal_files_are_looked_for_at_the_start_of_training_alone(resolve, monkeypatch, quarters):
+def test_files_are_compared_and_decoded_at_once_for_training_alone(resolve, monkeypatch, quarters):
     asked = []
 
-    def looked(config, find_copies=False):
-        asked.append(find_copies)
+    def looked(config, find_copies=False, at_once=True):
+        asked.append((find_copies, at_once))
         return quarters
 
     monkeypatch.setattr(registry, "load", looked)
     monkeypatch.setattr(session.groups, "is_of_own_pictures", lambda config: True)
     config = resolve("--method=supervised", "--steps=10")
     train(config)
-    assert asked == [True]
+    assert asked == [(True, True)]
     train(config)
     finished_run.open_run(config.workdir)
-    assert asked == [True, False, False]
+    assert asked == [(True, True), (False, False), (False, False)]
 
 
 def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
@@ -93,7 +100,8 @@ def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat step")
 
     monkeypatch.setattr(supervised.Supervised, "fit", full)
-    with pytest.raises(session.USER_ERRORS, match=r"OOM when .* smaller --batch_size than 8, or"):
+    said = r"OOM when .* a smaller --batch_size than 8, or a smaller --eval_batch_size than 500\.$"
+    with pytest.raises(session.USER_ERRORS, match=said):
         train(resolve("--method=supervised"))
 
 
@@ -205,7 +213,7 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
     dataset = records.Dataset("folder", ("a", "b"), (4, 4, 3), images, None, True, None, None)
 
     def fails(kind):
-        with session.naming_damage(dataset):
+        with session.naming_damage(dataset, session.LEAVE_OUT):
             raise kind(None, None, "stale file handle [Op:IteratorGetNext]")
 
     with pytest.raises(session.DiskCameBack, match=r"stale file handle .*though all can be now"):
@@ -214,7 +222,9 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError):
         fails(tf.errors.InvalidArgumentError)
     (tmp_path / "1.png").unlink()
-    with pytest.raises(session.configuration.ConfigError, match=r"1\.png: No such file"):
+    with pytest.raises(
+        session.configuration.ConfigError, match=r"1\.png: No such .* --decode_all --on_b"
+    ):
         fails(tf.errors.NotFoundError)
 
 

@@ -3,9 +3,11 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
-from drw_tf import run_log, session
+from drw_tf import finished_run, run_log, session
+from drw_tf.models import network, registry
 from drw_tf.report import record_file
 from drw_tf.serving import folders
 from drw_tf.training import checkpoint, loop
@@ -268,3 +270,26 @@ def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path, 
     assert result["git"]["commit"] == "b"
     parts = [(part["from_step"], part["git"]["commit"]) for part in result["made_by"]]
     assert parts == [(0, "a"), (10, "b")]
+
+
+def test_a_file_of_starting_weights_is_read_once(resolve, tmp_path):
+    file = tmp_path / "start.h5"
+    start = registry.build_backbone(
+        "small_resnet",
+        (8, 8, 1),
+        batch_norm=network.BatchNorm(0.9, 1e-5),
+        normalization=((0.25,), (0.25,)),
+        init_weights="none",
+    )
+    start.set_weights([np.full(one.shape, 0.01, one.dtype) for one in start.get_weights()])
+    start.save_weights(str(file))
+    words = ("--method=supervised", f"--init_weights={file}", "--learning_rate=1e-9")
+    train(resolve(*words, "--stop_at_step=10"))
+    file.unlink()
+    assert train(resolve(*words))["steps"] == 20
+    run, _ = finished_run.open_run(tmp_path / "run")
+    kernels = [one for one in run.method.network.trainable_variables if one.shape.rank == 4]
+    for kernel in kernels:
+        np.testing.assert_allclose(kernel, 0.01, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"--init_weights must name a file, there is no"):
+        train(resolve(*words, "--fresh"))
