@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import tally
-from drw_tf.ops import losses, pseudo_labels, reweighting
+from drw_tf.ops import losses, pseudo_labels, replicas, reweighting
 from drw_tf.rebalance import base, class_weights
 
 # Lengths are told in epochs here. Rounded to whole ones, the start could come an epoch too soon;
@@ -26,8 +26,12 @@ _STEPS = 1000
 class DynamicReweighting(keras.layers.Layer):
     """The two losses of DRw, and the weights that change between epochs.
 
-    As an attribute of a Keras model its state is in the model's checkpoints; under a
-    `tf.distribute` strategy it counts on all replicas. Make it inside the strategy's scope.
+    As an attribute of a Keras model its state is in the model's checkpoints.
+
+    Under a `tf.distribute` strategy it counts on all replicas; make it inside the strategy's
+    scope. Keras adds up the gradients of the replicas, so each loss is a replica's share: the
+    mean over its own rows, divided by the number of replicas. Divide it by nothing more. What
+    `fit` shows is the sum of the shares, the loss of the whole batch.
 
     Attributes:
         pseudo_numbers: float64 [C], of the last ended epoch that counted any; None before.
@@ -87,18 +91,21 @@ class DynamicReweighting(keras.layers.Layer):
     def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Scalar, nats: cross-entropy, each row weighted by its class (Eq. 9).
 
+        This replica's share: the mean over its rows, divided by the number of replicas.
+
         Args:
             logits: float [B, C].
             labels: int [B].
         """
         each = losses.cross_entropy(logits, tf.cast(labels, tf.int32))
-        return reweighting.weighted_labeled_loss(each, self._labeled.labeled_weights(labels))
+        weights = self._labeled.labeled_weights(labels)
+        return reweighting.weighted_labeled_loss(each, weights) / replicas.count()
 
     def unlabeled_loss(self, logits_weak: tf.Tensor, logits_strong: tf.Tensor) -> tf.Tensor:
         """Scalar, nats: confident pseudo-labels taught to the strong views, weighted (Eq. 10).
 
-        Counts the pseudo-labels, so call it once a batch. No gradient goes through the weak
-        views.
+        This replica's share: the mean over its rows, divided by the number of replicas. Counts
+        the pseudo-labels, so call it once a batch. No gradient goes through the weak views.
 
         Args:
             logits_weak: float [U, C]. The confidence is computed in float32: in 16 bits it
@@ -112,7 +119,7 @@ class DynamicReweighting(keras.layers.Layer):
         each = losses.cross_entropy(logits_strong, label)
         weights = self._unlabeled.unlabeled_weights(label)
         self._histogram.add(label, mask, weights * mask * each, None)
-        return reweighting.weighted_unlabeled_loss(each, weights, mask)
+        return reweighting.weighted_unlabeled_loss(each, weights, mask) / replicas.count()
 
     def end_epoch(self) -> np.ndarray | None:
         """float64 [C], `pseudo_numbers`; sets the next epoch's weights from them.

@@ -19,6 +19,7 @@ from drw_tf.report import environment, groups, record, record_file, split_report
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
+_LOG = logging.getLogger("drw_tf")
 Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
 NotAllCame = rendezvous.NotAllCame
@@ -121,12 +122,16 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     # In the loop what the step cannot do would look like a fault of the code.
     streams = run.stages.streams(0)
     pipeline.check_streams(streams, pipeline.Shard(replicas=team.strategy.num_replicas_in_sync))
-    devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
+    compiled = devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
     team.from_chief(lambda: _agree_on_data(facts_now, folder))
     if team.is_chief:
-        logging.getLogger("drw_tf").info(split_report.line(run.dataset, run.split))
+        batches = [stream.batch for stream in streams]
+        _LOG.info(split_report.line(run.dataset, run.split))
+        _LOG.info(devices.line(team.strategy, team.workers, batches, config.precision, compiled))
+        for doubt in devices.doubts(team.strategy, run.method.network):
+            _LOG.warning(doubt)
     judges = run.judges()
     plan = loop.Plan(
         config.stop_at_step,
@@ -327,7 +332,7 @@ def _other_flags(config: configuration.Config, folder: workdir.Layout) -> list[s
 def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
     aside = folder.set_aside()
     if aside:
-        logging.getLogger("drw_tf").warning("the earlier run was moved to %s", aside)
+        _LOG.warning("the earlier run was moved to %s", aside)
     folder.write_config(config.to_json())
     return 0  # a number is what is told to the other workers
 

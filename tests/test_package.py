@@ -29,3 +29,15 @@ def test_onednns_kernels_are_taken_unless_the_user_says_otherwise(given, chosen)
 def test_importing_the_package_imports_no_tensorflow():
     code = "import sys, drw_tf; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("given", "chosen"), [(None, "true"), ("false", "false")])
+def test_a_gpus_memory_is_not_taken_all_at_once_unless_the_user_says_so(given, chosen):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_FORCE_GPU_ALLOW_GROWTH"}
+    if given is not None:
+        environment["TF_FORCE_GPU_ALLOW_GROWTH"] = given
+    code = "import os, drw_tf; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == chosen

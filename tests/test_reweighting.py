@@ -144,6 +144,40 @@ def test_two_replicas_count_together(two_replicas):
     np.testing.assert_allclose(balance.end_epoch(), [2.0, 4.0])
 
 
+def test_a_step_is_that_of_the_whole_batch_however_many_replicas_share_it(two_replicas):
+    rows = np.asarray([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [1.0, 1.0]])
+    labels = np.asarray([0, 1, 1, 1])
+    weak = tf.concat([WEAK, WEAK[:1]], axis=0)  # labels 0, 1, none, 0
+
+    def kernel_after_a_step(strategy, parts):
+        with strategy.scope():
+            balance, kernel = make(), tf.Variable(tf.zeros([2, 2]))
+            optimizer = keras.optimizers.SGD(1.0, jit_compile=False)
+
+        def step(own):
+            with tf.GradientTape() as tape:
+                logits = tf.gather(tf.constant(rows, tf.float32), own) @ kernel
+                loss = balance.labeled_loss(logits, tf.gather(labels, own))
+                loss += balance.unlabeled_loss(tf.gather(weak, own), logits)
+            optimizer.apply_gradients([(tape.gradient(loss, kernel), kernel)])
+
+        own = strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        )
+        tf.function(lambda each: strategy.run(step, args=(each,)))(own)
+        return kernel.numpy()
+
+    # Equal logits: the gradient of a row's cross-entropy is -1/2 at its label, 1/2 at the other.
+    sign = np.asarray([[-0.5, 0.5], [0.5, -0.5]])
+    labeled = np.asarray([1.2, 0.8])[labels, None] * sign[labels]
+    unlabeled = np.asarray([1, 1, 0, 1])[:, None] * sign[[0, 1, 1, 0]]
+    expected = -rows.T @ (labeled + unlabeled) / 4
+    alone = kernel_after_a_step(tf.distribute.get_strategy(), [[0, 1, 2, 3]])
+    np.testing.assert_allclose(alone, expected, atol=1e-6)
+    shared = kernel_after_a_step(two_replicas, [[0, 1], [2, 3]])
+    np.testing.assert_allclose(shared, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

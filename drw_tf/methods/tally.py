@@ -1,8 +1,8 @@
 """What an epoch adds up: mean losses, and the histogram of pseudo-labels.
 
-All of it is float32 variables that each replica adds to on its own and that read as the sum
-over replicas, so nothing is communicated in a step, and a checkpoint holds an epoch that was
-cut in the middle.
+All of it but the bank is float32 variables that each replica adds to on its own and that read
+as the sum over replicas, so nothing is communicated in a step, and a checkpoint holds an epoch
+that was cut in the middle.
 """
 
 import numpy as np
@@ -67,9 +67,10 @@ class PseudoLabelHistogram(keras.layers.Layer):
         self.truth = None
         self.bank = None
         if memory == "bank":
-            # -1 never seen; label where it was confident; label + C where it was not.
+            # -1 never seen; label where it was confident; label + C where it was not. Of 64 bits,
+            # as TensorFlow keeps variables of int32 on the CPU, out of reach of a GPU's step.
             self.bank = tf.Variable(
-                tf.fill([pool_size], -1),
+                tf.fill([pool_size], tf.constant(-1, tf.int64)),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -92,7 +93,8 @@ class PseudoLabelHistogram(keras.layers.Layer):
             self.truth.add(pseudo_label, mask, index)
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
-            banks.write_rows(self.bank, replicas.all_rows(index), replicas.all_rows(code))
+            code = tf.cast(replicas.all_rows(code), self.bank.dtype)
+            banks.write_rows(self.bank, replicas.all_rows(index), code)
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
         """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""

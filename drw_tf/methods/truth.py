@@ -24,8 +24,10 @@ class PseudoLabelTruth(keras.layers.Layer):
         """Takes the class of each row of the pool, int [P], `UNKNOWN_LABEL` where none."""
         super().__init__(trainable=False, dtype="float32", name="pseudo_label_truth")
         self.num_classes = num_classes
-        # No variable: a checkpoint holds what changes, and this does not.
-        self.truth = np.asarray(truth, np.int32)
+        # No variable: a checkpoint holds what changes, and this does not. Of 64 bits: TensorFlow
+        # keeps constants of int32 in the host's memory, and compares int32 there, and would copy
+        # all of it to a GPU in every step.
+        self.truth = np.asarray(truth, np.int64)
         self.counts = tf.Variable(
             tf.zeros([num_classes, 5]),
             trainable=False,
@@ -44,7 +46,7 @@ class PseudoLabelTruth(keras.layers.Layer):
         """
         truth = tf.gather(tf.constant(self.truth), index)
         known = tf.cast(truth != records.UNKNOWN_LABEL, tf.float32)
-        right = tf.cast(truth == pseudo_label, tf.float32)
+        right = tf.cast(truth == tf.cast(pseudo_label, tf.int64), tf.float32)
         said = tf.stack([known, known * mask, right, right * mask], axis=1)
         # Rows of class -1 are dropped by the sum.
         present = tf.math.unsorted_segment_sum(known[:, None], truth, self.num_classes)

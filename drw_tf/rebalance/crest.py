@@ -23,9 +23,9 @@ class ClassRebalancingSelfTraining(base.Rebalancer):
 
     def __init__(self, hyper, facts, name="crest"):
         super().__init__(hyper, facts, name)
-        self.added = tf.Variable(
-            tf.fill([facts.pool_size], _NOT_ADDED), trainable=False, name="added_labels"
-        )
+        # Not of int32: TensorFlow has such variables on the CPU alone.
+        none = tf.fill([facts.pool_size], tf.constant(_NOT_ADDED, tf.int64))
+        self.added = tf.Variable(none, trainable=False, name="added_labels")
 
     def stages(self, steps):
         every, generations = self.facts.steps_per_epoch, self.hyper.crest_generations
@@ -44,14 +44,14 @@ class ClassRebalancingSelfTraining(base.Rebalancer):
         unlabeled = np.setdiff1d(np.arange(self.facts.pool_size), ask.labeled_in_pool)
         rates = self_training.selection_rates(self.facts.labeled_counts, self.hyper.crest_alpha)
         rows, labels = self_training.most_confident(ask.pool_logits()[unlabeled], rates)
-        added = np.full(self.facts.pool_size, _NOT_ADDED, np.int32)
+        added = np.full(self.facts.pool_size, _NOT_ADDED, np.int64)
         added[unlabeled[rows]] = labels
         self.added.assign(added)
 
     def labeled_rows(self):
         added = self.added.numpy()
         rows = np.flatnonzero(added != _NOT_ADDED)
-        return rows, added[rows].astype(np.int64)
+        return rows, added[rows]
 
     def describe(self):
         labels = self.labeled_rows()[1]

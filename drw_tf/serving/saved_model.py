@@ -7,6 +7,8 @@
     <folder>/MODEL_CARD.md                 what it was trained on, how good it is, its limits
 
 What is served is (logits - logit adjustment) / temperature; `ema.keras` has the bare network.
+Both compute in float32, also what was trained in 16 bits: TensorFlow Lite refuses those, and CPUs
+are slow at them.
 
 Signatures: `serving_default` takes uint8 pictures, `serving_bytes` encoded ones, `metadata`
 nothing. A wrong input is an INVALID_ARGUMENT that names the cause.
@@ -98,7 +100,7 @@ def export_saved_model(
         ),
     }
     # Variables of its own, on one device: under a strategy the network's are mirrored.
-    copy = keras.models.clone_model(plain)
+    copy = keras.models.clone_model(plain, clone_function=_in_float32)
     copy.set_weights(plain.get_weights())
     copy.trainable = False
     # disable=None: no bar where standard error is no terminal.
@@ -116,6 +118,14 @@ def export_saved_model(
 
 
 # ---- what is written
+
+
+def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer like `layer` that computes in float32, as its weights are."""
+    config = layer.get_config()
+    if "dtype" in config:  # not in that of several layers as one
+        config["dtype"] = "float32"
+    return layer.__class__.from_config(config)
 
 
 def _write(

@@ -11,7 +11,7 @@ from drw_tf.data import naming
 from drw_tf.serving import decoding, folders
 
 # Largest difference between the exported logits and the network's; the second one where the
-# network computes in 16 bits.
+# network computes in 16 bits, which the export does not.
 TOLERANCE, TOLERANCE_16_BITS = 1e-5, 5e-2
 
 

@@ -4,6 +4,7 @@ A checkpoint is a folder `step_<step>` with TensorFlow's files, `state.json` (st
 and `checksums.json`. It holds everything that the next step depends on.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -11,6 +12,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -181,10 +183,12 @@ class Checkpoints:
             CheckpointError: it is of other variables, as another version of this program writes.
         """
         folder = self._folder_of(step)
+        # Not found: one less; an invalid argument: of another type.
+        unfit = (tf.errors.NotFoundError, tf.errors.InvalidArgumentError)
         try:
-            status = self._checkpoint.read(str(folder / "variables"))
-            status.assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.NotFoundError) as error:
+            with _of_64_bits(folder) as prefix:
+                self._checkpoint.read(prefix).assert_existing_objects_matched()
+        except (AssertionError, ValueError, *unfit) as error:
             raise CheckpointError(
                 f"checkpoint {folder} does not fit this run, it may be of another version: "
                 f"{messages.one_line(error)}"
@@ -197,6 +201,28 @@ class Checkpoints:
         for old in self.steps_until(step)[: -self.keep]:
             if old != best_step:
                 shutil.rmtree(self._folder_of(old), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _of_64_bits(folder: pathlib.Path) -> Iterator[str]:
+    """Context: where a checkpoint's variables are, int32 ones as int64.
+
+    Earlier versions had some of int32, which a GPU cannot hold.
+    """
+    prefix = str(folder / "variables")
+    reader = tf.train.load_checkpoint(prefix)
+    if tf.int32 not in reader.get_variable_to_dtype_map().values():
+        yield prefix
+        return
+    names = sorted(reader.get_variable_to_dtype_map())
+    values = [tf.constant(reader.get_tensor(name)) for name in names]
+    values = [tf.cast(one, tf.int64) if one.dtype == tf.int32 else one for one in values]
+    with tempfile.TemporaryDirectory() as aside:
+        copy = os.path.join(aside, "variables")
+        tf.raw_ops.SaveV2(
+            prefix=copy, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+        )
+        yield copy
 
 
 def damage(folder: pathlib.Path) -> str | None:

@@ -133,19 +133,24 @@ class Team:
             [everyone[one * longest :][:count] for one, count in enumerate(counts)]
         )
 
-    def _exchange(self, one_each):
-        return self.strategy.run(replicas.all_rows, args=(one_each,))
+    def _exchange(self, sent):
+        return self.strategy.run(replicas.all_rows, args=(sent,))
 
     def _gather(self, values: np.ndarray) -> np.ndarray:
         """[workers * n, ...], the [n, ...] of each worker in their order."""
         each = self.strategy.num_replicas_in_sync // self.workers
-        # Every replica takes part; of a worker's, the first one's rows are kept.
-        one_each = self.strategy.experimental_distribute_values_from_function(
-            lambda _: tf.constant(values)
+        # Every replica takes part, and receives all that is sent: each sends a part of its
+        # worker's rows, padded so that all send equally many.
+        size = -(-len(values) // each)
+        padded = np.zeros([each * size, *values.shape[1:]], values.dtype)
+        padded[: len(values)] = values
+        parts = padded.reshape([each, size, *values.shape[1:]])
+        sent = self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group % each])
         )
-        found = self.strategy.experimental_local_results(self._exchange(one_each))[0].numpy()
-        by_replica = found.reshape([self.workers, each, len(values), *values.shape[1:]])
-        return by_replica[:, 0].reshape([-1, *values.shape[1:]])
+        found = self.strategy.experimental_local_results(self._exchange(sent))[0].numpy()
+        by_worker = found.reshape([self.workers, each * size, *values.shape[1:]])
+        return by_worker[:, : len(values)].reshape([-1, *values.shape[1:]])
 
 
 def rank(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> int:

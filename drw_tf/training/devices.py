@@ -1,10 +1,17 @@
 """Where training runs."""
 
+import contextlib
 import functools
+import os
+import pathlib
+from collections.abc import Sequence
 
 import tensorflow as tf
+from tensorflow import keras
 
-from drw_tf.data import pipeline
+from drw_tf.data import naming, pipeline
+
+_NVIDIA = pathlib.Path("/proc/driver/nvidia")  # there where a GPU's driver is loaded
 
 
 # One a process: objects of two strategies cannot be mixed, and a second mirrored one on the
@@ -14,8 +21,13 @@ def strategy(name: str) -> tf.distribute.Strategy:
     """The distribution strategy of `--strategy`.
 
     `mirrored` takes all GPUs of this machine, or its CPU where there is none;
-    `one_device` the first GPU or the CPU.
+    `one_device` the first GPU or the CPU, and hides the other GPUs from TensorFlow, which would
+    take memory on each of them.
     """
+    if name == "one_device":
+        # Not once something has run: then what is taken is taken.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices(tf.config.get_visible_devices("GPU")[:1], "GPU")
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
         # TensorFlow's default, which is none. One that names the CPU would feed it through an
@@ -55,8 +67,64 @@ def compiles(choice: str, chosen: tf.distribute.Strategy, compilable: bool = Tru
     return compilable and replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
 
 
+def line(
+    chosen: tf.distribute.Strategy,
+    workers: int,
+    batches: Sequence[int],
+    precision: str,
+    is_compiled: bool,
+) -> str:
+    """What trains, on how many pictures, and how it computes.
+
+    Args:
+        chosen: where training runs.
+        workers: processes that train together, >= 1.
+        batches: labeled pictures a step over all replicas, and unlabeled ones where there are any.
+        precision: that the network computes in.
+        is_compiled: whether XLA compiles the step.
+    """
+    replicas = chosen.num_replicas_in_sync
+    found = naming.counted(replicas, "GPU" if tf.config.list_logical_devices("GPU") else "CPU")
+    if workers > 1:
+        found += f" of {workers} processes"
+    parts = zip(batches, ("labeled", "unlabeled"), strict=False)
+    pictures = " + ".join(f"{batch // replicas:,} {name}" for batch, name in parts)
+    each = "each " if replicas > 1 else ""
+    how = f"{precision}; XLA {'on' if is_compiled else 'off'}"
+    return f"devices: {found}, {each}{pictures} pictures a step; {how}"
+
+
+def doubts(chosen: tf.distribute.Strategy, network: keras.Model) -> list[str]:
+    """A line for each thing about the devices that a user may not have meant.
+
+    Args:
+        chosen: where training runs.
+        network: that is trained.
+    """
+    found = []
+    # Hidden on purpose by what CUDA reads.
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if _NVIDIA.exists() and not hidden and not tf.config.list_physical_devices("GPU"):
+        found.append(
+            "training is on the CPU, though this machine has NVIDIA's driver: TensorFlow finds no "
+            "GPU. \"python -c 'import tensorflow as tf; tf.config.list_physical_devices()'\" says "
+            "why; pip install '.[gpu]' installs the libraries that it needs."
+        )
+    apart = any(
+        isinstance(one, keras.layers.BatchNormalization) and not one.synchronized
+        for one in network.submodules
+    )
+    if apart and chosen.num_replicas_in_sync > 1:
+        found.append(
+            f"each of the {chosen.num_replicas_in_sync} replicas takes batch statistics of its own "
+            "pictures, so that results depend on the number of replicas, and a checkpoint holds "
+            "the mean of their moving statistics; --sync_batch_norm ends both."
+        )
+    return found
+
+
 def set_determinism() -> None:
-    """Makes every operation bit-for-bit repeatable on this machine."""
+    """Makes every operation bit-for-bit repeatable on this machine and as many replicas."""
     tf.config.experimental.enable_op_determinism()
 
 

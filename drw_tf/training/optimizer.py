@@ -25,8 +25,10 @@ def build(
 
 
 def _plain(name, rate):
+    # By themselves Keras's optimizers are compiled by XLA where there is a GPU, whatever
+    # --jit_compile says; a step that is compiled has them inside.
     if name == "adam":
-        return keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON)
+        return keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON, jit_compile=False)
     if name == "sgd":
-        return keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True)
+        return keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True, jit_compile=False)
     raise ValueError(f"optimizer must be sgd or adam, got {name!r}.")

@@ -48,6 +48,9 @@ def test_training_says_what_came_out_and_where_it_lies(trained):
     said, _, rest = done.stderr.partition("\n")
     assert said.startswith("data: 10 classes: 0 40, 1 28, 2 20, ")
     assert re.search(r", 9 2 labeled; 269 unlabeled; \d+ test$", said)
+    assert re.match(
+        r"devices: 1 CPU, \d+ labeled \+ \d+ unlabeled pictures a step; float32; XLA", rest
+    )
     assert "100/100" in rest  # the bar
     assert "Traceback" not in done.stderr
     assert "cuda" not in done.stderr.lower()

@@ -43,6 +43,18 @@ def test_precision_and_recall_of_pseudo_labels_match_a_count_by_hand():
         np.testing.assert_allclose(got[name], value, rtol=1e-6, err_msg=name)
 
 
+def test_nothing_of_the_truth_is_of_32_bits_which_tensorflow_keeps_away_from_gpus():
+    one = truth.PseudoLabelTruth(4, TRUTH)
+    given = (tf.TensorSpec([2], kind) for kind in (tf.int32, tf.float32, tf.int64))
+    graph = tf.function(one.add).get_concrete_function(*given).graph
+    operations = [each for each in graph.get_operations() if each.type in ("Equal", "NotEqual")]
+    read = [each for each in graph.get_operations() if each.type.startswith("Gather")]
+    assert len(operations) == 2
+    assert len(read) == 1
+    for operation in operations + read:
+        assert operation.inputs[0].dtype == tf.int64, operation.name
+
+
 def test_without_a_threshold_nothing_is_said_about_confidence():
     assert set(counted().quality(has_threshold=False)) == {"pseudo_precision", "pseudo_recall"}
 

@@ -49,9 +49,9 @@ def make_network(image_shape, num_classes, head="logits"):
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
     features = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    logits = keras.layers.Dense(num_classes, name=head, kernel_initializer="random_normal")(
-        features
-    )
+    logits = keras.layers.Dense(
+        num_classes, name=head, kernel_initializer="random_normal", dtype="float32"
+    )(features)
     network = keras.Model(images, {"features": features, head: logits}, name="small")
     draw = np.random.default_rng(1)
     network.set_weights([w + 0.3 * draw.random(w.shape, np.float32) for w in network.get_weights()])

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.models import heads
+from drw_tf.models import heads, precision
 from drw_tf.serving import decoding, folders, saved_model, verification
 
 
@@ -336,6 +336,28 @@ def test_networks_of_a_strategy_are_exported(two_replicas, tmp_path):
     np.testing.assert_allclose(
         exported_logits(network, tmp_path / "export", pixels), expected, atol=1e-5
     )
+
+
+def test_what_was_trained_in_16_bits_is_exported_in_float32(network_of, tmp_path):
+    with precision.computing_in("bfloat16"):
+        network = network_of((8, 8, 1), 3)
+    folder = saved_model.export_saved_model(
+        network,
+        tmp_path / "export",
+        image_shape=(8, 8, 1),
+        class_names=("a", "b", "c"),
+        configuration={},
+    )
+    images = random_images((8, 8, 1))
+    inputs = images / np.float32(255)
+    # Of the same weights.
+    expected = network_of((8, 8, 1), 3)(inputs, training=False)["logits"].numpy()
+    assert np.abs(network(inputs, training=False)["logits"] - expected).max() > 1e-4
+    loaded = tf.saved_model.load(str(folder))
+    served = loaded.signatures["serving_default"](images=tf.constant(images))["logits"]
+    np.testing.assert_allclose(served, expected, atol=1e-5)
+    by_keras = keras.models.load_model(folder / folders.KERAS_FILE, compile=False)
+    assert {layer.compute_dtype for layer in by_keras.layers} == {"float32"}
 
 
 def test_cosine_heads_are_exported_as_layers_of_keras(tmp_path):

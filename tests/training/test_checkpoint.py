@@ -89,7 +89,21 @@ def test_checksums_that_do_not_name_the_files_are_damage(made, caplog, sums):
     assert "must name state.json, variables.index" in caplog.text
 
 
-@pytest.mark.parametrize("value", [[0.0, 1.0], None], ids=["other shape", "one more"])
+def test_whole_numbers_that_an_earlier_version_had_of_32_bits_are_read(made, tmp_path):
+    module = made[0]
+    module.rows = tf.Variable([-1, 2**31 - 1])
+    save(made, 10)
+    module.rows = tf.Variable(tf.zeros([2], tf.int64))
+    module.value.assign(-1.0)
+    checkpoint.Checkpoints(tmp_path / "checkpoints", module, keep=2).load(10)
+    assert module.rows.numpy().tolist() == [-1, 2**31 - 1]
+    assert module.value.numpy() == 10.0
+
+
+OTHERS = {"other shape": [0.0, 1.0], "other type": True, "one more": None}
+
+
+@pytest.mark.parametrize("value", OTHERS.values(), ids=OTHERS)
 def test_a_checkpoint_of_other_variables_is_one_line(made, tmp_path, value):
     save(made, 10)
     other = Counter()

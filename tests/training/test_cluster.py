@@ -1,7 +1,9 @@
 """Several processes train as one: what they share, what one alone does, and how they end."""
 
 import json
+import math
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,6 +130,48 @@ def test_parts_cover_all_rows_and_are_joined_in_order(size, workers):
     for one, part in enumerate(parts):
         joined = Played(one, workers, padded).joined(part, size)
         np.testing.assert_array_equal(joined, rows)
+
+
+class Replicas:
+    """Plays the strategy of a worker with several replicas."""
+
+    cluster_resolver = None
+
+    def __init__(self, worker, workers, each):
+        self.num_replicas_in_sync = workers * each
+        self.own = range(worker * each, worker * each + each)
+
+    def experimental_distribute_values_from_function(self, make):
+        return [make(SimpleNamespace(replica_id_in_sync_group=one)) for one in self.own]
+
+    def experimental_local_results(self, values):
+        return [values]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 8])
+@pytest.mark.parametrize(("workers", "each"), [(2, 1), (2, 4), (3, 2)])
+def test_replicas_of_a_worker_send_a_part_each_and_all_is_put_together_in_order(
+    rows, workers, each
+):
+    everyone = np.arange(2.0 * rows * workers).reshape(workers, rows, 2)
+
+    def gathered(worker, exchange):
+        team = cluster.Team(Replicas(worker, workers, each))
+        team.worker, team.workers, team._exchange = worker, workers, exchange
+        return team._gather(everyone[worker])
+
+    sent = []
+    for worker in range(workers):
+        gathered(worker, lambda parts: sent.extend(parts) or tf.concat(parts * workers, axis=0))
+    assert [len(part) for part in sent] == [math.ceil(rows / each)] * (workers * each)
+    for worker in range(workers):
+        found = gathered(worker, lambda _: tf.concat(sent, axis=0))
+        np.testing.assert_array_equal(found, everyone.reshape(-1, 2))
+
+
+def test_replicas_of_one_worker_exchange_what_they_were_given(two_replicas):
+    rows = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(cluster.Team(two_replicas)._gather(rows), rows)
 
 
 def test_flags_that_differ_are_refused_with_the_worker():

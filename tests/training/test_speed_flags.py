@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow import keras
 
 from drw_tf import recipes
 from drw_tf import run as runs
 from drw_tf.ops import replicas
 from drw_tf.rebalance import draws
 from drw_tf.training import devices
+from drw_tf.training import optimizer as optimizers
 from tests import ended_runs
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -103,3 +105,10 @@ def test_auto_compiles_on_one_gpu_alone(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
     assert devices.compiles("auto", alone)
     assert not devices.compiles("off", alone)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_no_optimizer_is_compiled_by_itself(monkeypatch, name):
+    monkeypatch.setattr(tf.compat.v2.config, "list_physical_devices", lambda kind: [f"/{kind}:0"])
+    assert keras.optimizers.SGD(0.1).jit_compile  # what Keras does where there is a GPU
+    assert not optimizers.build(name, 0.1).jit_compile
