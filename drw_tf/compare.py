@@ -154,13 +154,17 @@ def shorten(value):
 def table(records: Sequence[Mapping]) -> str:
     """Markdown: methods by balanced accuracy, beside the paper's numbers in a setting of its own.
 
+    Below it what the numbers are.
+
     Args:
-        records: of runs that differ in method and seed only.
+        records: of runs on the same data, for the same time.
     """
     if not records:
         return "no record yet"
-    paper = groups.paper_of(records[0])
-    return tables.methods(groups.by_method(records), groups.window_of(paper, records)).markdown()
+    variants, _ = groups.variants(records, groups.DEFAULTS)
+    window = groups.window_of(groups.paper_of(records[0]), variants)
+    made = tables.methods(variants, window)
+    return f"{made.markdown()}\n\n{made.note}"
 
 
 if __name__ == "__main__":

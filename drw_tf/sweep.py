@@ -10,18 +10,34 @@ import itertools
 import pathlib
 import shlex
 import shutil
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet, whole_files
+from drw_tf import child, flag_table, help_text, quiet, recipes, whole_files
 from drw_tf import config as configuration
+from drw_tf.report import statistics, tables
 from drw_tf.training import workdir
 
 _OUTPUT = "sweep"
-_GRID = ("beta", "reweight_start", "batch_size")
+_TRY = "try_"
+# Flags of optimization that may be tried with every method: all but the length of a run, as runs
+# of other lengths are not compared.
+_OPTIMIZATION = tuple(
+    flag.name
+    for flag in flag_table.FLAGS
+    if flag.group == flag_table.OPTIMIZATION and flag.changes_result and flag.name != "steps"
+)
+_GRID = (
+    *(flag.name for flag in flag_table.FLAGS if flag.name in recipes.method_flags()),
+    *_OPTIMIZATION,
+)
+# Those that `--help` explains.
+_COMMON = (
+    *("learning_rate", "weight_decay", "batch_size"),
+    *("lambda_u", "threshold", "beta", "reweight_start"),
+)
 _TABLE = (
-    *(flag_table.listed(f"try_{name}", f"values of --{name}", _OUTPUT, []) for name in _GRID),
+    *(flag_table.listed(f"{_TRY}{name}", f"values of --{name}", _OUTPUT, []) for name in _GRID),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0"]),
     flag_table.Flag(
         "runs", "string", "folder of the runs [runs/sweep/<dataset>/<method>]", _OUTPUT
@@ -29,7 +45,7 @@ _TABLE = (
 )
 _ANEW = "give other --runs"
 # Flags of the trainer that those of this program decide.
-_SETTERS = {"seed": "seeds", "workdir": "runs", **{name: f"try_{name}" for name in _GRID}}
+_SETTERS = {"seed": "seeds", "workdir": "runs", **{name: f"{_TRY}{name}" for name in _GRID}}
 METRIC = "balanced_accuracy"
 
 
@@ -38,8 +54,14 @@ def main(argv: list[str] | None = None) -> None:
     arguments = (sys.argv if argv is None else argv)[1:]
     own, rest = configuration.split_arguments(arguments, _TABLE)
     if help_text.ASKS_FOR_HELP & {*rest}:
-        text = help_text.of_program("drw_tf.sweep", _TABLE, rest)
-        configuration.show(f"{text}\n\nFlags of drw_tf.train are handed on to every run.")
+        shown = [flag for flag in _TABLE if "--helpfull" in rest or _is_common(flag.name)]
+        text = help_text.of_program("drw_tf.sweep", shown, rest)
+        others = ", ".join(name for name in _OPTIMIZATION if name not in _COMMON)
+        configuration.show(
+            f"{text}\n\nEvery flag that the method reads (drw_tf.train --helpmethods) has its "
+            f"--{_TRY}, and so have\n{others}.\n\n"
+            "Flags of drw_tf.train are handed on to every run."
+        )
     try:
         given = configuration.parse(["sweep", *own], _TABLE)
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
@@ -54,6 +76,10 @@ def main(argv: list[str] | None = None) -> None:
             _finish(plan, [read(run) for run in plan])
     except (OSError, ValueError) as error:
         configuration.refuse("sweep", error)
+
+
+def _is_common(name: str) -> bool:
+    return not name.startswith(_TRY) or name.removeprefix(_TRY) in _COMMON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +104,20 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
         rest: flags of the trainer.
 
     Raises:
-        ConfigError: nothing is to be tried, no picture is held out, or a flag is refused.
+        ConfigError: nothing is to be tried, or what cannot be, no picture is held out, or a flag
+            is refused.
     """
-    tried = {name: settings[f"try_{name}"] for name in _GRID if settings[f"try_{name}"]}
-    if not tried:
-        flags = ", ".join(f"--try_{name}" for name in _GRID)
-        raise configuration.ConfigError(f"give at least one of {flags}.")
-    base = configuration.resolve(configuration.parse(["train", *rest]))
+    tried = {name: settings[_TRY + name] for name in _GRID if settings[_TRY + name]}
+    others = [word for word in rest if word.lstrip("-").startswith(_TRY)]
+    words = [word for word in rest if word not in others]
+    base = configuration.resolve(configuration.parse(["train", *words]))
+    if others or not tried:
+        allowed = ", ".join(sorted({*_OPTIMIZATION, *base.recipe.flags}))
+        got = others[0].partition("=")[0] if others else "none"
+        raise configuration.ConfigError(
+            f"give at least one --{_TRY}<flag>, with --method={base.method} of "
+            f"{allowed}; got {got}."
+        )
     if not base.validation_per_class:
         raise configuration.ConfigError(
             "--validation_per_class must be at least 1: the choice is made on pictures that are "
@@ -136,18 +169,16 @@ def summary(points: Sequence[Mapping[str, str]], scores: Sequence[float]) -> str
     found: dict[tuple, list[float]] = {}
     for point, value in zip(points, scores, strict=True):
         found.setdefault(tuple(point.items()), []).append(100 * value)
-    best_first = sorted(found.items(), key=lambda pair: -statistics.fmean(pair[1]))
+    best_first = sorted(found.items(), key=lambda pair: -statistics.mean_and_deviation(pair[1])[0])
     names = list(points[0])
     lines = [
         f"| {' | '.join(names)} | validation bACC % | seeds |",
         "| --- " * (len(names) + 2) + "|",
     ]
     for point, values in best_first:
-        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
         cells = [value for _, value in point]
-        lines.append(
-            f"| {' | '.join(cells)} | {statistics.fmean(values):.1f}{spread} | {len(values)} |"
-        )
+        mean = tables.mean_cell(dict(enumerate(values)))
+        lines.append(f"| {' | '.join(cells)} | {mean} | {len(values)} |")
     chosen = " ".join(f"--{name}={value}" for name, value in best_first[0][0])
     return "\n".join([*lines, "", f"chosen on held-out pictures: {chosen}"])
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 
 import repository
 
-from drw_tf import flag_table, quiet
+from drw_tf import quiet
 from drw_tf.report import __main__ as report
 
 with quiet.startup():
-    from drw_tf.report import groups, record_file, tables
+    from drw_tf.report import groups, paper_numbers, record_file, tables
 
 README = repository.ROOT / "README.md"
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?!\.?\w|,\d)")
 
 @functools.cache
 def tables_of(command: str) -> list[tables.Table]:
-    """What a `drw_tf.report` command makes of methods, pseudo-labels and agreement.
+    """What a `drw_tf.report` command makes of methods, pseudo-labels, agreement and the paper.
 
     Raises:
         ConfigError: a folder is not there.
@@ -41,9 +41,9 @@ def tables_of(command: str) -> list[tables.Table]:
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--"))
     folders = [path for word in words if not word.startswith("--") for path in _expanded(word)]
     records = [record_file.read_record(path) for path in report.record_paths(folders)]
-    defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
-    settings, _ = groups.settings(records, defaults)
+    settings, _ = groups.settings(records, groups.DEFAULTS)
     made = [tables.agreement(settings)]
+    made += [tables.paper_table(number, settings) for number in paper_numbers.TABLES]
     for one in settings:
         made.append(tables.methods(one.variants, one.window, flags.get("reference")))
         made.append(tables.pseudo_labels(one))

@@ -22,7 +22,7 @@ def started(monkeypatch, tmp_path):
 
     def train(words, workdir):
         given = config.resolve(config.parse(["train", *words]))
-        validation = {"0.9": 0.8, "0.999": 0.7}[given.beta] + given.seed / 10
+        validation = {"0.9": 0.8, "0.999": 0.7}.get(given.beta, 0.6) + given.seed / 10
         entry = {"step": 100, "validation": {"ema": {"balanced_accuracy": validation}}}
         entry["test"] = {"ema": records.metrics_of(1 - validation)}
         found = records.record_of(given, [{"step": 50}, entry])
@@ -65,6 +65,33 @@ def test_the_grid_is_the_product_of_what_is_tried(started):
     }
 
 
+def test_what_the_method_reads_can_be_tried_and_optimization_with_every_method(started):
+    run("--method=fixmatch", "--try_learning_rate=0.1,0.03", "--try_ema_warmup=true,false")
+    rates = [config.parse(["train", *words])["learning_rate"] for words in started]
+    warmups = [config.parse(["train", *words])["ema_warmup"] for words in started]
+    assert list(zip(rates, warmups, strict=True)) == [
+        *((0.1, True), (0.1, False)),
+        *((0.03, True), (0.03, False)),
+    ]
+    started.clear()
+    run("--method=fixmatch_abc", "--try_threshold=0.8,0.95", "--runs=abc")
+    assert [config.parse(["train", *words])["threshold"] for words in started] == [0.8, 0.95]
+
+
+def test_help_explains_the_common_ones_and_says_that_there_are_others(capsys):
+    with pytest.raises(SystemExit) as caught:
+        sweep.main(["sweep", "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "--try_learning_rate: values of --learning_rate" in text
+    assert "--try_darp_start" not in text
+    assert "Every flag that the method reads" in text
+    assert len(text.splitlines()) < 25
+    with pytest.raises(SystemExit):
+        sweep.main(["sweep", "--helpfull"])
+    assert "--try_darp_start: values of --darp_start" in capsys.readouterr().out
+
+
 def test_finished_runs_are_not_run_again(started):
     run("--try_beta=0.9,0.999")
     pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json").unlink()
@@ -101,7 +128,11 @@ def test_hparams_are_what_was_tried_with_the_validation_score(started):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give at least one of --try_beta, --try_reweight_start, --try_batch_size"),
+        ([], "give at least one --try_<flag>, with --method=drw of batch_size, beta, ema_decay,"),
+        # Neither data nor length are tuned, and no method reads a flag that is not known.
+        (["--try_imbalance_ratio=10,20"], "weight_normalization; got --try_imbalance_ratio."),
+        (["--try_beta=0.9", "--try_steps=50,100"], "weight_normalization; got --try_steps."),
+        (["--try_learning_rate=1,-1"], "--learning_rate must be a number in [1e-12, 1000], got -1"),
         (["--try_beta=0.9", "--validation_per_class=0"], "never on the test set"),
         (["--try_beta=0.9,1.5"], "--beta must be a number in [0, 1)"),
         (["--try_beta=0.9", "--method=fixmatch"], "--beta is not read by --method=fixmatch"),

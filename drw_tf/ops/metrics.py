@@ -4,6 +4,9 @@ import numpy as np
 
 from drw_tf.ops import rows
 
+# Evaluations at the end of a run that "mean_last_20" and "median_last_20" are of.
+WINDOW = 20
+
 
 def class_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:
     """`values` as int64 [N]; ValueError with their `name` where one is outside [0, C)."""

@@ -6,8 +6,6 @@ from drw_tf.ops import calibration, metrics, rows
 
 # A confusion matrix of 10,000 classes is 800 MB, and several GB as Python's numbers.
 MAX_CONFUSION_CLASSES = 1000
-# Evaluations at the end of a run that "mean_last_20" and "median_last_20" are of.
-WINDOW = 20
 
 
 def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) -> dict:
@@ -73,6 +71,6 @@ def summarize_history(values: list[float]) -> dict[str, float]:
     return {
         "last": float(values[-1]),
         "best": float(values.max()),
-        "mean_last_20": float(values[-WINDOW:].mean()),
-        "median_last_20": float(np.median(values[-WINDOW:])),
+        "mean_last_20": float(values[-metrics.WINDOW :].mean()),
+        "median_last_20": float(np.median(values[-metrics.WINDOW :])),
     }

@@ -47,13 +47,12 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("report", error)
     with quiet.startup():
         from drw_tf.report import groups, record_file, summary
-    defaults = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
     draw, reference = given.get("draw", []), given.get("reference")
     try:
         records = [record_file.read_record(path) for path in paths]
-        settings, notes = groups.settings(records, defaults)
+        settings, notes = groups.settings(records, groups.DEFAULTS)
         out.mkdir(parents=True, exist_ok=True)
-        written = summary.write(out, _TITLE, settings, notes, defaults, draw, reference)
+        written = summary.write(out, _TITLE, settings, notes, groups.DEFAULTS, draw, reference)
     except (OSError, ValueError) as error:
         configuration.refuse("report", error)
     with configuration.reader_may_leave():

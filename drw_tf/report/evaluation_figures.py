@@ -16,14 +16,13 @@ _SIDE = 3.8
 
 
 def confusion_matrices(
-    records: Sequence[Mapping], labels: Sequence[str] | None = None, network: str = "ema"
+    records: Sequence[Mapping], labels: Sequence[str] | None = None
 ) -> figure.Figure:
-    """Where the test images of each class went, one matrix a run.
+    """Where the test images of each class went with the averaged network, one matrix a run.
 
     Args:
         records: runs on the same classes.
         labels: their names; the methods' if None.
-        network: "ema" or "raw".
 
     Returns:
         Figure whose first axes are the matrices, classes in the order of labeled counts.
@@ -34,10 +33,10 @@ def confusion_matrices(
     labels = history.run_labels(records, labels)
     names, order = history.class_facts(records)
     titles = [
-        f"{label}: bACC {100 * history.last_metric(record, network, 'balanced_accuracy'):.1f}%"
+        f"{label}: bACC {100 * history.last_metric(record, 'ema', 'balanced_accuracy'):.1f}%"
         for label, record in zip(labels, records, strict=True)
     ]
-    counts = [np.asarray(history.last_metric(record, network, "confusion")) for record in records]
+    counts = [np.asarray(history.last_metric(record, "ema", "confusion")) for record in records]
     return draw_confusions(counts, titles, names, order)
 
 

@@ -112,15 +112,12 @@ def class_curves(
     return made
 
 
-def recalls(
-    records: Sequence[Mapping], labels: Sequence[str] | None = None, network: str = "ema"
-) -> figure.Figure:
-    """Recall of each class at the end of training, runs side by side, means in the legend.
+def recalls(records: Sequence[Mapping], labels: Sequence[str] | None = None) -> figure.Figure:
+    """Recall of each class by the averaged network at the end, runs side by side.
 
     Args:
         records: runs on the same classes.
-        labels: their names; the methods' if None.
-        network: "ema" or "raw".
+        labels: their names; the methods' if None. The means stand beside them.
 
     Returns:
         Figure with one axes: bars, or points where there are more than 80 of them.
@@ -131,7 +128,7 @@ def recalls(
     labels = history.run_labels(records, labels)
     names, order = history.class_facts(records)
     values = [
-        np.asarray(history.last_metric(record, network, "recall"), np.float64) for record in records
+        np.asarray(history.last_metric(record, "ema", "recall"), np.float64) for record in records
     ]
     shown = [
         f"{label}: mean {100 * np.nanmean(value):.1f}%"

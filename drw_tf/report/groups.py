@@ -1,11 +1,15 @@
 """Runs put together: those that differ in the seed alone, and those that may be compared."""
 
+import collections
 import dataclasses
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from drw_tf import recipes
+from drw_tf import flag_table, protocols, recipes
+from drw_tf.ops import metrics
 from drw_tf.report import paper_numbers
+
+# The flags that change a result, and the value that a run which is older than the flag had.
+DEFAULTS = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
 
 # What says which data a run had and how long it was; the method's own flags are the rest.
 SETTING_FLAGS = (
@@ -22,11 +26,9 @@ SETTING_FLAGS = (
     "protocol",
     "steps",
 )
-# The rest of the budget, which a method may have of its own: it is named where it is another one.
-BUDGET_FLAGS = ("batch_size", "steps_per_epoch")
-# Evaluations whose mean stands beside the paper's numbers.
-LAST_EVALUATIONS = 20
-
+_APART = frozenset((*SETTING_FLAGS, "method", "seed"))
+# Row files have one value, the defaults another, and either is a run of the paper's setting.
+_FREE = ("randaugment_order",)
 # Flags that say where a user's own pictures are; no run on other data has any of them.
 OWN_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "labels_csv")
 
@@ -75,8 +77,7 @@ class Setting:
     @property
     def window(self) -> str:
         """What is reported, see `window_of`."""
-        runs = [one for variant in self.variants for one in variant.records]
-        return window_of(self.paper, runs)
+        return window_of(self.paper, self.variants)
 
     def variant(self, method: str) -> Variant | None:
         """The variant that stands for a method, see `find`."""
@@ -101,17 +102,16 @@ def settings(
 
     Args:
         records: as `record_file.read_record` returns them, in any order.
-        defaults: the flags that change a result, and the value that a run which is older
-            than the flag had.
+        defaults: `DEFAULTS`, or a part of it.
     """
     groups: dict[tuple, list[Mapping]] = {}
     for one in records:
         groups.setdefault(_setting_key(one), []).append(one)
     found, dropped = [], []
     for group in groups.values():
-        variants, twice = _variants(group, defaults)
+        made, twice = variants(group, defaults)
         dropped += twice
-        found.append(Setting(_title(group[0]), paper_of(group[0]), tuple(variants)))
+        found.append(Setting(_title(group[0]), paper_of(group[0]), tuple(made)))
     titles = [one.title for one in found]
     return [
         dataclasses.replace(one, title=f"{one.title} ({index + 1})")
@@ -127,15 +127,30 @@ def paper_of(record: Mapping) -> str | None:
     return paper_numbers.setting_of(record["configuration"]) if whole else None
 
 
-def window_of(paper: str | None, records: Sequence[Mapping]) -> str:
+def window_of(paper: str | None, variants: Sequence[Variant]) -> str:
     """What is reported of runs: "mean_last_20", as the paper does in its settings, or "last".
 
     The last one, too, where any run has fewer evaluations: one that was judged later as another
     method has a single one, and a mean of one beside means of twenty is another quantity.
     """
-    finals = [one["final"]["ema"] for one in records if one["final"].get("ema")]
-    counts = [one["balanced_accuracy"]["evaluations"] for one in finals]
-    return "mean_last_20" if paper and min(counts, default=0) >= LAST_EVALUATIONS else "last"
+    is_tested = any(one["final"].get("ema") for each in variants for one in each.records)
+    return "mean_last_20" if paper and is_tested and not short(variants) else "last"
+
+
+def short(variants: Sequence[Variant]) -> list[str]:
+    """Names of those with a run that has too few evaluations for the mean of the last ones."""
+
+    def is_short(record):
+        final = record["final"].get("ema")
+        return final and final["balanced_accuracy"]["evaluations"] < metrics.WINDOW
+
+    return [each.name for each in variants if any(map(is_short, each.records))]
+
+
+def was_judged(record: Mapping) -> bool:
+    """Whether a run was not trained but judged as another method, after its own training."""
+    words = record["command_line"]
+    return "drw_tf.evaluate" in words or any(word.startswith("--as_method") for word in words)
 
 
 def is_of_own_pictures(configuration: Mapping) -> bool:
@@ -154,33 +169,43 @@ def data_of(record: Mapping) -> tuple:
     )
 
 
-def by_method(records: Sequence[Mapping]) -> list[Variant]:
-    """Variants of records that are known to differ in method and seed only."""
-    methods: dict[str, list[Mapping]] = {}
-    for one in records:
-        methods.setdefault(one["configuration"]["method"], []).append(one)
-    return [Variant(method, method, tuple(mine)) for method, mine in methods.items()]
-
-
 def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, object]:
     """The flags in which a run may differ from another of its setting, seed apart.
 
     A flag at its default counts as one that was not known yet, or not read.
     """
-    configuration = record["configuration"]
-    apart = {*SETTING_FLAGS, "seed"}
-    usual = _defaults_of(configuration["method"], defaults)
+    usual = _defaults_of(record["configuration"]["method"], defaults)
     return {
-        name: configuration[name]
-        for name in defaults
-        if name not in apart and configuration.get(name) not in (None, usual[name])
+        name: value
+        for name, value in _read(record, defaults).items()
+        if name not in _APART and value != usual[name]
     }
+
+
+def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
+    """The flags among these that a run has read, and their values.
+
+    A method without strong views reads of a preset whether crops are padded with black. Older
+    records of it name a preset also where they are not.
+    """
+    configuration = record["configuration"]
+    found = {name: configuration[name] for name in names if configuration.get(name) is not None}
+    recipe = recipes.RECIPES.get(configuration["method"])
+    pads_black = found.get("randaugment") in flag_table.BLACK_PADDING
+    is_padded = pads_black and configuration.get("crop") != "resized"
+    if recipe and not recipe.has_strong_views and not is_padded:
+        found.pop("randaugment", None)
+    return found
+
+
+def _own_defaults(method: str) -> Mapping[str, object]:
+    """What a recipe has of its own; a record may name one of another version."""
+    return recipes.RECIPES[method].defaults if method in recipes.RECIPES else {}
 
 
 def _defaults_of(method: str, defaults: Mapping[str, object]) -> dict[str, object]:
     """The defaults, those of the recipe in their place."""
-    recipe = recipes.RECIPES.get(method)  # a record may name one of another version
-    return {**defaults, **(recipe.defaults if recipe else {})}
+    return {**defaults, **_own_defaults(method)}
 
 
 def spelled(flags: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
@@ -222,10 +247,15 @@ def _title(record: Mapping) -> str:
     return f"{name}, {steps}" if ratio is None else f"{name}, R = {ratio:g}, {steps}"
 
 
-def _variants(
+def variants(
     records: Sequence[Mapping], defaults: Mapping[str, object]
 ) -> tuple[list[Variant], list[str]]:
-    """Variants of one setting, and a line for each record of a seed that was there before."""
+    """Variants of one setting, and a line for each record of a seed that was there before.
+
+    Args:
+        records: at least one.
+        defaults: see `settings`.
+    """
     members: dict[tuple, dict[int, Mapping]] = {}
     dropped = []
     for one in records:
@@ -234,18 +264,53 @@ def _variants(
         seed = one["configuration"]["seed"]
         if members.setdefault(key, {}).setdefault(seed, one) is not one:
             dropped.append(f"{key[0]}, seed {seed}: given more than once, the first is used")
-    usual = {
-        flag: statistics.mode(one["configuration"].get(flag) for one in records)
-        for flag in BUDGET_FLAGS
-    }
+    unsaid = _unsaid(records, defaults)
     made = []
     for key, seeds in members.items():
         rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
         mine = [seeds[seed] for seed in sorted(seeds)]
         name = name_of(key[0], dict(key[1:]), rivals, defaults)
-        for flag, value in usual.items():
-            own = mine[0]["configuration"].get(flag)
-            if own != value and f", {flag} " not in name:
-                name += f", {flag} {own}"
+        own = {flag: [value] for flag, value in _own_defaults(key[0]).items()}
+        for flag, value in _read(mine[0], unsaid).items():
+            if value not in own.get(flag, unsaid[flag]) and f", {flag} " not in name:
+                name += f", {flag} {value}"
         made.append(Variant(name, key[0], tuple(mine), len(key) - 1))
     return made, dropped
+
+
+def _unsaid(records: Sequence[Mapping], defaults: Mapping[str, object]) -> dict[str, list[object]]:
+    """The values of each flag that go without saying in a setting, unless a recipe has its own.
+
+    In one of the paper those of its protocol, so that no other one stands beside the paper's
+    numbers without a word. Elsewhere the most common one, and if others are as common that of
+    the protocol.
+    """
+    configuration = records[0]["configuration"]
+    usual = {**defaults, **_of_protocol(configuration)}
+    paper = paper_numbers.SETTINGS.get(paper_of(records[0]))
+    is_printed = paper is not None and paper.is_as_printed(configuration)
+    found = {}
+    for flag in (name for name in defaults if name not in _APART):
+        if is_printed and usual[flag] is not None and flag not in _FREE:
+            found[flag] = [usual[flag], *([paper.beta] if flag == "beta" else [])]
+            continue
+        counts = collections.Counter(
+            value
+            for one in records
+            if flag not in _own_defaults(one["configuration"]["method"])
+            for value in _read(one, [flag]).values()
+        )
+        most = max(counts, key=lambda value: (counts[value], value == usual[flag]), default=None)
+        found[flag] = [most]
+    return found
+
+
+def _of_protocol(configuration: Mapping) -> dict[str, object]:
+    """What a run of this data set and protocol has where neither user nor recipe says more."""
+    data = protocols.dataset(configuration.get("dataset", "")) or {}
+    protocol = configuration.get("protocol")
+    layers = [protocols.PROTOCOLS.get(protocol, {}), data]
+    # A protocol that is not the data set's own goes before it.
+    if protocol != data.get("protocol"):
+        layers.reverse()
+    return {**layers[0], **layers[1]}

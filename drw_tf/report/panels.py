@@ -50,10 +50,10 @@ def percent_axis(axis) -> None:
     axis.set_major_formatter(ticker.PercentFormatter(xmax=1.0, decimals=0))
 
 
-def widen(axes: mpl_axes.Axes, least: float = 0.05) -> None:
-    """Gives the vertical axis at least this range, so that noise does not fill the picture."""
+def widen(axes: mpl_axes.Axes) -> None:
+    """Gives a vertical axis of shares at least 5 points, so that noise does not fill it."""
     low, high = axes.get_ylim()
-    missing = least - (high - low)
+    missing = 0.05 - (high - low)
     if missing > 0:
         axes.set_ylim(low - missing / 2, high + missing / 2)
 

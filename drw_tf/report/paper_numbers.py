@@ -45,16 +45,22 @@ class Setting:
     Attributes:
         title: for its head.
         flags: what a run in it has.
+        beta: that of its row files, which is what "auto" gives there.
         in_place: what it may have in place of some of these, all of it together.
     """
 
     title: str
     flags: Mapping[str, object]
+    beta: str
     in_place: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def is_as_printed(self, configuration: Mapping) -> bool:
+        """Whether a run has its flags, none of them replaced."""
+        return _has(configuration, self.flags)
 
     def is_of(self, configuration: Mapping) -> bool:
         """Whether a run is in it."""
-        return _has(configuration, self.flags) or (
+        return self.is_as_printed(configuration) or (
             bool(self.in_place) and _has(configuration, {**self.flags, **self.in_place})
         )
 
@@ -76,7 +82,8 @@ def _long_tail(classes: int, ratio: int, labeled_max: int, unlabeled_max: int) -
         "protocol": "darp",
         "steps": 250_000,
     }
-    return Setting(f"CIFAR-{classes}, R = {ratio}", flags)
+    beta = "0.999" if ratio <= 50 else "0.995"
+    return Setting(f"CIFAR-{classes}, R = {ratio}", flags, beta)
 
 
 SETTINGS = {
@@ -93,6 +100,7 @@ SETTINGS = {
             "protocol": "imagenet",
             "steps": 500_000,
         },
+        "0.999",
         # flags/protocol/imagenet_batch_1024.flags: as many pictures as FixMatch's paper has.
         {"batch_size": 1024, "steps": 375_000},
     ),
@@ -105,9 +113,12 @@ TABLES = {
     3: "against focal loss",
     4: "ablation of the weights",
 }
+ABLATION = 4
 # The paper's NRw row equals its FixMatch + DARP row digit for digit, so Table 4 may have been
 # made on FixMatch + DARP: each variant stands here with and without it.
 ON_DARP = " on FixMatch + DARP"
+# Rows of Table 4 that Table 1 has: NRw as FixMatch + DARP, DRw under its own name.
+_PRINTED_BEFORE = ("nrw_darp", "drw_darp")
 
 
 @functools.cache
@@ -127,7 +138,7 @@ def rows(table: int) -> list[Row]:
         if line["table"] == str(table):
             number = Number(line["mean"], line["deviation"])
             found.setdefault((line["title"], line["method"]), {})[line["setting"]] = number
-    suffixes = (("", ""), (ON_DARP, "_darp")) if table == 4 else (("", ""),)
+    suffixes = (("", ""), (ON_DARP, "_darp")) if table == ABLATION else (("", ""),)
     return [
         Row(title + suffix, method + ending, numbers)
         for suffix, ending in suffixes
@@ -165,6 +176,10 @@ def data_of(configuration: Mapping) -> str | None:
 def of_methods(setting: str) -> dict[str, Number]:
     """The paper's number for each of our methods in a setting, where it has one.
 
+    Those of Table 4's fixed weights are of our variants on DARP, as its row without weights is.
+    Each printed number stands once: DRw's, which the paper calls an extension of FixMatch, is of
+    plain DRw alone.
+
     Args:
         setting: a name in `SETTINGS`.
     """
@@ -172,7 +187,7 @@ def of_methods(setting: str) -> dict[str, Number]:
     for table in TABLES:
         for row in rows(table):
             number = row.numbers.get(setting)
-            # What Table 4 calls NRw has the numbers of FixMatch + DARP.
-            if number and number.mean and row.method != "nrw" and ON_DARP not in row.title:
+            is_of_base = table != ABLATION or ON_DARP in row.title
+            if number and number.mean and is_of_base and row.method not in _PRINTED_BEFORE:
                 found.setdefault(row.method, number)
     return found

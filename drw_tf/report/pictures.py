@@ -15,7 +15,6 @@ from drw_tf.report import (
     groups,
     history,
     paper_figures,
-    statistics,
     tables,
 )
 
@@ -85,7 +84,9 @@ _PLANS = (
     _Plan(
         "figure1_unlabeled_loss",
         "Figure 1: unlabeled loss of each class",
-        "Unlabeled loss of the whole run, summed over the pictures that carry each pseudo-label.",
+        "Unlabeled loss of the whole run, summed over the pictures that carry each pseudo-label. "
+        "Of methods with weights on it, as FRwU and DRw, that is the weighted loss, beside "
+        "FixMatch's without weights.",
         "unlabeled losses by class",
         paper_figures.unlabeled_losses,
     ),
@@ -172,18 +173,19 @@ def chosen(setting: groups.Setting, wanted: Sequence[str] = ()) -> list[groups.V
     Args:
         setting: runs.
         wanted: names of methods, in this order; without any FixMatch, DRw and then the best
-            by balanced accuracy, those of which the training is known first, `MAX_DRAWN` in all.
+            as `tables.standings` has them, those of which the training is known first, `MAX_DRAWN`
+            in all.
     """
     if wanted:
         named = [one for one in setting.variants if one.method in wanted]
         return sorted(named, key=lambda one: wanted.index(one.method))
+    order = [one.variant.name for one in tables.standings(setting.variants, setting.window)]
 
     def rank(variant):
-        found = tables.values(variant, "balanced_accuracy", setting.window)
-        mean = statistics.mean_and_deviation([*found.values()])[0] if found else 0.0
+        place = order.index(variant.name) if variant.name in order else len(order)
         is_first = variant.method in _FIRST and setting.variant(variant.method) is variant
         favourite = _FIRST.index(variant.method) if is_first else len(_FIRST)
-        return favourite, len(variant.records[0]["history"]) < 2, -mean
+        return favourite, len(variant.records[0]["history"]) < 2, place
 
     return sorted(setting.variants, key=rank)[:MAX_DRAWN]
 

@@ -9,7 +9,7 @@ the averaged network ("ema") and of the trained one ("raw"). Where pictures were
 import math
 from collections.abc import Mapping, Sequence
 
-from drw_tf.ops import summary
+from drw_tf.ops import metrics, summary
 from drw_tf.report import environment, record_file
 from drw_tf.report import history as run_history
 
@@ -110,7 +110,7 @@ def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
     return {
         **record_file.plain(summary.summarize_history(numbers), metric),
         "best": {"value": best[1], "step": best[0]},
-        "evaluations": min(summary.WINDOW, len(values)),
+        "evaluations": min(metrics.WINDOW, len(values)),
     }
 
 

@@ -78,3 +78,19 @@ def rank_correlation(
     from scipy import stats  # as above
 
     return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), len(common)
+
+
+def rank_correlation_range(
+    ours: Mapping[str, float], theirs: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """Least and largest rank correlation where each common name is left out once.
+
+    What hangs on one name alone shows in it. None where none of these is defined, as with three
+    common names.
+    """
+    common = ours.keys() & theirs.keys()
+    without = [
+        rank_correlation({name: ours[name] for name in common - {one}}, theirs) for one in common
+    ]
+    found = [one[0] for one in without if one]
+    return (min(found), max(found)) if found else None

@@ -61,20 +61,26 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
         runs = [record for one in setting.variants for record in one.records]
         commits = {(record["git"] or {}).get("commit", "-")[:9] for record in runs}
         versions = {record["versions"].get("tensorflow") or "-" for record in runs}
-        minutes = sum(record["seconds"] for record in runs) / 60
+        # A judgement has the seconds of the training that it is of.
+        trained = [record for record in runs if not groups.was_judged(record)]
+        minutes = sum(record["seconds"] for record in trained) / 60
         rows.append(
             (
                 setting.title,
                 str(len(setting.variants)),
-                str(len(runs)),
+                str(len(trained)),
+                str(len(runs) - len(trained)),
                 f"{minutes:.0f}",
                 ", ".join(sorted(versions)),
                 ", ".join(sorted(commits)),
             )
         )
-    head = ("setting", "methods", "runs", "minutes", "TensorFlow", "commits")
-    table = tables.Table(head, tuple(rows), "Minutes of training, over all runs.")
-    return pages.Section("Runs", [("Settings", table), *notes])
+    head = ("setting", "methods", "trainings", "judgements", "minutes", "TensorFlow", "commits")
+    note = (
+        "Minutes of training, over all trainings. A judgement is that of a trained network as "
+        "another method, and takes no training of its own."
+    )
+    return pages.Section("Runs", [("Settings", tables.Table(head, tuple(rows), note)), *notes])
 
 
 def _setting(

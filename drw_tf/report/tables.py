@@ -1,8 +1,9 @@
 """Tables of many runs: one of all methods in a setting, the paper's Tables 1 to 4, agreement."""
 
+import collections
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -54,61 +55,156 @@ def values(
     return {seed: 100 * value for seed, value in found.items() if value is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Where a variant stands in the table of methods.
+
+    Attributes:
+        variant: runs, tested.
+        seeds: those that its numbers are over.
+        group: those that it is compared on, with all variants of the same ones.
+        leaves_out: whether it has more seeds.
+    """
+
+    variant: groups.Variant
+    seeds: frozenset[int]
+    group: frozenset[int]
+    leaves_out: bool
+
+
+def standings(
+    variants: Sequence[groups.Variant], window: str, reference: str | None = None
+) -> list[Standing]:
+    """The tested variants by their gain over the reference, those of the most seeds first.
+
+    A seed's draw of the data moves methods more than they differ, so that only variants of the
+    same seeds are put into one order. They are compared on the seeds that the reference has too;
+    where that is one set for most of them, and two seeds or more, also those are that have
+    further ones, which are then left out. Without a reference they stand by their mean.
+
+    Args:
+        variants: runs of one setting.
+        window: and
+        reference: see `methods`.
+    """
+    base = groups.find(variants, reference or REFERENCE)
+    theirs = values(base, METRICS[0][1], window) if base else {}
+    tested = [(one, values(one, METRICS[0][1], window)) for one in variants]
+    tested = [(one, found) for one, found in tested if found]
+    common = [frozenset(found.keys() & theirs.keys() if theirs else found) for _, found in tested]
+    counts = collections.Counter(seeds for seeds in common if len(seeds) > 1)
+    usual = max(
+        counts,
+        key=lambda seeds: (counts[seeds], sum(seeds <= one for one in common)),
+        default=None,
+    )
+    made = []
+    for (one, found), group in zip(tested, common, strict=True):
+        is_usual = usual is not None and usual <= group
+        seeds = usual if is_usual else frozenset(found)
+        group = usual if is_usual else group
+        gain = statistics.paired_gain(_of(group, found), theirs)
+        rank = gain[0] if gain else statistics.mean_and_deviation([*found.values()])[0]
+        place = (-len(group), sorted(group), -rank)
+        made.append((place, Standing(one, seeds, group, len(seeds) < len(found))))
+    return [one for _, one in sorted(made, key=lambda pair: pair[0])]
+
+
 def methods(
     variants: Sequence[groups.Variant], window: str = "last", reference: str | None = None
 ) -> Table:
-    """Mean and standard deviation over seeds of each method, best balanced accuracy first.
+    """Mean and standard deviation over seeds of each method, in the order of `standings`.
 
-    Where seeds are unequal, the order is that of the gain over the reference on common seeds.
     Where the paper used the same data its numbers stand beside ours, with its number of steps
     if that is another one.
 
     Args:
-        variants: runs of one setting.
+        variants: runs of one setting, at least one.
         window: "last" (short runs) or "mean_last_20" (beside the paper's tables).
-        reference: what gains are over: name of a variant, or of a method of which the variant
-            with the most seeds is taken, FixMatch by default; without such runs no gain is
-            shown.
+        reference: what gains are over: name of a variant, or of a method, for which
+            `groups.find` says which variant stands; FixMatch by default. Without such runs no
+            gain is shown.
     """
     base = groups.find(variants, reference or REFERENCE)
     has_gain = base is not None and len(variants) > 1
-    configuration = variants[0].records[0]["configuration"] if variants else {}
-    paper = paper_numbers.data_of(configuration)
+    first = variants[0].records[0]
+    paper = paper_numbers.data_of(first["configuration"])
     printed = paper_numbers.of_methods(paper) if paper else {}
     head = ["method", *(f"{title} %" for title, _ in METRICS)]
     head += [f"gain over {base.name} [95 %]"] if has_gain else []
     bare = {one.name: values(one, METRICS[0][1], window, "ema_unadjusted") for one in variants}
     has_bare = any(bare.values())
     head += ["without adjustment, bACC %"] if has_bare else []
-    if paper and groups.paper_of(variants[0].records[0]):
+    if groups.paper_of(first):
         head += ["the paper, bACC %"]
     elif paper:
         head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
     head += ["seeds", "minutes a run"]
     theirs = values(base, METRICS[0][1], window) if base else {}
-    lines = []
-    for one in variants:
-        found = values(one, METRICS[0][1], window)
-        if not found:
-            continue
-        row = [one.name, *(mean_cell(values(one, metric, window)) for _, metric in METRICS)]
+    rows, order = [], standings(variants, window, reference)
+    for one in order:
+        variant, found = one.variant, values(one.variant, METRICS[0][1], window)
+        shares = [_of(one.seeds, values(variant, metric, window)) for _, metric in METRICS]
+        row = [variant.name, *map(mean_cell, shares)]
         if has_gain:
-            row.append("" if one is base else gain_cell(found, theirs))
-        row += [mean_cell(bare[one.name])] if has_bare else []
-        row += [str(printed.get(one.method, "-"))] if paper else []
-        seconds = [record["seconds"] for record in one.records]
+            row.append("" if variant is base else _gain(found, theirs, one))
+        row += [mean_cell(_of(one.seeds, bare[variant.name]))] if has_bare else []
+        row += [str(printed.get(variant.method, "-"))] if paper else []
+        seconds = [record["seconds"] for record in variant.records]
         minutes = statistics.mean_and_deviation(seconds)[0] / 60
-        row += [str(len(found)), f"{minutes:.1f}"]
-        lines.append((_standing(found, theirs), tuple(row)))
-    rows = tuple(row for _, row in sorted(lines, key=lambda line: -line[0]))
-    return Table(tuple(head), rows, _note(window, has_gain))
+        rows.append((*row, str(len(one.seeds)), f"{minutes:.1f}"))
+    return Table(tuple(head), tuple(rows), _note(variants, window, order, has_gain))
 
 
-def _standing(found: Mapping[int, float], base: Mapping[int, float]) -> float:
-    """What a method's mean would be on the reference's seeds, by its gain where both were run."""
-    gain = statistics.paired_gain(found, base)
-    mean = statistics.mean_and_deviation
-    return mean([*base.values()])[0] + gain[0] if gain else mean([*found.values()])[0]
+def _of(seeds: Set[int], found: Mapping[int, float]) -> dict[int, float]:
+    """The values of these seeds."""
+    return {seed: value for seed, value in found.items() if seed in seeds}
+
+
+def _gain(found: Mapping[int, float], theirs: Mapping[int, float], standing: Standing) -> str:
+    """Gain on the seeds of the comparison, and on all common ones where those are more."""
+    cell = gain_cell(_of(standing.group, found), theirs)
+    common = found.keys() & theirs.keys()
+    if len(common) > len(standing.group):
+        cell += f" ({len(common)} seeds: {gain_cell(found, theirs)})"
+    return cell
+
+
+def _note(
+    variants: Sequence[groups.Variant], window: str, order: Sequence[Standing], has_gain: bool
+) -> str:
+    """What the numbers of `methods` are, and which rows are in one order."""
+    lines = [f"Averaged network, {_evaluations(variants, window)}, mean ± standard deviation"]
+    lines[0] += " over seeds."
+    if has_gain:
+        lines.append(
+            "Gain: mean of the differences in bACC on the same seeds, in points, and Student's "
+            "95 % interval of it."
+        )
+    sizes = collections.Counter(one.group for one in order)
+    if len(sizes) > 1:
+        parts = [
+            f"{_listed(seeds)} ({size} row{'s' * (size > 1)})" for seeds, size in sizes.items()
+        ]
+        lines.append(f"Rows of the same seeds are in one order: first {', then '.join(parts)}.")
+    cut = [one.variant.name for one in order if one.leaves_out]
+    if cut:
+        but = ", but for a gain in parentheses" if has_gain else ""
+        lines.append(f"Further seeds of {'; '.join(cut)} are left out{but}.")
+    return " ".join(lines)
+
+
+def _listed(seeds: Set[int]) -> str:
+    return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, sorted(seeds))) or 'of their own'}"
+
+
+def _evaluations(variants: Sequence[groups.Variant], window: str) -> str:
+    """Which evaluations the numbers are of; in a setting of the paper also why not the last 20."""
+    if window != "last":
+        return f"mean of the last {metrics.WINDOW} evaluations"
+    few = groups.short(variants) if groups.paper_of(variants[0].records[0]) else []
+    why = f" (not the mean of the last 20, as fewer are of {'; '.join(few)})" if few else ""
+    return f"last evaluation{why}"
 
 
 def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
@@ -137,17 +233,24 @@ def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
         "Balanced accuracy of the averaged network in percent, mean ± standard deviation over "
         "seeds; ours: mean of the last 20 evaluations of a run"
     )
-    short = [one.title for found in ours.values() for one in found if one and one.window == "last"]
-    if short:
-        note += f" (of {', '.join(short)} the last one, as some runs there have fewer)"
-    return Table(tuple(head), tuple(rows), f"{note}.")
+    there = [one for found in ours.values() for one in found if one]
+    few = {one.title: "; ".join(groups.short(one.variants)) for one in there}
+    why = [f"{title}, as fewer are of {names}" for title, names in few.items() if names]
+    note += f" (the last one at {', and at '.join(why)})." if why else "."
+    if table == paper_numbers.ABLATION:
+        note += (
+            " The paper's row without weights has its numbers of FixMatch + DARP: its weights are "
+            "taken to be on that too, and beside plain FixMatch its numbers are on another base."
+        )
+    return Table(tuple(head), tuple(rows), note)
 
 
 def agreement(settings: Sequence[groups.Setting]) -> Table:
     """How far our order of the methods is the paper's: Spearman's rank correlation.
 
     A setting of the paper is compared with itself, any other one with each of the paper's.
-    Methods that were run with unequal seeds are compared on those that all have.
+    Methods that were run with unequal seeds are compared on those that all have. A range says
+    how far the correlation hangs on one method.
     """
     rows = []
     for one in settings:
@@ -167,13 +270,18 @@ def agreement(settings: Sequence[groups.Setting]) -> Table:
             found = statistics.rank_correlation(means, theirs)
             title = paper_numbers.SETTINGS[name].title
             if found:
+                bounds = statistics.rank_correlation_range(means, theirs)
+                apart = " to ".join(f"{bound:+.2f}" for bound in bounds) if bounds else "-"
                 seeds = {", ".join(map(str, sorted(by_seed))) for by_seed in equal.values()}
                 which = seeds.pop() if len(seeds) == 1 else "unequal"
-                rows.append((one.title, title, f"{found[0]:+.2f}", str(found[1]), which))
-    head = ("our runs", "the paper", "rank correlation", "common methods", "seeds")
-    return Table(
-        head, tuple(rows), "+1: the same order by balanced accuracy; 0: unrelated; -1: reversed."
+                numbers = (f"{found[0]:+.2f}", str(found[1]), apart)
+                rows.append((one.title, title, *numbers, which))
+    head = ("our runs", "the paper", "rank correlation", "common methods")
+    note = (
+        "+1: the same order by balanced accuracy; 0: unrelated; -1: reversed. One left out: least "
+        "and largest correlation where each method is left out once, of three methods or more."
     )
+    return Table((*head, "one left out", "seeds"), tuple(rows), note)
 
 
 def calibration(setting: groups.Setting) -> Table:
@@ -225,8 +333,9 @@ def pseudo_labels(setting: groups.Setting) -> Table:
     head = ["method", "largest / smallest"]
     head += [f"{share} {group} %" for share in shares for group in groups_of_classes]
     note = (
-        "Last epoch: pseudo-labels of the most frequent class for one of the rarest; their recall "
-        "and precision over the unlabeled pictures, confident or not."
+        "Last epoch. Largest / smallest: pseudo-labels of the most frequent class for one of the "
+        "rarest, over the whole pool, labeled pictures included where they are in it. Recall and "
+        "precision of the pseudo-labels: over its unlabeled pictures alone, confident or not."
     )
     return Table((*head, "seeds"), rows, note)
 
@@ -295,9 +404,3 @@ def _our_cell(setting: groups.Setting | None, method: str) -> str:
     found = values(variant, "balanced_accuracy", setting.window) if variant else {}
     which = f"; {variant.specialty}" if variant and variant.specialty else ""
     return f"{mean_cell(found)} ({len(found)}{which})" if found else NOT_RUN
-
-
-def _note(window: str, has_gain: bool) -> str:
-    which = "mean of the last 20 evaluations" if window == "mean_last_20" else "last evaluation"
-    gain = "; rows by gain, in points of bACC, paired over seeds" if has_gain else ""
-    return f"Averaged network, {which}, mean ± standard deviation over seeds{gain}."

@@ -132,10 +132,88 @@ def test_another_network_is_another_setting_and_another_batch_is_named(make_reco
             ("drw", 64, "wide_resnet_10_1"),
         )
     ]
-    found, _ = groups.settings(runs, DEFAULTS)
+    found, _ = groups.settings(runs, groups.DEFAULTS)
     names = [[variant.name for variant in one.variants] for one in found]
     assert names == [["fixmatch", "drw", "ldam_drw, batch_size 128"], ["drw"]]
     small = {**flags, "model": "wide_resnet_10_1"}
     assert paper_numbers.setting_of(flags) == "cifar10_r100"
     assert paper_numbers.setting_of(small) is None
     assert paper_numbers.data_of(small) == "cifar10_r100"
+
+
+def test_a_value_that_is_not_the_usual_one_of_a_setting_is_named(make_record):
+    usual = {"dataset": "digits", "protocol": "modern", "threshold": 0.95, "learning_rate": 0.03}
+    runs = [
+        make_record("drw", **{**usual, "learning_rate": 1.0}),
+        # Without a threshold of its own a method is not counted, nor what a recipe has of its own.
+        make_record("supervised", **{**usual, "threshold": None}),
+        make_record("fixmatch_cdmad", **{**usual, "threshold": 0.0}),
+        *(make_record("drw_cdmad", **{**usual, "threshold": 0.0, "seed": seed}) for seed in (0, 1)),
+        make_record("fixmatch", **usual),
+    ]
+    (found,), _ = groups.settings(runs, groups.DEFAULTS)
+    assert [one.name for one in found.variants] == [
+        "drw, learning_rate 1.0",
+        *("supervised", "fixmatch_cdmad", "drw_cdmad", "fixmatch"),
+    ]
+    assert found.variant("drw").specialty == "learning_rate 1.0"
+    # What a recipe has of its own is named where a run has another one.
+    runs[2]["configuration"]["threshold"] = 0.95
+    (found,), _ = groups.settings(runs, groups.DEFAULTS)
+    assert found.variant("fixmatch_cdmad").name == "fixmatch_cdmad, threshold 0.95"
+
+
+def test_of_two_values_as_common_that_of_the_protocol_is_usual(make_record):
+    base = {"dataset": "digits", "protocol": "modern"}
+    runs = [make_record("drw", **base, optimizer="adam")]
+    runs.append(make_record("fixmatch", **base, optimizer="sgd"))
+    # A protocol that was typed goes before the data set's choice, which is 3,000 steps of .3.
+    other = {"dataset": "digits", "protocol": "darp", "steps": 300}
+    runs += [make_record("drw", **other, reweight_start=0.3, optimizer="adam")]
+    runs += [make_record("saw", **other, reweight_start=0.0, optimizer="adam")]
+    runs += [make_record("drw_la", **other, reweight_start=0.4, optimizer="adam")]
+    found, _ = groups.settings(runs, groups.DEFAULTS)
+    names = [[variant.name for variant in one.variants] for one in found]
+    assert names == [
+        ["drw, optimizer adam", "fixmatch"],
+        ["drw, reweight_start 0.3", "saw", "drw_la"],
+    ]
+
+
+def test_beside_the_papers_numbers_a_value_is_named_that_is_not_of_the_protocol(make_record):
+    from drw_tf.report import paper_numbers
+
+    flags = {**paper_numbers.SETTINGS["cifar10_r100"].flags, "optimizer": "adam"}
+    for change, name in (
+        ({"learning_rate": 0.002, "beta": "auto"}, "drw"),
+        # Row files say what auto is, and let strong operations come as drawn.
+        ({"learning_rate": 0.002, "beta": "0.995", "randaugment_order": "drawn"}, "drw"),
+        ({"learning_rate": 1.0, "beta": "0.995"}, "drw, learning_rate 1.0"),
+        ({"optimizer": "sgd", "beta": "0.9"}, "drw, optimizer sgd, beta 0.9"),
+    ):
+        run = make_record("drw", **{**flags, "reweight_start": 0.4, **change})
+        (found,), _ = groups.settings([run], groups.DEFAULTS)
+        assert (found.paper, found.variants[0].name) == ("cifar10_r100", name)
+
+
+def test_what_a_longer_batch_needs_is_no_word_beside_the_papers_imagenet(make_record):
+    from drw_tf.report import paper_numbers
+
+    imagenet = paper_numbers.SETTINGS["imagenet127"]
+    flags = {**imagenet.flags, **imagenet.in_place, "warmup_steps": 625, "reweight_start": 0.4}
+    (found,), _ = groups.settings([make_record("drw", **flags)], groups.DEFAULTS)
+    assert (found.paper, found.variants[0].name) == ("imagenet127", "drw")
+
+
+def test_a_preset_that_was_recorded_and_not_read_makes_no_other_variant(make_record):
+    presets = [("supervised", "digits", 0), ("supervised", None, 1), ("drw", "digits", 0)]
+    runs = [make_record(method, seed=seed, randaugment=one) for method, one, seed in presets]
+    (found,), _ = groups.settings(runs, groups.DEFAULTS)
+    assert names(found) == [("supervised", 2), ("drw", 1)]
+    # Crops that are padded with black are other ones than reflected ones, unless cut elsewhere.
+    runs = [make_record("supervised", seed=0, randaugment="darp_cifar10", crop="shift")]
+    runs.append(make_record("supervised", seed=1, randaugment=None, crop="shift"))
+    assert len(groups.settings(runs, groups.DEFAULTS)[0][0].variants) == 2
+    for run in runs:
+        run["configuration"]["crop"] = "resized"
+    assert len(groups.settings(runs, groups.DEFAULTS)[0][0].variants) == 1

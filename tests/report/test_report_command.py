@@ -8,7 +8,7 @@ import re
 import pytest
 
 from drw_tf.report import __main__ as command
-from drw_tf.report import pages, pictures, record_file, tables
+from drw_tf.report import groups, pages, pictures, record_file, summary, tables
 
 
 class Page(html.parser.HTMLParser):
@@ -89,9 +89,29 @@ def test_markdown_names_pictures_that_are_there_as_png_and_svg(report):
     assert "| DRw | 84.7 ± 0.41 | not run |" in text
     assert "Not drawn: no method was run with two values" in text
     assert "| gain over drw [95 %] |" in text
+    assert "that is the weighted loss, beside FixMatch's without weights." in text
     assert "| method | largest / smallest | recall Many % |" in text
     for heading in ("Pseudo-labels", "Table 1", "Table 2", "Table 3", "Table 4", "Figure 5"):
         assert f"### {heading}" in text
+
+
+def test_a_training_is_counted_once_however_often_it_was_judged(make_record, tmp_path, monkeypatch):
+    for draw in ("setting", "betas"):
+        monkeypatch.setattr(pictures, f"draw_{draw}", lambda *args: [])
+    monkeypatch.setattr(pictures, "draw_terms", lambda out: pictures.Picture("-", "", missing="-"))
+    # 100 seconds each, 6.7 minutes in all; a judged record has those of its training.
+    runs = [make_record(method, seed=seed) for method in ("fixmatch", "drw") for seed in (0, 1)]
+    for method, words in (("drw_la", ["--as_method=drw_la"]), ("fixmatch_la", ["--flagfile=x"])):
+        judged = {
+            **make_record(method),
+            "command_line": ["python", "-m", "drw_tf.evaluate", *words],
+        }
+        runs.append(judged)
+    found, _ = groups.settings(runs, groups.DEFAULTS)
+    page, _ = summary.write(tmp_path, "title", found, [], groups.DEFAULTS)
+    head, _, row = page.read_text().split("### Settings")[1].split("\n\n")[1].splitlines()
+    assert head.startswith("| setting | methods | trainings | judgements | minutes |")
+    assert row.startswith("| digits, 200 steps | 4 | 4 | 2 | 7 |")
 
 
 def test_few_runs_are_printed_class_by_class_many_by_method(report, capsys, monkeypatch):

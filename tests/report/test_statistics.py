@@ -45,6 +45,18 @@ def test_rank_correlation_needs_three_names_and_a_difference():
     assert statistics.rank_correlation(dict.fromkeys("abc", 1), {"a": 1, "b": 2, "c": 3}) is None
 
 
+def test_range_of_the_rank_correlation_is_over_each_name_left_out():
+    # Ranks 1 2 3 4 against 2 3 4 1: 1 - 6 * 12 / 60 = -.2. Without d 1 2 3 against 1 2 3: 1;
+    # without any other one 1 2 3 against 2 3 1: 1 - 6 * 6 / 24 = -.5. "e" is not common.
+    ours = {"a": 1, "b": 2, "c": 3, "d": 4}
+    theirs = {"a": 1, "b": 2, "c": 3, "d": 0, "e": 9}
+    assert statistics.rank_correlation(ours, theirs)[0] == pytest.approx(-0.2)
+    assert statistics.rank_correlation_range(ours, theirs) == pytest.approx((-0.5, 1.0))
+    # Two names are too few for an order.
+    del ours["d"]
+    assert statistics.rank_correlation_range(ours, theirs) is None
+
+
 def test_deviation_is_that_of_a_sample():
     assert statistics.mean_and_deviation([1.0, 3.0]) == pytest.approx((2.0, math.sqrt(2)))
     assert math.isnan(statistics.mean_and_deviation([1.0])[1])

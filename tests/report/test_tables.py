@@ -33,7 +33,7 @@ def test_methods_stand_by_mean_with_the_paired_gain_over_fixmatch(make_run):
     # 1, 2 and 3 points above on the same seed: 2 +- 2.484 (see test_statistics).
     runs += [make_run("drw", seed, 0.81 + 2 * seed / 100) for seed in range(3)]
     runs.append(make_run("supervised", 0, 0.7))
-    got = tables.methods(groups.by_method(runs))
+    got = tables.methods(setting(runs).variants)
     assert got.head[:2] == ("method", "bACC %")
     assert got.head[6] == "gain over fixmatch [95 %]"
     assert [row[0] for row in got.rows] == ["drw", "fixmatch", "supervised"]
@@ -46,7 +46,7 @@ def test_methods_stand_by_mean_with_the_paired_gain_over_fixmatch(make_run):
 def test_runs_without_test_pictures_are_in_no_table(make_run):
     untested = make_run("drw", 0, 0.5)
     untested["final"] = {}
-    assert tables.methods(groups.by_method([untested])).rows == ()
+    assert tables.methods(setting([untested]).variants).rows == ()
 
 
 def test_the_papers_table_has_its_numbers_ours_and_what_was_not_run(make_run):
@@ -57,6 +57,10 @@ def test_the_papers_table_has_its_numbers_ours_and_what_was_not_run(make_run):
     got = tables.paper_table(1, found)
     assert len(got.rows) == 19
     (row,) = (row for row in got.rows if row[0] == "DRw")
+    assert "another base" not in got.note
+    assert (
+        "beside plain FixMatch its numbers are on another base." in tables.paper_table(4, []).note
+    )
     # Means of the last 20: 78 and 80.
     assert dict(zip(got.head, row, strict=True)) == {
         "method": "DRw",
@@ -93,13 +97,21 @@ def test_a_mean_of_twenty_never_stands_beside_a_single_evaluation(make_run):
         metric.update(evaluations=1, mean_last_20=0.75)
     for runs, drw, note in (
         (trained, "71.0 (1)", "evaluations of a run."),
-        ([*trained, judged], "70.0 (1)", "(of CIFAR-10, R = 100 the last one, as some runs there"),
+        ([*trained, judged], "70.0 (1)", "one at CIFAR-10, R = 100, as fewer are of drw_la)."),
     ):
         found, _ = groups.settings(runs, {})
         got = tables.paper_table(1, found)
         (row,) = (row for row in got.rows if row[0] == "DRw")
         assert row[got.head.index("CIFAR-10, R = 100: ours")] == drw
         assert note in got.note
+        of_setting = tables.methods(found[0].variants, found[0].window).note
+        assert ("(not the mean of the last 20, as fewer are of drw_la)" in of_setting) == (
+            runs != trained
+        )
+    # Nobody expects that mean of a setting that is none of the paper.
+    assert tables.methods(setting([make_run("drw_la", 0, 0.7)]).variants).note == (
+        "Averaged network, last evaluation, mean ± standard deviation over seeds."
+    )
 
 
 def test_both_lengths_of_imagenet_have_a_column_in_the_papers_table(make_run):
@@ -122,7 +134,7 @@ def test_agreement_compares_a_setting_of_the_paper_with_itself_and_others_with_a
     same = setting([make_run(method, 0, value, **flags) for method, value in order.items()])
     turned = setting([make_run(method, 0, -value) for method, value in order.items()])
     got = tables.agreement([same, turned]).rows
-    assert got[0] == ("CIFAR-10, R = 100", "CIFAR-10, R = 100", "+1.00", "3", "0")
+    assert got[0] == ("CIFAR-10, R = 100", "CIFAR-10, R = 100", "+1.00", "3", "-", "0")
     assert [row[2] for row in got[1:]] == ["-1.00"] * 5
     # ImageNet127 has two of the three methods only.
     assert "ImageNet127" not in [row[1] for row in got]
@@ -143,13 +155,94 @@ def test_agreement_is_on_the_seeds_that_all_methods_have(
     runs = [make_run("fixmatch", 0, 0.4), make_run("fixmatch", 1, 0.8), make_run("drw", 0, 0.45)]
     runs += [make_run("supervised", seed, (0.3, 0.7)[seed]) for seed in supervised_seeds]
     row = next(row for row in tables.agreement([setting(runs)]).rows if "R = 100" in row[1])
-    assert (row[2], row[4]) == (correlation, seeds)
+    assert (row[2], row[5]) == (correlation, seeds)
 
 
-def test_order_of_methods_with_unequal_seeds_is_that_of_the_gain(make_run):
-    runs = [make_run("fixmatch", 0, 0.4), make_run("fixmatch", 1, 0.8), make_run("drw", 0, 0.45)]
-    rows = tables.methods(setting(runs).variants).rows
-    assert [row[:2] for row in rows] == [("drw", "45.0"), ("fixmatch", "60.0 ± 28.3")]
+def test_agreement_says_how_far_it_hangs_on_one_method(make_run):
+    # The paper, R = 100: supervised 58.8, fixmatch 71.5, drw 79.3, drw_la 82.4. Ours has drw_la
+    # last: -.2, 1 without it, -.5 without any other (see test_statistics). FRwL of plain
+    # FixMatch has no number in the paper.
+    order = {"supervised": 0.5, "fixmatch": 0.6, "drw": 0.7, "drw_la": 0.4, "frwl": 0.9}
+    runs = [make_run(method, 0, value) for method, value in order.items()]
+    row = next(row for row in tables.agreement([setting(runs)]).rows if "R = 100" in row[1])
+    assert row[2:] == ("-0.20", "4", "-0.50 to +1.00", "0")
+
+
+def shown(table, *columns):
+    """The columns of a table by their titles' beginnings."""
+    places = [[title.startswith(one) for title in table.head].index(True) for one in columns]
+    return [tuple(row[place] for place in places) for row in table.rows]
+
+
+def test_rows_of_other_seeds_are_not_in_one_order(make_run):
+    # On seed 0 alone drw_la is first; on both seeds drw is above fixmatch.
+    found = {
+        "fixmatch": (0.4, 0.8),
+        "supervised": (0.3, 0.6),
+        "drw": (0.41, 0.82),
+        "frwl": (0.42,),
+        "drw_la": (0.5,),
+    }
+    runs = [
+        make_run(method, seed, value)
+        for method, by_seed in found.items()
+        for seed, value in enumerate(by_seed)
+    ]
+    got = tables.methods(setting(runs).variants)
+    # t_{1, .975} = 12.7062 (printed tables): 1 and 2 points, 1.5 +- 12.7062 * .7071 / 1.4142.
+    assert shown(got, "method", "bACC", "gain", "seeds") == [
+        ("drw", "61.5 ± 29.0", "+1.5 [-4.9, 7.9]", "2"),
+        ("fixmatch", "60.0 ± 28.3", "", "2"),
+        ("supervised", "45.0 ± 21.2", "-15.0 [-78.5, 48.5]", "2"),
+        ("drw_la", "50.0", "+10.0", "1"),
+        ("frwl", "42.0", "+2.0", "1"),
+    ]
+    assert got.note.endswith("order: first seeds 0, 1 (3 rows), then seed 0 (2 rows).")
+
+
+def test_further_seeds_of_few_rows_do_not_enter_the_comparison(make_run):
+    # Gains of drw: 6, 4 and on seed 2 alone -4, so that frwl is below it on seeds 0 and 1 only.
+    found = {
+        "fixmatch": (0.4, 0.8, 0.6),
+        "drw": (0.46, 0.84, 0.56),
+        "frwl": (0.43, 0.83),
+        "frwu": (0.4, 0.79),
+        "saw": (0.37, 0.77),
+    }
+    runs = [
+        make_run(method, seed, value)
+        for method, by_seed in found.items()
+        for seed, value in enumerate(by_seed)
+    ]
+    got = tables.methods(setting(runs).variants)
+    # 6, 4: 5 +- 12.7062 * 1.4142 / 1.4142. 6, 4, -4: 2 +- 4.302653 * 5.291503 / 1.732051.
+    assert shown(got, "method", "bACC", "gain", "seeds")[:3] == [
+        ("drw", "65.0 ± 26.9", "+5.0 [-7.7, 17.7] (3 seeds: +2.0 [-11.1, 15.1])", "2"),
+        ("frwl", "63.0 ± 28.3", "+3.0 [3.0, 3.0]", "2"),
+        ("fixmatch", "60.0 ± 28.3", "", "2"),
+    ]
+    assert "Rows of the same seeds" not in got.note
+    assert got.note.endswith(
+        "Further seeds of drw; fixmatch are left out, but for a gain in parentheses."
+    )
+
+
+def test_one_common_seed_leaves_no_further_ones_out(make_run):
+    runs = [make_run("drw", seed, 0.5 + seed / 10) for seed in range(2)]
+    runs += [make_run(method, 0, 0.4) for method in ("fixmatch", "frwl", "frwu")]
+    got = tables.methods(setting(runs).variants)
+    assert shown(got, "method", "bACC", "gain", "seeds")[0] == ("drw", "55.0 ± 7.1", "+10.0", "2")
+
+
+def test_what_shares_no_seed_with_the_reference_stands_last(make_run):
+    runs = [make_run("fixmatch", 0, 0.5), make_run("drw", 1, 0.9), make_run("frwl", 0, 0.4)]
+    got = tables.methods(setting(runs).variants)
+    assert shown(got, "method", "bACC", "gain") == [
+        ("fixmatch", "50.0", ""),
+        ("frwl", "40.0", "-10.0"),
+        ("drw", "90.0", "-"),
+    ]
+    assert got.note.endswith("first seed 0 (2 rows), then seeds of their own (1 row).")
 
 
 def test_calibration_is_that_of_the_last_evaluation(make_run):
@@ -161,7 +254,7 @@ def test_calibration_is_that_of_the_last_evaluation(make_run):
 def test_gain_is_over_the_method_that_was_asked_for(make_run):
     runs = [make_run("fixmatch", seed, 0.5) for seed in range(3)]
     runs += [make_run("drw", seed, 0.5 + (seed + 1) / 100) for seed in range(3)]
-    got = tables.methods(groups.by_method(runs), reference="drw")
+    got = tables.methods(setting(runs).variants, reference="drw")
     assert got.head[6] == "gain over drw [95 %]"
     # -1, -2, -3: 2 +- 2.484 (see test_statistics).
     assert [row[6] for row in got.rows] == ["", "-2.0 [-4.5, 0.5]"]
@@ -183,9 +276,9 @@ def test_gain_is_over_the_variant_with_most_seeds_or_the_one_named(make_run):
 
 def test_what_is_judged_with_an_adjustment_shows_its_accuracy_without(make_run):
     runs = [make_run("fixmatch", 0, 0.5), make_run("fixmatch_la", 0, 0.6)]
-    assert "without adjustment, bACC %" not in tables.methods(groups.by_method(runs)).head
+    assert "without adjustment, bACC %" not in tables.methods(setting(runs).variants).head
     runs[1]["final"]["ema_unadjusted"] = {"balanced_accuracy": {"last": 0.45}}
-    got = tables.methods(groups.by_method(runs))
+    got = tables.methods(setting(runs).variants)
     column = got.head.index("without adjustment, bACC %")
     assert [row[column] for row in got.rows] == ["45.0", "-"]
 
@@ -200,6 +293,8 @@ def test_pseudo_labels_are_those_of_the_last_epoch(make_run):
     for entry in plain["history"]:
         del entry["pseudo_imbalance_ratio"]
     got = tables.pseudo_labels(setting([*runs, judged, plain]))
+    assert "over the whole pool, labeled pictures included" in got.note
+    assert "over its unlabeled pictures alone" in got.note
     # At step 200 the first has 5 + 200 / 50. Recall of class c is (c + 1) / 4, precision .5 but
     # of class 1, which has none; one class of four is Many, two are Medium, one is Few.
     assert [dict(zip(got.head, row, strict=True)) for row in got.rows] == [
