@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, whole_files
+from drw_tf import child, flag_table, help_text, quiet, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         except OSError as error:
             configuration.refuse("compare", f"--results={results}: {error.strerror}.")
         try:
+            _refuse_other_pictures([row for row, _ in plan], results)
             with child.stoppable():
                 for number, (row, words) in enumerate(plan):
                     _run(row, words, results, f"[{number + 1}/{len(plan)}]")
@@ -98,6 +99,35 @@ def read(results: pathlib.Path, row: configuration.Config) -> dict:
         ConfigError: it is none, or was made with other flags.
     """
     return child.record_of(path_of(results, row), row, "; give other --results and --runs")
+
+
+def _refuse_other_pictures(rows: Sequence[configuration.Config], results: pathlib.Path) -> None:
+    """Refuses to keep a record where the user's pictures have changed since, under their names.
+
+    Raises:
+        ConfigError: there are other numbers of them, or other classes.
+    """
+    kept = [row for row in rows if path_of(results, row).exists()]
+    if not kept or not groups.is_of_own_pictures(kept[0]):
+        return
+    with quiet.startup():
+        from drw_tf.data import identity, registry
+    try:
+        now = identity.facts(*registry.load(kept[0], at_once=False))
+    except FileNotFoundError as error:
+        print(
+            f"compare: records are kept, the pictures were not looked at: {error}", file=sys.stderr
+        )
+        return
+    for row in kept:
+        before = read(results, row)["dataset"]
+        changed = identity.class_difference(before["class_names"], now["class_names"])
+        changed = changed or identity.training_difference(before, now)
+        if changed:
+            raise configuration.ConfigError(
+                f"{path_of(results, row)} is of other pictures than lie there now: {changed}; "
+                "give other --results and --runs."
+            )
 
 
 def _run(

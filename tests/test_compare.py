@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import pytest
+from PIL import Image
 
 from drw_tf import child, compare, config
 from drw_tf.report import tables
@@ -148,6 +149,27 @@ def test_records_of_pictures_that_changed_meanwhile_are_not_compared(started, ca
         compare.main([*words, "--methods=drw,fixmatch"])
     assert caught.value.code == 2
     assert "drw, seed 0, and fixmatch, seed 0, are of different pictures" in capsys.readouterr().err
+
+
+def test_records_of_pictures_that_are_more_now_are_refused(started, capsys, tmp_path):
+    for name in ("cats/a/1.png", "cats/b/1.png", "cats/b/2.png", "more/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (3, 3)).save(tmp_path / name)
+    words = own_pictures("--labeled_dir=cats", "--unlabeled_dir=more", "--image_size=8")
+    compare.main(words)
+    path = tmp_path / "results" / "folder" / "drw_seed0.json"
+    found = json.loads(path.read_text())
+    found["dataset"] |= {"class_names": ["a", "b"], "labeled_counts": [1, 2]}
+    found["dataset"] |= {"unlabeled_pictures": 1}
+    path.write_text(json.dumps(found))
+    compare.main(words)
+    (tmp_path / "cats/b/1.png").rename(tmp_path / "cats/a/2.png")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        compare.main(words)
+    assert caught.value.code == 2
+    said = "drw_seed0.json is of other pictures than lie there now: it had 1 labeled picture of a, "
+    assert f"{said}now 2; give other --results and --runs." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])
