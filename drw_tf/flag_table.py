@@ -490,7 +490,7 @@ FLAGS = (
     _choice(
         "ramp",
         ("linear", "sigmoid"),
-        "how the weight of the unlabeled loss rises from 0",
+        "how the weight of the unlabeled loss rises: linear from 0, sigmoid from .0067 of it",
         METHOD,
         default="linear",
     ),

@@ -1,5 +1,6 @@
 """Every recipe trains: one step, all of its terms, nothing that is not finite."""
 
+import dataclasses
 import pathlib
 import re
 import sys
@@ -16,13 +17,15 @@ from drw_tf.rebalance import base as rebalance
 from drw_tf.training import assembly
 
 ROWS, CLASSES = 8, 4
-# At once what else waits or ramps, and no threshold that a new network does not reach.
+# At once what else waits or ramps, no threshold that a new network does not reach, and a bank,
+# which is there beside the counts.
 EAGER = {
     "threshold": 0.0,
     "ramp_fraction": 0.0,
     "darp_start": 0.0,
     "cdmad_start": 0.0,
     "reweight_start": 0.0,
+    "pseudo_memory": "bank",
 }
 
 
@@ -80,14 +83,53 @@ def test_all_methods_see_weak_views_of_one_padding(dataset, fill, noise):
         assert corner.numpy() == fill, name
 
 
+class Probe(rebalance.Rebalancer):
+    """Does nothing at any seam of a step, and remembers at which it was asked."""
+
+    SEAMS = ("supervised_loss", "labeled_weights", *rebalance.PSEUDO_LABEL_SEAMS)
+
+    def __init__(self, refines):
+        super().__init__(None, None)
+        self.refines = refines
+        self.asked = set()
+
+
+def _remembered(seam):
+    def ask(self, *given):
+        self.asked.add(seam)
+        return getattr(super(Probe, self), seam)(*given)
+
+    return ask
+
+
+for _seam in Probe.SEAMS:
+    setattr(Probe, _seam, _remembered(_seam))
+
+
+def assert_seams_were_read(method, probes):
+    """What a method does not ask for is in its `unread_seams`: else it would be ignored."""
+    expected = set(Probe.SEAMS) - set(method.unread_seams)
+    if not method.unlabeled_views:
+        # Who replaces both losses is not refused for the one that is not there.
+        expected -= {"unsupervised_loss"}
+    for probe in probes:
+        assert not expected - probe.asked, probe.refines
+
+
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     config = resolve(name)
     method = assembly.build_method(config, *noise)
+    probes = [Probe("predictions"), Probe("targets")]
+    method.rebalancers += probes
     assembly.compile_method(config, method, method.stages(config.steps)[0])
+    # TensorFlow has variables of int32 on the CPU alone, where a GPU's step cannot touch them.
+    every = [*method.variables, *method.optimizer.variables]
+    assert not [one.name for one in every if one.dtype == tf.int32]
     before = [variable.numpy() for variable in method.network.trainable_variables]
     rows = ROWS * (config.unlabeled_ratio or 0)
     shown = method.train_step(batch_for(method, rows))
+    assert_seams_were_read(method, probes)
     assert np.isfinite(shown["loss"])
     means = method.means.result()
     extra = [term for one in method.rebalancers for term in one.terms]
@@ -133,6 +175,16 @@ def test_dynamic_weights_need_a_method_that_counts(noise, monkeypatch):
     message = "DynamicWeights needs pseudo numbers, which FixMatch does not count"
     with pytest.raises(ValueError, match=message):
         assembly.build_method(resolve("drw"), *noise)
+
+
+@pytest.mark.parametrize(("name", "message"), [("fixmatch", "must be"), ("vat", "must not be")])
+def test_strong_views_and_their_flag_go_together(noise, monkeypatch, name, message):
+    component = recipes.METHODS[name]
+    flags = set(component.flags) ^ {"randaugment_order"}
+    monkeypatch.setitem(recipes.METHODS, name, dataclasses.replace(component, flags=tuple(flags)))
+    said = f"^randaugment_order {message} among the flags of {name} in recipes.METHODS: .* reads"
+    with pytest.raises(ValueError, match=said):
+        assembly.build_method(resolve(name), *noise)
 
 
 def recipe_of(monkeypatch, method, *rebalancers):

@@ -6,10 +6,13 @@ The batch, checked nowhere else, is the contract with the methods:
     batch["unlabeled"] = {"index": int64 [U], <view>: uint8 [U, H, W, Ch]},  U = mu * B
 
 `index` counts within the labeled rows, or within the pool; no label of an unlabeled picture
-is in a batch. The content of step k is a pure function of (seed, k): each pass over a stream
-is a stateless permutation, passes follow one another without a gap, and augmentation is
-drawn statelessly for the whole global batch before it is cut into shards. So resuming needs
-nothing stored, and content does not depend on threads, workers or replicas.
+is in a batch. Steps are made in blocks, whose length follows from the batches of all streams
+together and the shape of a picture, and the content of step k is a pure function of (seed, k) and
+that length: each pass over a stream is a stateless permutation, passes follow one another without
+a gap, and augmentation (and each class-balanced draw of rows) is drawn statelessly for a block of
+whole global batches before it is cut into shards. So resuming needs nothing stored, and content
+does not depend on threads, workers or replicas. With blocks of another length the rows of uniform
+streams are the same, but their views are not: one seed augments otherwise for another method.
 """
 
 import dataclasses

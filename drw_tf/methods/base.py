@@ -44,7 +44,7 @@ class Training:
 
 
 class Method(keras.Model):
-    """A recipe at work; `call` gives the logits of the averaged network.
+    """A recipe at work, to be trained by `fit`; its networks are what is called.
 
     Leaves override `labeled_views`, `unlabeled_views`, `terms`, `scalars` and `loss_terms`, some
     `prepare`.
@@ -221,10 +221,6 @@ class Method(keras.Model):
             layer.trainable = layer.name in heads
 
     # ---- Keras
-
-    def call(self, images, training=False):
-        """Float32 [B, C], logits of the averaged network for float32 images in [0, 1]."""
-        return self.ema_network(images, training=False)[self.evaluated_head]
 
     def reset_metrics(self):
         """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from drw_tf.methods import base, tally
+from drw_tf.methods import base, in_step, tally
 from drw_tf.ops import pseudo_labels, reweighting
 from drw_tf.rebalance import base as rebalance
 from drw_tf.rebalance import composition
@@ -69,7 +69,9 @@ class FixMatch(base.Method):
         joint = self.hyper.forward == "joint"
         views = self.unlabeled_views if joint else self.unlabeled_views[1:]
         parts = [labeled["weak"], *(unlabeled[view] for view in views)]
-        outputs = split_outputs(self.network(tf.concat(parts, axis=0), training=True), parts)
+        outputs = in_step.split_outputs(
+            self.network(tf.concat(parts, axis=0), training=True), parts
+        )
         first, strong = outputs[0], outputs[-self.hyper.strong_views :]
         if joint:
             prepared = {"weak": outputs[1]} | self.targets(outputs[1]["logits"], unlabeled["index"])
@@ -92,10 +94,3 @@ class FixMatch(base.Method):
             "confidence": tf.reduce_mean(prepared["confidence"]),
         }
         return terms | self.extra_terms(seen), scalars
-
-
-def split_outputs(outputs: dict[str, tf.Tensor], parts: list[tf.Tensor]) -> list[dict]:
-    """The outputs of one joint forward pass, cut back into those of each part."""
-    sizes = [part.shape[0] for part in parts]
-    pieces = {name: tf.split(value, sizes) for name, value in outputs.items()}
-    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(parts))]

@@ -1,4 +1,4 @@
-"""What methods share inside a step: the ramp, mixup over all replicas, counting soft labels."""
+"""What methods share inside a step: ramp, joint passes, mixup over all replicas, soft labels."""
 
 import tensorflow as tf
 
@@ -61,6 +61,13 @@ def count(method: base.Method, targets: tf.Tensor, loss: tf.Tensor, index: tf.Te
     each = tf.reduce_mean(tf.reshape(loss, [-1, targets.shape[0]]), axis=0)
     method.histogram.add(label, tf.ones_like(each), each, index)
     return tf.reduce_mean(tf.reduce_max(targets, axis=-1))
+
+
+def split_outputs(outputs: dict[str, tf.Tensor], parts: list[tf.Tensor]) -> list[dict]:
+    """The outputs of one joint forward pass, cut back into those of each part."""
+    sizes = [part.shape[0] for part in parts]
+    pieces = {name: tf.split(value, sizes) for name, value in outputs.items()}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(len(parts))]
 
 
 def forward_interleaved(method: base.Method, images: tf.Tensor, rows: int) -> tf.Tensor:

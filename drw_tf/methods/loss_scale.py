@@ -17,7 +17,7 @@ def gradients(tape: tf.GradientTape, optimizer, loss: tf.Tensor, variables) -> l
     """float32 gradients of `loss`, computed through the enlarged loss if there is a scale.
 
     Args:
-        tape: still recording.
+        tape: has recorded `loss` and stopped; it is resumed where the loss is enlarged.
         optimizer: of the method.
         loss: float32 scalar.
         variables: what is trained.

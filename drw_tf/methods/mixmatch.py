@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from drw_tf.methods import base, fixmatch, in_step, tally
+from drw_tf.methods import base, in_step, tally
 from drw_tf.ops import losses, mixup, pseudo_labels
 from drw_tf.rebalance import base as rebalance
 
@@ -54,7 +54,7 @@ class MixMatch(base.Method):
         if self.hyper.forward == "separate":
             return [self.network(view, training=True)["logits"] for view in views]
         outputs = self.network(tf.concat(views, axis=0), training=True)
-        return [part["logits"] for part in fixmatch.split_outputs(outputs, views)]
+        return [part["logits"] for part in in_step.split_outputs(outputs, views)]
 
     def targets(self, logits: list[tf.Tensor], index: tf.Tensor) -> tf.Tensor:
         """float32 [U, C], what the views together say of each picture.

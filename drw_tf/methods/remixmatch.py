@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from drw_tf.augment import geometry
-from drw_tf.methods import base, fixmatch, in_step, tally
+from drw_tf.methods import base, in_step, tally
 from drw_tf.models import heads
 from drw_tf.ops import losses, mixup, pseudo_labels, replicas
 from drw_tf.rebalance import base as rebalance
@@ -17,14 +17,15 @@ class ReMixMatch(base.Method):
 
         p_j = softmax(f(weak(u_j)))                                  no gradient
         q_j = sharpen(norm(p_j N_c / mean of recent p), T)
-        mixup of [strong(x), weak(u), strong_1(u), strong_2(u)] with targets [y, q, q, q]
+        mixup of [strong(x), weak(u), strong_1(u), ..., strong_K(u)] with targets [y, q, ..., q]
         L = (1/B) sum_i H(y'_i, f(x'_i))
-            + lambda_u ramp (1/3U) sum_j H(q'_j, f(u'_j))
+            + lambda_u ramp (1/((1+K)U)) sum_j H(q'_j, f(u'_j))
             + strong_weight ramp (1/U) sum_j H(q_j, f(strong_1(u_j)))
             + rotation_weight (1/U) sum_j H(turns_j, g(turned strong_1(u_j)))
 
     g is a second linear head; each image is turned by 0 to 3 quarter turns. N_c are the
-    labeled counts, which takes unlabeled pictures to be distributed like labeled ones.
+    labeled counts, which takes unlabeled pictures to be distributed like labeled ones. The mean
+    of recent p is over the last 128 batches, the present one included. K is `strong_views`.
 
     `forward="joint"` passes all but the pseudo-label pass at once; "separate" passes mixed
     images interleaved, B rows at a time, then turned and strong ones. All passes move the
@@ -104,7 +105,7 @@ class ReMixMatch(base.Method):
             turned, strong = (self.network(part, training=True) for part in parts[1:])
             return mixed, turned["rotation"], strong["logits"]
         outputs = self.network(tf.concat(parts, axis=0), training=True)
-        mixed, turned, strong = fixmatch.split_outputs(outputs, parts)
+        mixed, turned, strong = in_step.split_outputs(outputs, parts)
         return mixed["logits"], turned["rotation"], strong["logits"]
 
     def loss_terms(self, batch, prepared):

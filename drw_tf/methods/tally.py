@@ -84,7 +84,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
             pseudo_label: int32 [U].
             mask: float32 [U] in {0, 1}, whether the label was confident.
             loss: float32 [U], what each picture added to the unlabeled loss.
-            index: int64 [U], rows of the pool.
+            index: int64 [U], rows of the pool; None where there is neither truth nor bank.
         """
         columns = tf.stack([tf.ones_like(mask), mask, loss], axis=1)
         self.counts.assign_add(reweighting.sum_by_class(columns, pseudo_label, self.num_classes))

@@ -20,7 +20,7 @@ def class_margins(counts: tf.Tensor, largest: float) -> tf.Tensor:
         largest: m, the margin of the rarest class, >= 0, in units of the cosine.
 
     Returns:
-        float32 [C], in (0, m].
+        float32 [C], in (0, m]; 0 where m is 0.
 
     Raises:
         ValueError: a count or `largest` is negative.

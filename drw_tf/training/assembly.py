@@ -35,6 +35,9 @@ def build_method(
         split: which rows are labeled.
         begun_with: of a run that goes on or is read, what `identity.facts` said when it was begun,
             whose numbers of pictures count where the data are others now; {} for a new run.
+
+    Raises:
+        ValueError: parts of the recipe do not fit one another.
     """
     recipe = recipes.RECIPES[config.method]
     found = {**identity.facts(dataset, split), **begun_with}
@@ -58,6 +61,14 @@ def build_method(
         rebalancers,
         _training_rules(config),
     )
+    views_read = (*method.labeled_views, *method.unlabeled_views)
+    has_strong = any(view.startswith(augment_views.STRONG) for view in views_read)
+    if has_strong != recipe.has_strong_views:
+        raise ValueError(
+            f"randaugment_order must {'be' if has_strong else 'not be'} among the flags of "
+            f"{recipe.method} in recipes.METHODS: {type(method).__name__} reads "
+            f"{', '.join(views_read)}."
+        )
     for one in rebalancers:
         if one.needs_pseudo_numbers and method.histogram is None:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The streams: exact passes, pure in (seed, step), independent of sharding and restarts."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -93,11 +94,31 @@ def test_restart_at_a_step_gives_what_would_have_come(images, views, start):
     assert_equal(rest, whole[start : start + 5])
 
 
+ALL_VIEWS = ("weak", "weak_2", "strong", "strong_2")
+
+
 def test_seeds_differ_and_views_of_one_row_differ(images, views):
-    (one,) = take(pipeline.training_batches(images, streams(), views, seed=0), 1)
-    (other,) = take(pipeline.training_batches(images, streams(), views, seed=1), 1)
-    assert (one["unlabeled"]["index"] != other["unlabeled"]["index"]).any()
-    assert (one["unlabeled"]["weak"] != one["unlabeled"]["strong"]).any()
+    def first(seed, *names):
+        read = [pipeline.Stream("unlabeled", np.arange(SIZE), 8, names)]
+        (batch,) = take(pipeline.training_batches(images, read, views, seed), 1)
+        return batch["unlabeled"]
+
+    made = first(0, *ALL_VIEWS)
+    assert (made["index"] != first(1, "weak")["index"]).any()
+    for one, other in itertools.combinations(ALL_VIEWS, 2):
+        assert (made[one] != made[other]).any(), (one, other)
+
+
+def test_views_of_one_file_are_of_different_places(tmp_path):
+    # Not mirrored, so that two weak views can only differ by their places.
+    noise = np.random.default_rng(0).integers(0, 256, [24, 24, 3], np.uint8)
+    path = str(tmp_path / "noise.png")
+    tf.io.write_file(path, tf.io.encode_png(noise))
+    crops = augment_views.Views((8, 8, 3), False, 0, presets.preset("usb"), geometry="resized_crop")
+    read = [pipeline.Stream("unlabeled", np.arange(1), 1, ("weak", "weak_2"))]
+    file = records.FileImages(np.array([path]), np.arange(1))
+    (batch,) = take(pipeline.training_batches(file, read, crops, seed=0), 1)
+    assert (batch["unlabeled"]["weak"] != batch["unlabeled"]["weak_2"]).any()
 
 
 def test_shards_together_are_the_global_batch(images, views):
@@ -177,6 +198,17 @@ def test_class_balanced_draws_each_class_equally_and_each_row_of_a_class_equally
     assert abs(counts[:8].sum() - 5000) < 200
     assert (abs(counts[:8] - 625) < 125).all()
     assert (abs(counts[8:] - 2500) < 200).all()
+
+
+@pytest.mark.parametrize(("sampling", "share"), [("class_balanced", 0.5), ("uniform", 0.1)])
+def test_a_stream_is_drawn_as_it_asks(images, views, sampling, share):
+    # Nine rows of class 0 for each one of class 2.
+    labels = np.where(np.arange(20) % 10 == 3, 2, 0)
+    stream = pipeline.Stream("labeled", np.arange(20), 40, ("weak",), labels, sampling)
+    batches = take(pipeline.training_batches(images, [stream], views, seed=0), 50)
+    drawn = np.concatenate([batch["labeled"]["label"] for batch in batches])
+    # 2,000 rows: with replacement half of them, sd 1.1 per cent; in passes exactly a tenth.
+    assert (drawn == 2).mean() == pytest.approx(share, abs=0.05 if share == 0.5 else 0)
 
 
 def test_class_balanced_stream_restarts_in_the_middle(images, views):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import base
+from drw_tf.ops import mixup
 from drw_tf.rebalance import base as rebalance
 
 
@@ -64,7 +65,47 @@ def batch(labeled, labels, unlabeled):
     }
 
 
+def fix_draws(monkeypatch, coefficient, partners):
+    """Mixup keeps this share of each row and takes the rest of that partner."""
+    monkeypatch.setattr(mixup, "draw_coefficient", lambda *_: tf.constant(coefficient, tf.float32))
+    monkeypatch.setattr(mixup, "draw_partners", lambda *_: tf.constant(partners, tf.int32))
+
+
+class Weights(rebalance.Rebalancer):
+    """Class weights 1 and 3 on labeled pictures, 2 and 4 on unlabeled ones."""
+
+    def __init__(self):
+        super().__init__(None, None)
+
+    def labeled_weights(self, labels):
+        return tf.gather([1.0, 3.0], labels)
+
+    def unlabeled_weights(self, pseudo_label):
+        return tf.gather([2.0, 4.0], pseudo_label)
+
+
+class Swap(rebalance.Rebalancer):
+    """Refines by swapping two classes; remembers what it was given."""
+
+    def __init__(self, refines):
+        super().__init__(None, None)
+        self.refines = refines
+        self.given = None
+
+    def refine(self, probabilities, weak):
+        self.given = (probabilities, weak)
+        return probabilities[:, ::-1]
+
+
 @pytest.fixture(scope="session")
 def bench():
     """What tests of single steps are made with."""
-    return types.SimpleNamespace(linear_network=linear_network, make=make, step=step, batch=batch)
+    return types.SimpleNamespace(
+        linear_network=linear_network,
+        make=make,
+        step=step,
+        batch=batch,
+        fix_draws=fix_draws,
+        Weights=Weights,
+        Swap=Swap,
+    )

@@ -5,8 +5,6 @@ import pytest
 import tensorflow as tf
 
 from drw_tf.methods import mixmatch
-from drw_tf.ops import mixup
-from drw_tf.rebalance import base as rebalance
 
 STEPS = ("step_early_0", "step_early_1", "step_mid_0", "step_mid_1", "step_past_end_0")
 HYPER = {
@@ -20,17 +18,14 @@ HYPER = {
 }
 
 
-def fix_draws(monkeypatch, coefficient, partners):
-    monkeypatch.setattr(mixup, "draw_coefficient", lambda *_: tf.constant(coefficient, tf.float32))
-    monkeypatch.setattr(mixup, "draw_partners", lambda *_: tf.constant(partners, tf.int32))
-
-
 @pytest.mark.parametrize("forward", ["separate", "joint"])
 @pytest.mark.parametrize("name", STEPS)
 def test_step_equals_the_published_codes(golden, bench, monkeypatch, name, forward):
     (case,) = [case for case in golden("mixmatch")["cases"] if case["id"] == name]
     inputs, expected = case["inputs"], case["outputs"]
-    fix_draws(monkeypatch, max(inputs["beta_draw"], 1 - inputs["beta_draw"]), inputs["permutation"])
+    bench.fix_draws(
+        monkeypatch, max(inputs["beta_draw"], 1 - inputs["beta_draw"]), inputs["permutation"]
+    )
     per_epoch = inputs["val_iteration"]
     method = bench.make(
         mixmatch.MixMatch,
@@ -56,35 +51,9 @@ def test_step_equals_the_published_codes(golden, bench, monkeypatch, name, forwa
     np.testing.assert_allclose(gradients["logits/bias"], expected["grad_b"], rtol=1e-4, atol=5e-6)
 
 
-class Weights(rebalance.Rebalancer):
-    """Class weights 1 and 3 on labeled pictures, 2 and 4 on unlabeled ones."""
-
-    def __init__(self):
-        super().__init__(None, None)
-
-    def labeled_weights(self, labels):
-        return tf.gather([1.0, 3.0], labels)
-
-    def unlabeled_weights(self, pseudo_label):
-        return tf.gather([2.0, 4.0], pseudo_label)
-
-
-class Swap(rebalance.Rebalancer):
-    """Refines by swapping two classes; remembers what it was given."""
-
-    def __init__(self, refines):
-        super().__init__(None, None)
-        self.refines = refines
-        self.given = None
-
-    def refine(self, probabilities, weak):
-        self.given = (probabilities, weak)
-        return probabilities[:, ::-1]
-
-
 def identity_step(bench, monkeypatch, rebalancers, partners=(0, 1, 2), **hyper):
     """Logits are the inputs; one labeled picture, one unlabeled picture in two views."""
-    fix_draws(monkeypatch, 0.75, partners)
+    bench.fix_draws(monkeypatch, 0.75, partners)
     method = bench.make(
         mixmatch.MixMatch,
         lambda: bench.linear_network(np.eye(2), [0.0, 0.0]),
@@ -99,7 +68,7 @@ def identity_step(bench, monkeypatch, rebalancers, partners=(0, 1, 2), **hyper):
 
 def test_each_share_of_a_mixed_label_weighs_what_its_class_weighs(bench, monkeypatch):
     # Labeled target: 3/4 (0, 1) + 1/4 (4/5, 1/5) = (1/5, 4/5); input 1/4 (log 2, 0).
-    method, batch = identity_step(bench, monkeypatch, [Weights()], (1, 0, 2))
+    method, batch = identity_step(bench, monkeypatch, [bench.Weights()], (1, 0, 2))
     terms, _, _ = bench.step(method, batch)
     log_p = np.log([2**0.25, 1]) - np.log(2**0.25 + 1)
     expected = -(1 * 0.2 * log_p[0] + 3 * 0.8 * log_p[1])
@@ -113,7 +82,7 @@ def test_each_share_of_a_mixed_label_weighs_what_its_class_weighs(bench, monkeyp
 
 
 def test_finished_targets_are_refined_and_counted(bench, monkeypatch):
-    swap = Swap("targets")
+    swap = bench.Swap("targets")
     method, batch = identity_step(bench, monkeypatch, [swap])
     prepared = method.prepare(batch)
     np.testing.assert_allclose(swap.given[0], [[0.8, 0.2]], rtol=1e-5)
@@ -127,7 +96,7 @@ def test_finished_targets_are_refined_and_counted(bench, monkeypatch):
 
 
 def test_predictions_are_refined_before_they_are_sharpened(bench, monkeypatch):
-    swap = Swap("predictions")
+    swap = bench.Swap("predictions")
     method, batch = identity_step(bench, monkeypatch, [swap])
     prepared = method.prepare(batch)
     np.testing.assert_allclose(swap.given[0], [[2 / 3, 1 / 3]], rtol=1e-5)
@@ -146,6 +115,6 @@ def test_no_gradient_flows_through_targets(bench, monkeypatch):
     "seam", ["supervised_loss", "unsupervised_loss", "extra_terms", "pseudo_target"]
 )
 def test_a_rebalancer_at_a_seam_that_is_not_read_is_refused(bench, monkeypatch, seam):
-    kind = type("Needs", (Weights,), {seam: lambda self, *_: None})
+    kind = type("Needs", (bench.Weights,), {seam: lambda self, *_: None})
     with pytest.raises(ValueError, match=f"needs {seam}, which MixMatch does not read"):
         identity_step(bench, monkeypatch, [kind()])

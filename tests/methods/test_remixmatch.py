@@ -6,8 +6,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import remixmatch
-from drw_tf.ops import mixup
-from drw_tf.rebalance import base as rebalance
 
 HYPER = {
     "temperature": 0.5,
@@ -110,11 +108,7 @@ def test_steps_equal_the_published_codes(golden, bench, monkeypatch, names):
 
 def check_step(method, bench, monkeypatch, inputs, expected):
     coefficient = max(inputs["beta_draw"], 1 - inputs["beta_draw"])
-    for name, value in (
-        ("draw_coefficient", tf.constant(coefficient, tf.float32)),
-        ("draw_partners", tf.constant(inputs["permutation"], tf.int32)),
-    ):
-        monkeypatch.setattr(mixup, name, lambda *_, value=value: value)
+    bench.fix_draws(monkeypatch, coefficient, inputs["permutation"])
     turns = tf.constant(inputs["rot_labels"], tf.int32)
     monkeypatch.setattr(tf.random, "stateless_uniform", lambda *_: turns)
     rows = len(inputs["y"])
@@ -215,39 +209,71 @@ def test_separate_and_joint_passes_agree_without_batch_statistics(bench):
             np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
-class Doubled(rebalance.Rebalancer):
-    """Weight 2 for every class of unlabeled pictures."""
-
-    def __init__(self):
-        super().__init__(None, None)
-
-    def unlabeled_weights(self, pseudo_label):
-        return tf.fill(tf.shape(pseudo_label), 2.0)
+def sharp(probabilities):
+    """With temperature 1/2."""
+    return probabilities**2 / (probabilities**2).sum(1, keepdims=True)
 
 
-def test_weights_of_pseudo_labels_scale_their_two_terms_and_no_other(bench):
-    results = []
-    for rebalancers in ([], [Doubled()]):
+def test_predictions_are_refined_before_they_are_aligned_and_finished_targets_after(bench):
+    p = np.array([[2, 1], [2, 3]]) / [[3], [5]]
+    logits = tf.constant(np.log(p), tf.float32)
+
+    def targets(swap):
+        """Of a first step, labeled pictures being three to one."""
         method = bench.make(
-            remixmatch.ReMixMatch, square_network, HYPER, step=5, rebalancers=rebalancers
+            remixmatch.ReMixMatch, square_network, HYPER, rebalancers=[swap], counts=(3.0, 1.0)
         )
-        for variable in method.network.variables:
-            variable.assign(tf.random.stateless_normal(variable.shape, [0, variable.shape[-1]]))
-        results.append(bench.step(method, small_batch(bench))[0])
-    plain, doubled = results
-    for name, factor in {
-        "loss_labeled": 1,
-        "loss_unlabeled": 2,
-        "loss_strong": 2,
-        "loss_rotation": 1,
-    }.items():
-        np.testing.assert_allclose(doubled[name], factor * plain[name], rtol=1e-5, err_msg=name)
-        assert plain[name] > 0
+        found = method.targets(logits, tf.range(2, dtype=tf.int64))
+        np.testing.assert_array_equal(swap.given[1].logits, logits)
+        return found
+
+    def aligned(probabilities):
+        """To (3/4, 1/4) from the mean of this batch, the only one so far."""
+        shares = probabilities * [3, 1] / probabilities.mean(0)
+        return shares / shares.sum(1, keepdims=True)
+
+    swap = bench.Swap("predictions")
+    np.testing.assert_allclose(targets(swap), sharp(aligned(p[:, ::-1])), rtol=1e-4)
+    np.testing.assert_allclose(swap.given[0], p, rtol=1e-5)
+    swap = bench.Swap("targets")
+    np.testing.assert_allclose(targets(swap), sharp(aligned(p))[:, ::-1], rtol=1e-4)
+    np.testing.assert_allclose(swap.given[0], sharp(aligned(p)), rtol=1e-4)
+
+
+def test_each_share_of_a_soft_target_weighs_what_its_class_weighs(bench, monkeypatch):
+    # Every row is 3/4 of itself; the labeled and the weak one are each other's partner.
+    bench.fix_draws(monkeypatch, 0.75, (1, 0, 2))
+    hyper = {"strong_views": 1, "align_distribution": False, "ramp_fraction": 0.0}
+    method = bench.make(remixmatch.ReMixMatch, Stored, HYPER | hyper, rebalancers=[bench.Weights()])
+    picture = np.zeros([1, 4, 4, 1])
+    batch = bench.batch({"strong": picture}, [1], {"weak": picture, "strong": picture})
+    # p = (2/3, 1/3), sharpened q = (4/5, 1/5); then what is said of the three mixed pictures,
+    # of the turned and of the strong one.
+    weak = np.array([[2, 1]]) / 3
+    p = np.array([[1, 3], [2, 3], [5, 2], [1, 1], [1, 7]]) / [[4], [5], [7], [2], [8]]
+    said = {"logits": tf.constant(np.log(p), tf.float32), "rotation": tf.zeros([5, 4])}
+    method.network.answers = [{"logits": tf.constant(np.log(weak), tf.float32)}, said]
+    terms, _ = method.loss_terms(batch, method.prepare(batch))
+    logs = -np.log(p)
+    # Mixed targets: 3/4 (0, 1) + 1/4 q = (1/5, 4/5); 3/4 q + 1/4 (0, 1) = (3/5, 2/5); q.
+    each = [
+        2 * 3 / 5 * logs[1, 0] + 4 * 2 / 5 * logs[1, 1],
+        8 / 5 * logs[2, 0] + 4 / 5 * logs[2, 1],
+    ]
+    expected = {
+        "loss_labeled": 1 / 5 * logs[0, 0] + 3 * 4 / 5 * logs[0, 1],
+        "loss_unlabeled": 1.5 * np.mean(each),
+        "loss_strong": 0.5 * (2 * 4 / 5 * logs[4, 0] + 4 * 1 / 5 * logs[4, 1]),
+        "loss_rotation": 0.5 * np.log(4),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(method.histogram.loss_by_class(), [np.mean(each), 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("seam", ["supervised_loss", "extra_terms", "pseudo_target"])
 def test_a_rebalancer_at_a_seam_that_is_not_read_is_refused(bench, seam):
-    kind = type("Needs", (Doubled,), {seam: lambda self, *_: None})
+    kind = type("Needs", (bench.Weights,), {seam: lambda self, *_: None})
     with pytest.raises(ValueError, match=f"needs {seam}, which ReMixMatch does not read"):
         bench.make(remixmatch.ReMixMatch, square_network, HYPER, rebalancers=[kind()])
 
@@ -255,7 +281,7 @@ def test_a_rebalancer_at_a_seam_that_is_not_read_is_refused(bench, seam):
 def test_a_rebalancer_that_asks_for_what_is_so_anyway_is_not_refused(bench):
     kind = type(
         "Softens",
-        (Doubled,),
+        (bench.Weights,),
         {"pseudo_target": lambda self, *_: None, "optional_seams": ("pseudo_target",)},
     )
     bench.make(remixmatch.ReMixMatch, square_network, HYPER, rebalancers=[kind()])

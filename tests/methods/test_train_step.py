@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import base, supervised
+from drw_tf.methods import base, batches, supervised
 from drw_tf.ops import schedules
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import optimizer as optimizers
@@ -61,6 +61,13 @@ START = {"kernel": KERNEL, "gamma": np.ones(2), "beta": np.zeros(2)}
 
 def by_name(network):
     return {v.name.split("/")[-1].split(":")[0]: v.numpy() for v in network.variables}
+
+
+def test_pixels_become_shares_of_white_and_numbers_stay():
+    stream = {"weak": tf.constant([0, 51, 255], tf.uint8), "index": tf.constant([255], tf.int64)}
+    views = batches.to_float({"labeled": stream})["labeled"]
+    np.testing.assert_array_equal(views["weak"], np.float32([0, 0.2, 1]))
+    assert views["index"] is stream["index"]
 
 
 def test_sgd_step_with_l2_on_kernels_only():

@@ -6,7 +6,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import vat
-from drw_tf.rebalance import base as rebalance
 
 HYPER = {
     "lambda_u": 0.3,
@@ -65,36 +64,11 @@ def test_radius_is_a_norm_in_pixels_of_minus_one_to_one(bench):
     np.testing.assert_allclose(tf.norm(rescaled, axis=1), [0.5, 0.5, 0.5], rtol=1e-5)
 
 
-def test_only_the_labeled_pass_moves_batch_statistics(bench):
-    def network():
-        images = keras.Input([3])
-        norm = keras.layers.BatchNormalization(name="logits", momentum=0.5)
-        return keras.Model(images, {"logits": norm(images)})
-
-    method = bench.make(vat.VAT, network, HYPER, counts=np.ones(3))
-    labeled = [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]
-    unlabeled = [[10.0, 0.0, 5.0], [0.0, 10.0, 0.0]]
-    bench.step(method, bench.batch({"weak": labeled}, [0, 1], {"weak": unlabeled}))
-    mean, variance = method.network.non_trainable_variables
-    np.testing.assert_allclose(mean, [1.0, 1.0, 1.0], rtol=1e-6)  # 1/2 of (2, 2, 2)
-    np.testing.assert_allclose(variance, [1.0, 0.5, 1.0], rtol=1e-6)  # 1/2 + 1/2 (1, 0, 1)
-
-
-class Weights(rebalance.Rebalancer):
-    """Refuses to be read where there are no pseudo-labels."""
-
-    def __init__(self):
-        super().__init__(None, None)
-
-    def unlabeled_weights(self, pseudo_label):
-        return None
-
-
 def test_weights_of_pseudo_labels_are_refused(bench):
     with pytest.raises(ValueError, match="needs unlabeled_weights, which VAT does not read"):
         bench.make(
             vat.VAT,
             lambda: bench.linear_network(np.eye(2), [0, 0]),
             HYPER,
-            rebalancers=[Weights()],
+            rebalancers=[bench.Weights()],
         )

@@ -12,13 +12,12 @@ from drw_tf.report import evaluation
 pytestmark = pytest.mark.usefixtures("small_data")
 
 
-@pytest.fixture
-def poisoned(monkeypatch):
-    """The labeled loss is infinite in step 8 of the stage, batch statistics NaN."""
+def poison(monkeypatch, is_bad):
+    """The labeled loss is infinite where `is_bad` of the method, batch statistics NaN."""
     original = supervised.Supervised.loss_terms
 
     def loss_terms(self, batch, prepared):
-        bad = tf.equal(self.step, 7)
+        bad = is_bad(self)
         labeled = dict(batch["labeled"])
         labeled["weak"] += tf.where(bad, float("nan"), 0.0)
         terms, scalars = original(self, batch | {"labeled": labeled}, prepared)
@@ -27,6 +26,12 @@ def poisoned(monkeypatch):
         return terms, scalars
 
     monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Step 8 is bad."""
+    poison(monkeypatch, lambda method: tf.equal(method.step, 7))
 
 
 def train(config):
@@ -87,11 +92,16 @@ def test_gives_up_after_the_limit(resolve, poisoned):
         train(resolve("--method=supervised", "--on_nonfinite=skip", "--max_skipped_steps=0"))
 
 
-def test_the_first_bad_step_is_one_of_the_run_not_of_its_stage(resolve, poisoned):
-    """Step 8 of both stages of ten."""
+def test_the_first_bad_step_is_one_of_the_run_not_of_its_stage(resolve, monkeypatch):
+    """Steps 8 and 9 of the second stage of ten."""
+
+    def is_bad(method):
+        return (method.stage_start == 10) & ((method.step == 7) | (method.step == 8))
+
+    poison(monkeypatch, is_bad)
     words = ("--method=crt", "--crt_head_fraction=0.5", "--on_nonfinite=skip")
     with pytest.raises(alarm.NonFiniteError) as caught:
         train(resolve(*words, "--max_skipped_steps=1"))
-    assert "2 step(s) were not applied, first step 8 at" in str(caught.value)
+    assert "2 step(s) were not applied, first step 18 at" in str(caught.value)
     assert "With a --max_skipped_steps above 1, and without --fresh, the same" in str(caught.value)
     assert train(resolve(*words, "--max_skipped_steps=2"))["history"][-1]["skipped_steps"] == 2

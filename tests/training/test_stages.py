@@ -87,8 +87,10 @@ def test_new_head_stands_on_the_averaged_network_which_is_frozen(opened):
 def test_labels_of_the_next_generation_are_the_averaged_networks(opened, quarters):
     _, split = quarters
     run = opened("crest")
-    labeled = run.stages.streams(0)[0]
+    labeled, unlabeled = run.stages.streams(0)
     np.testing.assert_array_equal(labeled.rows, split.labeled)
+    assert run.config.unlabeled_ratio == 2
+    assert (labeled.batch, unlabeled.batch) == (8, 16)
     pool = split.pool(include_labeled=True)
     asked = []
     run.stages.logits = lambda images: asked.append(images) or np.eye(4)[images.labels]
@@ -102,6 +104,7 @@ def test_labels_of_the_next_generation_are_the_averaged_networks(opened, quarter
     np.testing.assert_array_equal(labeled.labels, quarters[0].train.labels[labeled.rows])
     np.testing.assert_array_equal(unlabeled.rows, pool)
     assert (labeled.key, unlabeled.key) == ("labeled", "unlabeled")
+    assert (labeled.batch, unlabeled.batch) == (8, 16)
 
 
 def test_second_stage_of_crt_draws_balanced_batches(opened):
