@@ -28,8 +28,8 @@ class Run:
     ):
         """Takes data where they are read already, or are not those that the flags name.
 
-        Of a run whose state a checkpoint has, `begun_with` are the `identity.facts` of the data that
-        it was begun with.
+        Of a run whose state a checkpoint has, `begun_with` are the `identity.facts` of the data
+        that it was begun with.
         """
         if config.deterministic:
             devices.set_determinism()
