@@ -102,16 +102,13 @@ def test_other_views_are_drawn_too_and_copies_need_not_be_looked_for(run, photos
     assert "pool of the unlabeled stream: 9 pictures, the labeled ones included" in printed
 
 
-@pytest.mark.parametrize("crop", ["shift", "resized"])
-def test_a_method_without_an_unlabeled_stream_has_no_pool_and_no_strong_views(
-    run, crop, monkeypatch
-):
+def test_a_method_without_an_unlabeled_stream_has_no_pool_and_no_strong_views(run, monkeypatch):
     seen = []
     draws = split_figures.contact_sheet
     monkeypatch.setattr(
         split_figures, "contact_sheet", lambda *args: seen.append(args) or draws(*args)
     )
-    printed, _ = run("--method=supervised", f"--crop={crop}")
+    printed, _ = run("--method=supervised", "--randaugment=darp_cifar10")
     assert "pool" not in printed
     ((rows, titles),) = seen
     assert titles == ["labeled pictures", "weak views of the first"]

@@ -67,6 +67,7 @@ CASES = [
     pytest.param(
         ["--method=drw_darp", "--darp_start=0", "--darp_refresh=2", "--reweight_start=0"],
         id="drw_darp",
+        marks=pytest.mark.slow,
     ),
     pytest.param(["--method=focal2"], id="focal", marks=pytest.mark.slow),
     # Rounding of a smaller difference would show after three steps.
