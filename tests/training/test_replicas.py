@@ -89,7 +89,11 @@ CASES = [
     pytest.param(
         ["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch", marks=pytest.mark.slow
     ),
-    pytest.param(["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"], id="abc"),
+    pytest.param(
+        ["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"],
+        id="abc",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(["--method=drw_cdmad", "--cdmad_start=0"], id="cdmad", marks=pytest.mark.slow),
     pytest.param(
         ["--method=fixmatch_crest_plus", "--crest_generations=2", "--threshold=0.3"],
