@@ -159,7 +159,7 @@ def _keep_padding_alone(values: dict, given: Mapping) -> None:
             f"--randaugment is not read with --crop=resized by --method={values['method']}, which "
             f"has no strong views, got {given['randaugment']}."
         )
-    if values["crop"] == "resized" or values["randaugment"] not in flag_table.BLACK_PADDING:
+    if not flag_table.pads_black(values["randaugment"], values["crop"]):
         values["randaugment"] = None
 
 

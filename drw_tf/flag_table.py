@@ -14,6 +14,16 @@ from collections.abc import Callable
 BLACK_PADDING = ("darp_cifar10", "darp_cifar100")
 
 
+def pads_black(preset: str | None, crop: str | None) -> bool:
+    """Whether crops are padded with black: all that weak views read of a preset.
+
+    Args:
+        preset: value of `--randaugment`.
+        crop: that of `--crop`; a resized one is not padded.
+    """
+    return preset in BLACK_PADDING and crop != "resized"
+
+
 @dataclasses.dataclass(frozen=True)
 class Flag:
     """One command-line flag.

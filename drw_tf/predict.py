@@ -113,6 +113,10 @@ def preparation_of(serving: Mapping):
 def pictures(images: str, skip_misspelled: bool = False) -> list[str]:
     """Paths of the pictures, sorted; each begins with `images` as it was typed.
 
+    Args:
+        images: a folder or a file.
+        skip_misspelled: see `image_folder.listed`.
+
     Raises:
         ValueError: there is no such folder or file, or no picture in it.
     """

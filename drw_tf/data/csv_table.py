@@ -181,9 +181,11 @@ def _row(
 
 def _written_as_on_disk(name: str, folder: str) -> str:
     """Where a file is, whichever way its name and the table write letters with marks."""
-    forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
-    places = [os.path.normpath(os.path.join(folder, form)) for form in forms]
-    return next(filter(os.path.lexists, places), places[0])
+    place = os.path.normpath(os.path.join(folder, name))
+    if name.isascii() or os.path.lexists(place):
+        return place
+    forms = (unicodedata.normalize(form, place) for form in ("NFC", "NFD"))
+    return next(filter(os.path.lexists, forms), place)
 
 
 def _is_inside(path: str, folders: tuple[str, str]) -> bool:

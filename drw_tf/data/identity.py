@@ -37,17 +37,32 @@ def facts(dataset: records.Dataset, split: records.Split) -> dict:
         split: of its training rows.
     """
     test = dataset.test
-    labeled = dataset.train.labels[split.labeled]
     labels = [dataset.train.labels, *([] if test is None else [test.labels])]
     return {
         "class_names": list(dataset.class_names),
         "training_pictures": len(dataset.train),
         "test_pictures": 0 if test is None else len(test),
-        "labeled_counts": records.class_counts(labeled, dataset.num_classes).tolist(),
-        "unlabeled_pictures": len(split.unlabeled),
+        **numbers(dataset, split),
         "labels": _digest(np.asarray(part, "<i8").tobytes() for part in labels),
         "split": split.checksum(),
         "files": dataset.files_checksum,
+    }
+
+
+def numbers(dataset: records.Dataset, split: records.Split) -> dict:
+    """The part of `facts` that training computes with.
+
+    Args:
+        dataset: and
+        split: see `facts`.
+
+    Returns:
+        "labeled_counts": labeled pictures of each class; "unlabeled_pictures": how many.
+    """
+    labeled = dataset.train.labels[split.labeled]
+    return {
+        "labeled_counts": records.class_counts(labeled, dataset.num_classes).tolist(),
+        "unlabeled_pictures": len(split.unlabeled),
     }
 
 

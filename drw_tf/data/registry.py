@@ -13,7 +13,6 @@ _LOG = logging.getLogger("drw_tf")
 def load(
     config,
     note_bad: Callable | None = None,
-    full: bool = False,
     find_copies: bool = False,
     at_once: bool = True,
 ) -> tuple[records.Dataset, records.Split]:
@@ -23,8 +22,6 @@ def load(
         config: the run's flags, read as attributes.
         note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
             None logs a warning.
-        full: whether every picture file is decoded, also where headers would do; the flag
-            `decode_all` asks for it as well.
         find_copies: whether own pictures in two roles are looked for by content, and a warning
             is logged where there are some; the start of training asks for it, on the chief.
         at_once: whether pictures that fit into memory are decoded now, as what reads them again
@@ -38,14 +35,7 @@ def load(
     """
     dataset = _load(config)
     if isinstance(dataset.train, records.FileImages):
-        full = full or bool(config.decode_all)
-        dataset = _readable(dataset, config, note_bad or _warn, full)
-        if find_copies and dataset.given_split is not None:
-            from drw_tf.data import own_images
-
-            own_images.note_copies(dataset, _LOG.warning)
-        if at_once or (config.on_bad_image == "skip" and not full):
-            dataset = _in_memory(dataset, config, note_bad or _warn)
+        dataset = _usable(dataset, config, note_bad or _warn, find_copies, at_once)
     if dataset.given_split is not None:
         if config.pool == "all" and not len(dataset.given_split.unlabeled):
             _LOG.warning(
@@ -120,6 +110,19 @@ def _load_benchmark(name: str, config) -> records.Dataset:
 
 def _warn(bad) -> None:
     _LOG.warning("left out %s: %s", naming.shown(bad.path), bad.reason)
+
+
+def _usable(
+    dataset: records.Dataset, config, note_bad: Callable, find_copies: bool, at_once: bool
+) -> records.Dataset:
+    """The data set without unreadable files; in memory where that is asked and possible."""
+    from drw_tf.data import own_images
+
+    dataset = _readable(dataset, config, note_bad, config.decode_all)
+    if find_copies and dataset.given_split is not None:
+        own_images.note_copies(dataset, _LOG.warning)
+    is_left_out = config.on_bad_image == "skip" and not config.decode_all
+    return _in_memory(dataset, config, note_bad) if at_once or is_left_out else dataset
 
 
 def _in_memory(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:

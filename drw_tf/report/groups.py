@@ -191,8 +191,7 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
     configuration = record["configuration"]
     found = {name: configuration[name] for name in names if configuration.get(name) is not None}
     recipe = recipes.RECIPES.get(configuration["method"])
-    pads_black = found.get("randaugment") in flag_table.BLACK_PADDING
-    is_padded = pads_black and configuration.get("crop") != "resized"
+    is_padded = flag_table.pads_black(found.get("randaugment"), configuration.get("crop"))
     if recipe and not recipe.has_strong_views and not is_padded:
         found.pop("randaugment", None)
     return found

@@ -40,7 +40,7 @@ def build_method(
         ValueError: parts of the recipe do not fit one another.
     """
     recipe = recipes.RECIPES[config.method]
-    found = {**identity.facts(dataset, split), **begun_with}
+    found = {**identity.numbers(dataset, split), **begun_with}
     labeled, pool = np.array(found["labeled_counts"], np.float64), 0
     if recipe.reads_unlabeled:
         pool = found["unlabeled_pictures"] + int(labeled.sum()) * (config.pool == "all")

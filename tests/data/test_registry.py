@@ -68,9 +68,9 @@ def test_a_picture_that_is_damaged_inside_is_left_out_where_that_is_asked(own):
 def test_every_file_is_decoded_where_that_is_asked(own):
     damage(own.root / "u/1.png")
     words = ("--on_bad_image=skip", "--in_memory_gigabytes=0")
-    for full, number in ((False, 8), (True, 7)):
+    for full, number in (("false", 8), ("true", 7)):
         notes = []
-        dataset, _ = own(*words, notes=notes, full=full)
+        dataset, _ = own(*words, f"--decode_all={full}", notes=notes)
         assert (len(dataset.train), len(notes)) == (number, 8 - number)
 
 
