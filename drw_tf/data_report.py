@@ -31,7 +31,7 @@ _TABLE = (
 # Flags that name places where a report would become part of the user's data.
 _PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
 _PAGE = "data_report.md"
-# Of `split_report.markdown`.
+# Of `split_report.text`.
 _FIRST_LINE = r"# .+: \d+ classes, \d+ x \d+ x \d+"
 _PICTURES = ("counts.png", "counts.svg", "samples.png", "samples.svg")
 _CLASSES = 12
@@ -250,10 +250,10 @@ def _write(out: pathlib.Path, config: configuration.Config, found, notes) -> Non
         if flag.name in ("dataset", "seed") or flag.group == flag_table.DATA
         if config[flag.name] is not None
     ]
-    whole = split_report.markdown(found, settings, notes, whole=True)
+    whole = split_report.text(found, settings, notes, whole=True)
     pictures = "![pictures of each class](counts.png)\n\n![samples](samples.png)\n"
     (out / _PAGE).write_text(f"{whole}\n{pictures}", encoding="utf-8")
-    print(split_report.markdown(found, settings, notes, whole=False))
+    print(split_report.text(found, settings, notes, whole=False))
 
 
 if __name__ == "__main__":

@@ -170,17 +170,17 @@ def summary(points: Sequence[Mapping[str, str]], scores: Sequence[float]) -> str
     for point, value in zip(points, scores, strict=True):
         found.setdefault(tuple(point.items()), []).append(100 * value)
     best_first = sorted(found.items(), key=lambda pair: -statistics.mean_and_deviation(pair[1])[0])
-    names = list(points[0])
-    lines = [
-        f"| {' | '.join(names)} | validation bACC % | seeds |",
-        "| --- " * (len(names) + 2) + "|",
+    rows = [
+        (
+            *(value for _, value in point),
+            tables.mean_cell(dict(enumerate(values))),
+            f"{len(values)}",
+        )
+        for point, values in best_first
     ]
-    for point, values in best_first:
-        cells = [value for _, value in point]
-        mean = tables.mean_cell(dict(enumerate(values)))
-        lines.append(f"| {' | '.join(cells)} | {mean} | {len(values)} |")
+    table = tables.Table((*points[0], "validation bACC %", "seeds"), tuple(rows))
     chosen = " ".join(f"--{name}={value}" for name, value in best_first[0][0])
-    return "\n".join([*lines, "", f"chosen on held-out pictures: {chosen}"])
+    return f"{table.markdown()}\n\nchosen on held-out pictures: {chosen}"
 
 
 def _is_finished(run: Run) -> bool:

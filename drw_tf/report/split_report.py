@@ -10,6 +10,7 @@ import numpy as np
 
 from drw_tf.data import dataset as records
 from drw_tf.data import naming
+from drw_tf.report import markdown
 
 LABELED, UNLABELED, VALIDATION, TEST = "labeled", "unlabeled", "validation", "test"
 _NAMED = 10
@@ -169,7 +170,7 @@ def copies(
 # ---- Markdown
 
 
-def markdown(found: Facts, settings: Sequence[str], notes: Sequence[str], *, whole: bool) -> str:
+def text(found: Facts, settings: Sequence[str], notes: Sequence[str], *, whole: bool) -> str:
     """The report.
 
     Args:
@@ -225,31 +226,14 @@ def _spread(found: Facts, part: str) -> str:
 def _class_table(found: Facts, whole: bool) -> str:
     parts = [part for part, counts in found.counts.items() if counts.sum()]
     rows = [
-        [_cell(found.class_names[row]), *(f"{found.counts[part][row]:,}" for part in parts)]
+        [markdown.cell(found.class_names[row]), *(f"{found.counts[part][row]:,}" for part in parts)]
         for row in found.order
     ]
     if not whole and len(rows) > _MAX_LINES:
         rest = len(rows) - 2 * _SHOWN_LINES
         gap = [f"... {rest} more", *("..." for _ in parts)]
         rows = [*rows[:_SHOWN_LINES], gap, *rows[-_SHOWN_LINES:]]
-    return _table(["class", *parts], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns are aligned in plain text, too."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-
-    def line(cells):
-        aligned = [cells[0].ljust(widths[0])]
-        aligned += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-        return f"| {' | '.join(aligned)} |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(head), f"| {' | '.join(rule)} |", *map(line, rows)])
-
-
-def _cell(name: str) -> str:
-    return name.replace("|", "\\|").replace("\n", " ")
+    return markdown.table(["class", *parts], rows, aligned=True)
 
 
 def _overlaps(found: Facts) -> str:

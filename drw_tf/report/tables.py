@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 
 from drw_tf.ops import metrics
-from drw_tf.report import groups, history, paper_numbers, statistics
+from drw_tf.report import groups, history, markdown, paper_numbers, statistics
 
 REFERENCE = "fixmatch"
 METRICS = (
@@ -31,9 +31,7 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown, without its note."""
-        lines = ["| " + " | ".join(self.head) + " |", "| --- " * len(self.head) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join(lines)
+        return markdown.table(self.head, self.rows)
 
 
 def values(

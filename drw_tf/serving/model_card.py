@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from drw_tf.data import naming
-from drw_tf.report import tables
+from drw_tf.report import markdown, tables
 
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
@@ -90,11 +90,11 @@ def _data(record: Mapping) -> list[str]:
     if data["test_counts"] is None:
         lines.append("There were no test pictures.")
     rows = [
-        [name, *(str(counts[index]) for counts in known.values())]
+        [markdown.escaped(name), *(str(counts[index]) for counts in known.values())]
         for index, name in enumerate(data["class_names"])
     ]
     total = ["all", *(str(sum(counts)) for counts in known.values())]
-    return [*lines, "", *_table(["class", *known], [*rows, total])]
+    return [*lines, "", markdown.table(["class", *known], [*rows, total], aligned=True)]
 
 
 def network_of(served: Served) -> str:
@@ -109,7 +109,7 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
     before = " before it was divided by the temperature" if _scales(served) else ""
     percent = {name: tables.percent(found[name]) for name in _PERCENTAGES}
     rows = [
-        [name, tables.percent(recall), tables.percent(precision)]
+        [markdown.escaped(name), tables.percent(recall), tables.percent(precision)]
         for name, recall, precision in zip(
             record["dataset"]["class_names"], found["recall"], found["precision"], strict=True
         )
@@ -124,7 +124,7 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         f"The network{before} has a loss of {_number(found['loss'])} nats and an expected "
         f"calibration error of {percent['ece']} %.",
         "",
-        *_table(["class", "recall %", "precision %"], rows),
+        markdown.table(["class", "recall %", "precision %"], rows, aligned=True),
     ]
 
 
@@ -203,7 +203,9 @@ def _limits(record: Mapping, served: Served) -> list[str]:
     if found:
         pairs = [pair for pair in zip(found["recall"], names, strict=True) if pair[0] is not None]
         recall, name = min(pairs)
-        lines.append(f"- Lowest recall: {tables.percent(recall)} %, class {_escaped(name)}.")
+        lines.append(
+            f"- Lowest recall: {tables.percent(recall)} %, class {markdown.escaped(name)}."
+        )
         tested = data["test_counts"]
         if tested:
             fewest, most = min(tested), max(tested)
@@ -220,19 +222,7 @@ def _scales(served: Served) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return naming.some([*map(_escaped, names)])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
-    return lines + ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows]
-
-
-def _escaped(name: str) -> str:
-    """A class name, which may be anybody's, as plain text in Markdown."""
-    for letter in "\\`*_[]<>|#":
-        name = name.replace(letter, f"\\{letter}")
-    return name
+    return naming.some([*map(markdown.escaped, names)])
 
 
 def _number(value: float | None) -> str:

@@ -64,7 +64,7 @@ def test_classes_nobody_knows_are_counted_apart():
     )
     assert (found.unknown, found.counts["unlabeled"].tolist()) == (2, [0, 0])
     assert "test" not in found.counts
-    text = split_report.markdown(found, [], [], whole=True)
+    text = split_report.text(found, [], [], whole=True)
     assert "- unlabeled: 2 pictures, classes unknown\n" in text
     assert "- test: none, so no score will be measured\n" in text
 
@@ -74,7 +74,7 @@ def test_rows_and_files_in_two_parts_are_counted(dataset):
     found = split_report.facts(dataset, split, include_labeled=True)
     assert found.overlaps["labeled", "unlabeled"] == 1
     assert found.overlaps["unlabeled", "validation"] == 1
-    text = split_report.markdown(found, [], [], whole=True)
+    text = split_report.text(found, [], [], whole=True)
     assert "- labeled and unlabeled: 1\n" in text
     files = [
         records.FileImages(np.array(paths, object), np.zeros(len(paths), np.int64))
@@ -114,7 +114,7 @@ def test_copies_are_named_and_the_worst_come_first(dataset):
     assert found[2][1] == split_report.Copy("test", "c", "test row 3")
     facts = split_report.facts(dataset, split_of([0, 5], [1], [8]), include_labeled=True)
     facts = split_report.dataclasses.replace(facts, copies=found)
-    lines = split_report.markdown(facts, [], [], whole=False).splitlines()
+    lines = split_report.text(facts, [], [], whole=False).splitlines()
     begin = lines.index("## Equal pictures") + 2
     assert lines[begin] == (
         "There more than once: 3 pictures, 1 of them in training and test, 1 as two classes."
@@ -132,7 +132,7 @@ def long_report(whole):
     )
     bad = tuple((f"{number}.png", "the file is empty") for number in range(12))
     found = split_report.dataclasses.replace(found, unreadable=bad)
-    return split_report.markdown(found, ["--dataset=x"], ["a note"], whole=whole)
+    return split_report.text(found, ["--dataset=x"], ["a note"], whole=whole)
 
 
 def test_the_whole_report_has_every_class_and_file():
