@@ -742,7 +742,7 @@ FLAGS = (
     _number(
         "eval_batch_size",
         "int",
-        "pictures a batch of evaluation, >= 1 [500, fewer above 96 pixels]",
+        "pictures a batch of evaluation on each device, >= 1 [500, fewer above 96 pixels]",
         RUNTIME,
         1,
         changes_result=False,

@@ -12,6 +12,7 @@ from drw_tf import config as configuration
 from drw_tf import recipes
 from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
+from drw_tf.models import spread
 from drw_tf.report import evaluation
 from drw_tf.training import assembly, cluster, devices, stages
 
@@ -43,9 +44,15 @@ class Run:
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split, begun_with)
         self._copies = {}
-        if self.team.workers > 1:
-            build = assembly.network_builder(config, self.dataset, starts=False)
-            self._copies = {name: build(self.method.all_heads()) for name in ("ema", "raw")}
+        self._judging = 1  # devices of this process that evaluate
+        if self.strategy.num_replicas_in_sync > 1:
+            own = self.strategy.extended.worker_devices
+            self._judging = len(own)
+            build = functools.partial(
+                assembly.network_builder(config, self.dataset, starts=False),
+                self.method.all_heads(),
+            )
+            self._copies = {name: spread.SpreadNetwork(build, own) for name in ("ema", "raw")}
         self.stages = stages.Stages(
             config, self.dataset, self.split, self.method, self.strategy, self.logits
         )
@@ -73,29 +80,36 @@ class Run:
         """float32 [N, C] of the averaged network on pictures as they are."""
         return self.evaluator(images).logits(self.networks()["ema"], self.method.evaluated_head)
 
-    def networks(self) -> dict[str, keras.Model]:
+    def networks(self) -> dict[str, evaluation.Network]:
         """{"ema": averaged, "raw": in training}, for use outside of a step.
 
-        With several workers copies: a batch statistic of the originals is the mean over all
-        workers, who would have to read it together. So call this on all of them at once.
+        With several replicas copies on all devices of this process: a batch statistic of the
+        originals is the mean over all replicas. With several workers they have to read it
+        together, so call this on all of them at once.
         """
         found = {"ema": self.method.ema_network, "raw": self.method.network}
         for name, copy in self._copies.items():
             copy.set_weights(found[name].get_weights())
         return self._copies or found
 
+    def averaged_network(self) -> keras.Model:
+        """The averaged one of `networks`, on one device; to be asked for as those are."""
+        found = self.networks()["ema"]
+        return found.single if self._copies else found
+
     def evaluator(
         self, images: records.ArrayImages, progress: bool = False, alone: bool = False
     ) -> evaluation.Evaluator:
         """A judge on these pictures; between epochs the bar of the training is enough.
 
-        All workers judge a part each, and must all ask, unless this one is `alone`.
+        All workers judge a part each, on all their devices, and must all ask, unless this one is
+        `alone`, with a network on one device.
         """
         return evaluation.Evaluator(
             images,
             self.dataset.image_shape,
             self.method.facts.labeled_counts,
-            self.config.eval_batch_size,
+            self.config.eval_batch_size * (1 if alone else self._judging),
             progress,
             None if alone else self.team,
         )

@@ -170,7 +170,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
             raise
         # What a user gives was checked before: this is a fault of the code, a new method's say.
         raise RuntimeError("a training step failed") from error
-    network = run.networks()["ema"]
+    network = run.averaged_network()
     if not team.is_chief:
         return
     result = record.build_record(

@@ -11,7 +11,10 @@ from tensorflow import keras
 
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
+from drw_tf.models import spread
 from drw_tf.ops import summary
+
+Network = keras.Model | spread.SpreadNetwork
 
 
 class Evaluator:
@@ -55,13 +58,13 @@ class Evaluator:
         )
         self._compiled = {}
 
-    def logits(self, network: keras.Model, head: str = "logits") -> np.ndarray:
+    def logits(self, network: Network, head: str = "logits") -> np.ndarray:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
         return self.logits_of_each([network], head)[0]
 
     def logits_of_each(
         self,
-        networks: Sequence[keras.Model],
+        networks: Sequence[Network],
         head: str = "logits",
         between: Callable[[], None] = lambda: None,
     ) -> list[np.ndarray]:
@@ -81,7 +84,7 @@ class Evaluator:
         """All metrics of `drw_tf.ops.summary.summarize` of logits [N, C], as they are judged."""
         return summary.summarize(self.labels, logits, self.train_counts)
 
-    def _forward(self, network: keras.Model):
+    def _forward(self, network: Network):
         # One graph a network for the whole run: tracing again each epoch would leak memory.
         if id(network) not in self._compiled:
             signature = [tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8)]
