@@ -41,6 +41,8 @@ def tables_of(command: str) -> list[tables.Table]:
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--"))
     folders = [path for word in words if not word.startswith("--") for path in _expanded(word)]
     records = [record_file.read_record(path) for path in report.record_paths(folders)]
+    step = flags.get("step")
+    records, _ = report.at_step(records, step if step is None else int(step))
     settings, _ = groups.settings(records, groups.DEFAULTS)
     made = [tables.agreement(settings)]
     made += [tables.paper_table(number, settings) for number in paper_numbers.TABLES]

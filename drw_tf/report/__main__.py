@@ -4,13 +4,15 @@ A RUN is the folder of a run, the file of a record, or a folder with records bel
 report.html (one page that needs nothing else), report.md, and figures/ as PNG and SVG.
 """
 
+import collections
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import ending, flag_table, help_text, output_folder, quiet
+from drw_tf.data import naming
 from drw_tf.training import workdir
 
 _MEANING = __doc__.partition("\n\n")[2].strip()
@@ -22,6 +24,9 @@ _TABLE = (
         "draw", "methods to draw [fixmatch, drw and the best, four in all]", _OUTPUT, []
     ),
     flag_table.Flag("reference", "string", _REFERENCE, _OUTPUT, default="fixmatch"),
+    flag_table.Flag(
+        "step", "int", "evaluation that is reported, in place of each run's last", _OUTPUT
+    ),
 )
 _TITLE = "Long-tailed semi-supervised learning: report of runs"
 # Up to this many runs are printed one by one.
@@ -49,9 +54,10 @@ def main(argv: list[str] | None = None) -> None:
         from drw_tf.report import groups, record_file, summary
     draw, reference = given.get("draw", []), given.get("reference")
     try:
-        records = [record_file.read_record(path) for path in paths]
+        records, early = at_step([record_file.read_record(one) for one in paths], given.get("step"))
         settings, notes = groups.settings(records, groups.DEFAULTS)
         out.mkdir(parents=True, exist_ok=True)
+        notes = [*early, *notes]
         written = summary.write(out, _TITLE, settings, notes, groups.DEFAULTS, draw, reference)
     except (OSError, ValueError) as error:
         configuration.refuse("report", error)
@@ -99,6 +105,32 @@ def _below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _was_moved_aside(path: pathlib.Path) -> bool:
     return any(part.startswith(workdir.MOVED_ASIDE) for part in path.parts[:-1])
+
+
+def at_step(records: Sequence[Mapping], step: int | None) -> tuple[list[Mapping], list[str]]:
+    """Records of runs as they were at a step, and a line for what is not as in a usual report.
+
+    Raises:
+        ValueError: no run was evaluated there.
+    """
+    from drw_tf.report import record
+
+    if step is None:
+        return list(records), []
+    pairs = [(one, record.at_step(one, step)) for one in records]
+    found = [cut for _, cut in pairs if cut is not None]
+    if not found:
+        steps = {entry["step"] for one in records for entry in one["history"] if entry.get("test")}
+        allowed = naming.some([str(one) for one in sorted(steps)]) or "none was"
+        raise ValueError(f"--step must be one at which a run was evaluated, {allowed}, got {step}.")
+    lines = [f"Every run is reported as it was at step {step:,}, in the middle of its schedule."]
+    left_out = collections.Counter(
+        one["configuration"]["method"] for one, cut in pairs if cut is None
+    )
+    if left_out:
+        named = naming.some([f"{name} ({number})" for name, number in left_out.items()])
+        lines.append(f"Left out, as they were not evaluated there, runs of {named}.")
+    return found, lines
 
 
 def _print_tables(settings, reference) -> None:

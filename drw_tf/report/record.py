@@ -76,6 +76,29 @@ def build_record(
     return record
 
 
+def at_step(record: Mapping, step: int) -> dict | None:
+    """A record as if its run had ended with an evaluation before its end.
+
+    Args:
+        record: as `record_file.read_record` returns it.
+        step: of the evaluation.
+
+    Returns:
+        The record without what came later; None where the run was not evaluated at this step.
+    """
+    history = [entry for entry in record["history"] if entry["step"] <= step]
+    if not history or history[-1]["step"] != step or not history[-1].get("test"):
+        return None
+    return {
+        **record,
+        "steps": step,
+        "seconds": history[-1]["seconds"],
+        "final": final_metrics(history),
+        "last_metrics": _last_test(history),
+        "history": history,
+    }
+
+
 def final_metrics(history: Sequence[Mapping]) -> dict:
     """Each metric of each network at the end of a run, named so that none is confused.
 

@@ -11,7 +11,7 @@ from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
-from drw_tf.ops import calibration, metrics
+from drw_tf.ops import calibration
 from drw_tf.serving import decoding, model_card, saved_model, verification
 
 # Flags that say what an adjustment was made of.
@@ -194,17 +194,12 @@ def _temperature(run, adjusted: bool, network: keras.Model) -> Temperature:
         )
     facts = {
         "validation_pictures": len(held_out),
-        "before": _judged(logits, held_out.labels),
-        "after": _judged(logits / value, held_out.labels),
+        "before": _calibration(judge.metrics(logits)),
+        "after": _calibration(judge.metrics(logits / value)),
     }
     return Temperature(value, "fitted", facts)
 
 
-def _judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Loss in nats and expected calibration error of these logits."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return {
-        "loss": metrics.negative_log_likelihood(logits, labels),
-        "ece": calibration.expected_calibration_error(shares, labels),
-    }
+def _calibration(found: Mapping) -> dict[str, float]:
+    """What a temperature changes, of the metrics of an evaluation."""
+    return {name: found[name] for name in ("loss", "ece")}

@@ -5,6 +5,7 @@ import html.parser
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from drw_tf.report import __main__ as command
@@ -191,6 +192,40 @@ def test_bad_input_is_refused_in_one_line(report, tmp_path, capsys, words, messa
     error = capsys.readouterr().err.strip()
     assert re.search(message, error)
     assert "\n" not in error
+
+
+def test_all_runs_are_reported_as_they_were_at_a_step(make_record, tmp_path, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        summary, "write", lambda out, title, settings, notes, *rest: told.extend(notes) or []
+    )
+    for seed in range(4):
+        for method in ("fixmatch", "drw"):
+            made = make_record(method, seed=seed)
+            write(tmp_path / "runs", f"{method}{seed}.json", made)
+    steps = [entry["step"] for entry in made["history"]]
+    made["configuration"]["method"] = "drw_la"
+    made["history"] = made["history"][-1:]  # as of a run that was judged later
+    write(tmp_path / "runs", "judged.json", made)
+    words = [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"]
+    command.main(["report", *words, f"--step={steps[1]}"])
+    # Balanced accuracy is the mean recall, and a ten thousandth more a step.
+    recall = np.mean(made["last_metrics"]["ema"]["recall"])
+    printed = capsys.readouterr().out
+    assert f"{steps[1]} steps" in printed
+    assert f"| drw | {100 * (recall + steps[1] / 10000):.1f} ± 0.0 |" in printed
+    assert told == [
+        f"Every run is reported as it was at step {steps[1]:,}, in the middle of its schedule.",
+        "Left out, as they were not evaluated there, runs of drw_la (1).",
+    ]
+    assert "drw_la" not in printed
+    with pytest.raises(SystemExit) as stop:
+        command.main(["report", *words, "--step=7"])
+    assert stop.value.code == 2
+    named = ", ".join(map(str, steps))
+    assert f"--step must be one at which a run was evaluated, {named}, got 7." in (
+        capsys.readouterr().err
+    )
 
 
 def test_runs_that_were_never_tested_are_reported_all_the_same(

@@ -109,7 +109,10 @@ def make_run(network_of):
             assert alone
             asked.append(images)
             rows = ROWS[: len(images)].astype(np.float32)
-            return SimpleNamespace(logits=lambda network, head: rows)
+            return SimpleNamespace(
+                logits=lambda network, head: rows,
+                metrics=lambda logits: summary.summarize(images.labels, logits, [8, 4]),
+            )
 
         return SimpleNamespace(
             config=configuration.Config({**given, "method": "drw_la", **flags}),
@@ -184,11 +187,3 @@ def test_a_fit_that_ends_at_its_range_is_told(make_run, caplog):
 def test_what_the_run_has_not_is_refused(make_run, flags, message):
     with pytest.raises(configuration.ConfigError, match=message):
         run_export.refuse(make_run(**flags))
-
-
-def test_judged_is_what_evaluation_says_of_the_same_logits():
-    random = np.random.default_rng(0)
-    logits, labels = random.normal(0, 3, (40, 4)), random.integers(0, 4, 40)
-    expected = summary.summarize(labels, logits, np.array([4, 3, 2, 1]))
-    found = run_export._judged(logits, labels)
-    assert found == pytest.approx({"loss": expected["loss"], "ece": expected["ece"]})
