@@ -122,8 +122,10 @@ def export_saved_model(
 
 def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A new layer like `layer` that computes in float32, as its weights are."""
+    if isinstance(layer, keras.Model):  # several layers as one, as those of keras.applications
+        return keras.models.clone_model(layer, clone_function=_in_float32)
     config = layer.get_config()
-    if "dtype" in config:  # not in that of several layers as one
+    if "dtype" in config:  # an operation that became a layer may have none
         config["dtype"] = "float32"
     return layer.__class__.from_config(config)
 

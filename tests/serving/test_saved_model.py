@@ -9,9 +9,11 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.applications import convnext
 from tensorflow import keras
 
-from drw_tf.models import heads, precision
+from drw_tf.models import applications, heads, precision
+from drw_tf.models import network as models_network
 from drw_tf.serving import decoding, folders, saved_model, verification
 
 
@@ -358,6 +360,63 @@ def test_what_was_trained_in_16_bits_is_exported_in_float32(network_of, tmp_path
     np.testing.assert_allclose(served, expected, atol=1e-5)
     by_keras = keras.models.load_model(folder / folders.KERAS_FILE, compile=False)
     assert {layer.compute_dtype for layer in by_keras.layers} == {"float32"}
+
+
+def nested():
+    """A network whose backbone is one layer of it, with an operation that Keras made a layer.
+
+    Each call makes it with the same weights.
+    """
+    drawn = [keras.initializers.GlorotUniform(seed) for seed in range(3)]
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=drawn[0])(images)
+    x = x + keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=drawn[1])(x)
+    inner = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name="inner")
+    images = keras.Input((8, 8, 3))
+    logits = keras.layers.Dense(3, kernel_initializer=drawn[2], dtype="float32", name="logits")
+    return keras.Model(images, {"logits": logits(inner(images))})
+
+
+def compute_dtypes(network):
+    found = set()
+    for layer in network.layers:
+        inside = isinstance(layer, keras.Model)
+        found |= compute_dtypes(layer) if inside else {layer.compute_dtype}
+    return found
+
+
+def test_layers_of_a_layer_are_exported_in_float32_too(tmp_path):
+    with precision.computing_in("bfloat16"):
+        network = nested()
+    pixels = random_images((8, 8, 3))
+    inputs = pixels / np.float32(255)
+    expected = nested()(inputs, training=False)["logits"].numpy()
+    assert np.abs(network(inputs, training=False)["logits"] - expected).max() > 1e-4
+    got = exported_logits(network, tmp_path / "export", pixels)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "computes_in"),
+    [
+        ("ConvNeXtTiny", "float32"),
+        ("ConvNeXtTiny", "bfloat16"),
+        ("EfficientNetV2B0", "bfloat16"),
+        ("MobileNetV3Small", "bfloat16"),
+    ],
+)
+def test_networks_of_keras_are_exported_in_float32(name, computes_in, tmp_path):
+    with precision.computing_in(computes_in):
+        backbone = applications.build(name, (32, 32, 3), batch_norm=models_network.BatchNorm())
+        logits = keras.layers.Dense(3, dtype="float32", name="logits")
+        network = models_network.build_network(backbone, {"logits": logits})
+    pixels = random_images((32, 32, 3), rows=2)
+    exported_logits(network, tmp_path / "export", pixels)  # compares them with the network's
+    path = tmp_path / "export" / folders.KERAS_FILE
+    scale = {"LayerScale": convnext.LayerScale}
+    loaded = keras.models.load_model(path, custom_objects=scale, compile=False)
+    assert compute_dtypes(loaded) == {"float32"}
 
 
 def test_cosine_heads_are_exported_as_layers_of_keras(tmp_path):

@@ -177,7 +177,7 @@ def cut(monkeypatch, how, where):
         pytest.param("crt", "stop", 10, marks=pytest.mark.slow),
         pytest.param("crt", "kill", "change", marks=pytest.mark.slow),
         pytest.param("crest", "stop", 13, marks=pytest.mark.slow),
-        ("crest", "kill", "change"),
+        pytest.param("crest", "kill", "change", marks=pytest.mark.slow),
         pytest.param("crt", "stop", 13, marks=pytest.mark.slow),
         pytest.param("crt", "kill", 17, marks=pytest.mark.slow),
         pytest.param("crest", "kill", 12, marks=pytest.mark.slow),
