@@ -161,6 +161,7 @@ def table_of(capsys, folder):
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 def test_data_may_have_been_moved_since(capsys, tmp_path):
     from drw_tf import session
 

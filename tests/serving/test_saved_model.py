@@ -1,4 +1,5 @@
 import base64
+import importlib
 import json
 import os
 import shutil
@@ -9,7 +10,6 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.applications import convnext
 from tensorflow import keras
 
 from drw_tf.models import applications, heads, precision
@@ -414,8 +414,9 @@ def test_networks_of_keras_are_exported_in_float32(name, computes_in, tmp_path):
     pixels = random_images((32, 32, 3), rows=2)
     exported_logits(network, tmp_path / "export", pixels)  # compares them with the network's
     path = tmp_path / "export" / folders.KERAS_FILE
-    scale = {"LayerScale": convnext.LayerScale}
-    loaded = keras.models.load_model(path, custom_objects=scale, compile=False)
+    module = importlib.import_module(keras.applications.ConvNeXtTiny.__module__)
+    known = {"LayerScale": module.LayerScale}
+    loaded = keras.models.load_model(path, custom_objects=known, compile=False)
     assert compute_dtypes(loaded) == {"float32"}
 
 

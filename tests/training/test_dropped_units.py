@@ -30,14 +30,13 @@ def _dropping_network(monkeypatch):
     monkeypatch.setattr(keras.applications, "EfficientNetB0", tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "generators"),
     [
         (ARGUMENTS, 2),
         # The teacher drops units of its own.
-        pytest.param(
-            ("--method=mean_teacher", "--ramp_fraction=0", MODEL), 4, marks=pytest.mark.slow
-        ),
+        (("--method=mean_teacher", "--ramp_fraction=0", MODEL), 4),
     ],
 )
 def test_a_cut_run_goes_on_bit_for_bit(resolve, uncut, tmp_path, stopped_at, arguments, generators):

@@ -175,7 +175,7 @@ def test_held_out_pictures_are_evaluated_beside_the_test_set(
     assert logged[tag] == pytest.approx(expected["balanced_accuracy"])
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+@pytest.mark.parametrize("damage", ["cut", pytest.param("gone", marks=pytest.mark.slow)])
 def test_a_file_that_becomes_unreadable_while_training_is_named(
     resolve, tmp_path, monkeypatch, damage
 ):

@@ -69,6 +69,7 @@ def test_stops_and_names_step_term_rate_and_checkpoint_and_skips_where_that_is_a
     assert all(np.isfinite(entry["train"]["loss"]) for entry in result["history"])
 
 
+@pytest.mark.slow
 def test_what_was_skipped_before_does_not_stop_the_plain_command(resolve, monkeypatch, poisoned):
     skip = ("--method=supervised", "--on_nonfinite=skip", "--stop_at_step=10")
     assert train(resolve(*skip))["history"][0]["skipped_steps"] == 1
@@ -92,6 +93,7 @@ def test_gives_up_after_the_limit(resolve, poisoned):
         train(resolve("--method=supervised", "--on_nonfinite=skip", "--max_skipped_steps=0"))
 
 
+@pytest.mark.slow
 def test_the_first_bad_step_is_one_of_the_run_not_of_its_stage(resolve, monkeypatch):
     """Steps 8 and 9 of the second stage of ten."""
 

@@ -122,7 +122,8 @@ def test_the_policy_of_keras_is_left_alone_and_nets_compute_in_16_bits(resolve):
     assert {one.dtype for one in run.method.network.outputs} == {tf.float32}
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_exported_answers_are_float32_and_those_of_the_network(resolve, quarters, precision):
     config = resolve("--method=drw", f"--precision={precision}", "--export=true", "--steps=10")
     train(config)
@@ -135,6 +136,7 @@ def test_exported_answers_are_float32_and_those_of_the_network(resolve, quarters
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_drop_a_step_together(resolve, monkeypatch, quarters, two_replicas):
     original = supervised.Supervised.loss_terms
 

@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_ends_at_once_and_the_run_goes_on_from_the_last_checkpoi
 @pytest.mark.parametrize(
     ("arguments", "epoch"),
     [
-        (("--method=drw_la",), 1),
+        pytest.param(("--method=drw_la",), 1, marks=pytest.mark.slow),
         (("--method=drw_la",), 2),
         *(
             pytest.param(
@@ -250,6 +250,7 @@ def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monk
     assert result["history"] == kept["history"]
 
 
+@pytest.mark.slow
 def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path, monkeypatch):
     def train_with(commit, *words):
         code = {"versions": {"python": "3"}, "git": {"commit": commit, "dirty": False}}
@@ -272,6 +273,7 @@ def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path, 
     assert parts == [(0, "a"), (10, "b")]
 
 
+@pytest.mark.slow
 def test_a_file_of_starting_weights_is_read_once(resolve, tmp_path):
     file = tmp_path / "start.h5"
     start = registry.build_backbone(
