@@ -220,7 +220,7 @@ class _Runner(keras.callbacks.Callback):
     # ---- parts
 
     def close_epoch(self, entry: dict) -> None:
-        """Evaluates, logs and saves; an evaluation that is cut off is made on going on."""
+        """Evaluates, logs and saves; an evaluation that is cut off or fails is made on going on."""
         try:
             entry |= self.evaluate(self._leave_evaluation)
         except _EvaluationCut:
@@ -231,6 +231,12 @@ class _Runner(keras.callbacks.Callback):
                 f"in the evaluation of step {self.step} {str(error).rstrip('.')}; start over with "
                 "--fresh and a lower --learning_rate."
             ) from None
+        except Exception:
+            # A test picture that is unreadable, or too little memory, costs no training either.
+            if not self._is_of_several:  # who would have to save together
+                with contextlib.suppress(checkpoint.CheckpointError):
+                    self._save(unevaluated=entry)
+            raise
         self._append(entry)
         try:
             for listener in self.listeners:

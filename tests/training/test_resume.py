@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from drw_tf import finished_run, run_log, session
 from drw_tf.models import network, registry
@@ -121,6 +122,24 @@ def test_an_evaluation_is_left_when_a_stop_is_asked_for(
     curves = [event_values.read(one / "tensorboard") for one in (folder, tmp_path / "cut")]
     assert ("test_ema/balanced_accuracy", 20) in curves[0]
     assert curves[0].keys() == curves[1].keys()
+
+
+def test_an_evaluation_that_fails_costs_no_training(resolve, uncut, tmp_path, monkeypatch):
+    folder, _ = uncut(*REWEIGHTED)
+    words = (*REWEIGHTED, "--checkpoint_steps=20", f"--workdir={tmp_path / 'cut'}")
+    config = resolve(*words, "--deterministic")
+
+    def fail(self):
+        raise tf.errors.DataLossError(None, None, "no picture")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "_leave_evaluation", fail)
+        with pytest.raises(tf.errors.DataLossError, match="no picture"):
+            train(config)
+    kept = [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()]
+    assert kept == ["step_000000010"]
+    train(config)
+    ended_runs.assert_same(folder, tmp_path / "cut")
 
 
 @pytest.mark.slow
