@@ -13,8 +13,7 @@ from drw_tf import recipes
 from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.models import spread
-from drw_tf.report import evaluation
-from drw_tf.training import assembly, cluster, devices, stages
+from drw_tf.training import assembly, cluster, devices, evaluation, stages
 
 
 class Run:

@@ -1,1 +1,1 @@
-"""What comes out of a run: metrics, records, logs, figures."""
+"""What comes out of runs: records, logs, tables, figures."""

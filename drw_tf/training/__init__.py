@@ -1,1 +1,1 @@
-"""The loop around the step: devices, optimizers, checkpoints."""
+"""The loop around the step: devices, optimizers, evaluation, checkpoints."""

@@ -25,7 +25,7 @@ MOMENTS = {
     "checkpoint renamed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "before"),
     "old checkpoints removed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "after"),
     "end of an epoch": ("drw_tf.methods.base:Method.end_epoch", "after"),
-    "evaluation": ("drw_tf.report.evaluation:Evaluator.logits_of_each", "before"),
+    "evaluation": ("drw_tf.training.evaluation:Evaluator.logits_of_each", "before"),
     "metrics": ("drw_tf.ops.summary:summarize", "after"),
     "curves written": ("drw_tf.report.tensorboard:TensorBoardLog.log_evaluation", "after"),
     "curves cut off": ("drw_tf.report.event_files:truncate", "after"),

@@ -7,7 +7,7 @@ import tensorflow as tf
 from drw_tf import session
 from drw_tf.methods import alarm, supervised
 from drw_tf.ops import schedules
-from drw_tf.report import evaluation
+from drw_tf.training import evaluation
 
 pytestmark = pytest.mark.usefixtures("small_data")
 

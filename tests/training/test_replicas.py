@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from drw_tf import recipes
 from drw_tf.data import pipeline
-from drw_tf.report import evaluation
-from drw_tf.training import assembly, stages
+from drw_tf.training import assembly, evaluation, stages
 
 
 def run_steps(strategy, replicas, config, quarters, steps):

@@ -5,7 +5,7 @@ from tensorflow import keras
 
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
-from drw_tf.report import evaluation
+from drw_tf.training import evaluation
 
 
 @pytest.fixture
