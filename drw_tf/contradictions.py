@@ -155,5 +155,5 @@ def _in_export(values: Mapping) -> Iterator[str]:
     if values["export_temperature"] == "fit" and not values["validation_per_class"]:
         yield (
             "--export_temperature=fit needs pictures that were held out: give "
-            "--validation_per_class, where the data set has it, or a number."
+            "--validation_per_class, or a number."
         )

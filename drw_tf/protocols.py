@@ -84,7 +84,7 @@ _LONG_TAIL = (
 )
 _TFDS = (*_LONG_TAIL, "data_dir", "download", "image_size")
 _FILES = ("image_size", "crop", "on_bad_image", "decode_all", "max_megapixels")
-_OWN = (*_FILES, "flip", "in_memory_gigabytes")
+_OWN = (*_FILES, "flip", "in_memory_gigabytes", "validation_per_class")
 _IMAGENET = ("data_dir", "cache_dir", "labeled_fraction", "validation_per_class")
 
 _CIFAR10 = {

@@ -43,6 +43,7 @@ class Run:
         with self.strategy.scope():
             self.method = assembly.build_method(config, self.dataset, self.split, begun_with)
         self._copies = {}
+        self._graphs = {}  # of networks that are judged
         self._judging = 1  # devices of this process that evaluate
         if self.strategy.num_replicas_in_sync > 1:
             own = self.strategy.extended.worker_devices
@@ -111,6 +112,7 @@ class Run:
             self.config.eval_batch_size * (1 if alone else self._judging),
             progress,
             None if alone else self.team,
+            self._graphs,
         )
 
     def evaluate(

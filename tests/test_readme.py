@@ -3,8 +3,6 @@
 import pathlib
 import re
 
-import pytest
-
 from drw_tf import config as configuration
 from drw_tf import flag_table, protocols, recipes
 
@@ -60,9 +58,6 @@ def test_defaults_of_own_pictures_are_as_told():
     assert f"`--in_memory_gigabytes` ({got.in_memory_gigabytes:g})" in TEXT
     for side, crop in ((95, "shift"), (96, "resized")):
         assert resolve("--dataset=folder", "--labeled_dir=x", f"--image_size={side}").crop == crop
-    for words in (["--dataset=folder", "--labeled_dir=x"], ["--dataset=csv", "--labels_csv=x"]):
-        with pytest.raises(configuration.ConfigError, match="--validation_per_class is not read"):
-            resolve(*words, "--validation_per_class=2")
 
 
 def test_every_flag_and_file_in_it_exists():

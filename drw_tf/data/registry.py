@@ -44,7 +44,7 @@ def load(
                 "has it.",
                 len(dataset.given_split.labeled),
             )
-        return dataset, dataset.given_split
+        return dataset, _given_split(dataset, config)
     if config.labeled_fraction is not None:
         return dataset, _fraction_split(dataset, config)
     return dataset, long_tailed_split(dataset, config)
@@ -149,6 +149,22 @@ def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) 
     for bad in report.bad:
         note_bad(bad)
     return dataclasses.replace(dataset, files_checksum=identity.files_checksum(dataset))
+
+
+def _given_split(dataset: records.Dataset, config) -> records.Split:
+    split, held_out = dataset.given_split, config.validation_per_class
+    if not held_out:
+        return split
+    labels = dataset.train.labels
+    counts = records.class_counts(labels[split.labeled], dataset.num_classes)
+    rarest = counts.argmin()
+    if counts[rarest] <= held_out:
+        raise ValueError(
+            "--validation_per_class must leave a labeled picture of every class, at most "
+            f"{counts[rarest] - 1}, as there are {counts[rarest]} of "
+            f"{naming.shown(dataset.class_names[rarest])}; got {held_out}."
+        )
+    return splits.hold_out(split, labels, dataset.num_classes, held_out)
 
 
 def _fraction_split(dataset: records.Dataset, config) -> records.Split:

@@ -96,6 +96,36 @@ def fraction_split(
     return records.Split(split.labeled, unlabeled, split.validation)
 
 
+def hold_out(
+    split: records.Split, labels: np.ndarray, num_classes: int, validation_per_class: int
+) -> records.Split:
+    """A split that was given, with as many of its labeled pictures of each class held out.
+
+    They are drawn, and the same for every seed of a run: the rest of the split is, too. A larger
+    number holds those of a smaller one out as well.
+
+    Args:
+        split: without validation rows.
+        labels: int [N], class of each training row or `UNKNOWN_LABEL`.
+        num_classes: C.
+        validation_per_class: >= 0, below the labeled pictures of every class.
+
+    Raises:
+        ValueError: a class would have no labeled picture left.
+    """
+    held = []
+    for c, rows in enumerate(class_rows(np.asarray(labels)[split.labeled], num_classes, seed=0)):
+        if len(rows) <= validation_per_class:
+            raise ValueError(
+                f"class {c} must have more than {validation_per_class} labeled pictures, as so "
+                f"many are for validation, got {len(rows)}."
+            )
+        drawn = _shuffled(split.labeled[rows], seeds.seed_for(0, f"validation/{c}"))
+        held.append(drawn[:validation_per_class])
+    held = np.sort(np.concatenate(held))
+    return records.Split(split.labeled[~np.isin(split.labeled, held)], split.unlabeled, held)
+
+
 def class_rows(labels: np.ndarray, num_classes: int, seed: int) -> list[np.ndarray]:
     """C arrays int64 [n_c]: the rows of each class in the order that `seed` gives them.
 

@@ -231,7 +231,8 @@ def name_of(
 
 def _setting_key(record: Mapping) -> tuple:
     configuration = record["configuration"]
-    flags = (configuration.get(name) for name in SETTING_FLAGS)
+    # Nothing held out is as good as a flag that was not read when the run was made.
+    flags = (configuration.get(name) or None for name in SETTING_FLAGS)
     return (*flags, record["steps"], paper_of(record), data_of(record))
 
 

@@ -11,6 +11,7 @@ from tensorflow import keras
 
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
+from drw_tf.data import naming
 from drw_tf.ops import calibration
 from drw_tf.serving import decoding, model_card, saved_model, verification
 
@@ -54,7 +55,7 @@ def refuse(run) -> None:
     if config.export_temperature == "fit" and not len(run.split.validation):
         raise configuration.ConfigError(
             "--export_temperature=fit needs pictures that were held out, the run has none: train "
-            "with --validation_per_class, where the data set has it, or give a number."
+            "with --validation_per_class, or give a number."
         )
 
 
@@ -186,12 +187,14 @@ def _temperature(run, adjusted: bool, network: keras.Model) -> Temperature:
         logits = logits - adjustment_of(run.method, network)
     value = calibration.fit_temperature(logits, held_out.labels)
     if value in (calibration.MIN_TEMPERATURE, calibration.MAX_TEMPERATURE):
+        # All of them right, say: the surer, the better, which no other picture agrees with.
         logging.getLogger("drw_tf").warning(
-            "%d validation pictures cannot tell the temperature, it is at the end of its range: "
-            "%g; --export_temperature=none leaves the logits as they are",
-            len(held_out),
+            "%s cannot tell the temperature, the best is at the end of its range: %g; the logits "
+            "are left as they are",
+            naming.counted(len(held_out), "validation picture"),
             value,
         )
+        return Temperature()
     facts = {
         "validation_pictures": len(held_out),
         "before": _calibration(judge.metrics(logits)),

@@ -28,6 +28,7 @@ class Evaluator:
         batch: int,
         progress: bool = False,
         team=None,
+        graphs: dict | None = None,
     ):
         """Prepares the batches.
 
@@ -39,6 +40,8 @@ class Evaluator:
             progress: show a bar where standard error is a terminal.
             team: a `drw_tf.training.cluster.Team` whose workers judge a part each; they must
                 all ask the same. None for this process alone.
+            graphs: of networks that were judged, filled here; judges that share it trace each
+                network once. The networks must live as long. None for those of this judge.
         """
         self._team = team if team and len(images) >= team.workers > 1 else None
         self._size = len(images)
@@ -56,7 +59,7 @@ class Evaluator:
             leave=False,
             disable=None if progress else True,
         )
-        self._compiled = {}
+        self._graphs = {} if graphs is None else graphs
 
     def logits(self, network: Network, head: str = "logits") -> np.ndarray:
         """float32 [N, C] of a head, in inference mode, in the order of the pictures."""
@@ -86,12 +89,12 @@ class Evaluator:
 
     def _forward(self, network: Network):
         # One graph a network for the whole run: tracing again each epoch would leak memory.
-        if id(network) not in self._compiled:
+        if id(network) not in self._graphs:
             signature = [tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8)]
 
             @tf.function(input_signature=signature, autograph=False)
             def forward(images):
                 return network(tf.cast(images, tf.float32) / 255.0, training=False)
 
-            self._compiled[id(network)] = forward
-        return self._compiled[id(network)]
+            self._graphs[id(network)] = forward
+        return self._graphs[id(network)]

@@ -106,6 +106,18 @@ def test_pictures_that_are_read_once_are_not_decoded_before(own):
         assert len(own(*words, at_once=False)[0].train) == len(own(*words)[0].train) == 7
 
 
+def test_own_pictures_are_held_out_for_all_seeds_alike(own):
+    (dataset, plain), (_, split) = own(), own("--validation_per_class=1")
+    _, other = own("--validation_per_class=1", "--seed=5")
+    assert split.checksum() == other.checksum() != plain.checksum()
+    assert np.bincount(dataset.train.labels[split.validation]).tolist() == [1, 1]
+    assert sorted([*split.labeled, *split.validation]) == plain.labeled.tolist()
+    fewest = np.bincount(dataset.train.labels[plain.labeled]).min()
+    said = rf"at most {fewest - 1}, as there are {fewest} of (cat|dog); got {fewest}\.$"
+    with pytest.raises(ValueError, match="--validation_per_class must leave .*" + said):
+        own(f"--validation_per_class={fewest}")
+
+
 @pytest.mark.parametrize(("method", "told"), [("drw", 1), ("supervised", 0)])
 def test_that_nothing_is_unlabeled_is_told(own, caplog, method, told):
     for path in (own.root / "u").iterdir():

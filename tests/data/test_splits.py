@@ -211,3 +211,29 @@ def test_a_fraction_split_refuses_what_leaves_too_little():
         splits.fraction_split(LABELS, 2, 0.5, seed=0, validation_per_class=3)
     with pytest.raises(ValueError, match="got none of class 2"):
         splits.fraction_split(LABELS, 3, 0.5, seed=0)
+
+
+# A split that was given
+
+
+def test_labeled_pictures_of_a_given_split_are_held_out():
+    labels = np.array([1, 0, 0, 1, -1, 0, 1, 1, 0, -1, 1])
+    given = records.Split(np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([4, 9, 10]), np.arange(0))
+    before = set()
+    for number in (1, 2, 3):
+        split = splits.hold_out(given, labels, 2, number)
+        assert records.class_counts(labels[split.validation], 2).tolist() == [number] * 2
+        assert records.class_counts(labels[split.labeled], 2).tolist() == [4 - number] * 2
+        assert sorted([*split.labeled, *split.validation]) == given.labeled.tolist()
+        np.testing.assert_array_equal(split.unlabeled, given.unlabeled)
+        # Row 10 is of class 1, but nobody was told.
+        assert 10 not in split.pool(True)[: len(split.labeled)]
+        assert before < set(split.validation)
+        before = set(split.validation)
+    # Drawn: neither the first ones nor the last.
+    none = given.labeled[:0]
+    whole = records.Split(np.arange(40), none, none)
+    held = splits.hold_out(whole, np.zeros(40, int), 1, 10).validation
+    assert 0 < np.count_nonzero(held < 20) < 10
+    with pytest.raises(ValueError, match=r"class 0 must have more than 4 labeled .*, got 4\."):
+        splits.hold_out(given, labels, 2, 4)

@@ -171,10 +171,11 @@ def test_without_a_fit_no_picture_is_looked_at(make_run, asked, value):
     assert run.asked == []
 
 
-def test_a_fit_that_ends_at_its_range_is_told(make_run, caplog):
+def test_a_fit_that_ends_at_its_range_is_told_and_not_used(make_run, caplog):
     run = make_run(validation=3)  # all right
-    assert run_export._temperature(run, False, None).value == 0.05
+    assert run_export._temperature(run, False, None) == run_export.Temperature()
     assert "3 validation pictures cannot tell the temperature" in caplog.text
+    assert "range: 0.05; the logits are left as they are" in caplog.text
 
 
 @pytest.mark.parametrize(
