@@ -211,7 +211,6 @@ def together(folder, *arguments):
     return (*processes.TINY, "--strategy=multi_worker", *arguments, f"--workdir={folder / 'run'}")
 
 
-@pytest.mark.slow
 def test_two_workers_equal_one_process_and_the_chief_alone_writes(tmp_path):
     with processes.started(tmp_path, 2, *together(tmp_path)) as workers:
         one = alone(tmp_path / "one")
