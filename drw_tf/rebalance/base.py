@@ -230,7 +230,11 @@ class Rebalancer(keras.layers.Layer):
         """Changes state between two epochs; runs outside of the graph."""
 
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
-        """float64 [N, C], logits of this network to be judged at test time; here as given."""
+        """float64 [N, C], logits of this network to be judged at test time; here as given.
+
+        With several replicas the network is a `drw_tf.models.spread.SpreadNetwork`: it can be
+        called and has its `input_shape`, no more.
+        """
         return logits
 
     def describe(self) -> dict:
