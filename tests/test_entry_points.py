@@ -199,6 +199,8 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     words += [f"--test_dir={tmp_path}/test", "--on_bad_image=skip"]
     evaluate.main(["evaluate", *words])
     assert "6 test pictures" in capsys.readouterr().out
+    export.main(["export", *words, f"--out={tmp_path}/again"])
+    assert (tmp_path / "again" / "saved_model.pb").exists()
 
 
 def test_evaluate_prints_what_the_record_has(capsys, run_folder):

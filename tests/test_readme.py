@@ -58,6 +58,9 @@ def test_defaults_of_own_pictures_are_as_told():
     assert f"`--in_memory_gigabytes` ({got.in_memory_gigabytes:g})" in TEXT
     for side, crop in ((95, "shift"), (96, "resized")):
         assert resolve("--dataset=folder", "--labeled_dir=x", f"--image_size={side}").crop == crop
+    for words in (["--dataset=folder", "--labeled_dir=x"], ["--dataset=csv", "--labels_csv=x"]):
+        assert resolve(*words).validation_per_class == 0
+        assert resolve(*words, "--validation_per_class=2").validation_per_class == 2
 
 
 def test_every_flag_and_file_in_it_exists():

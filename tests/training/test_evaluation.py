@@ -45,3 +45,20 @@ def test_metrics_are_of_the_logits_that_are_given(images):
     right = np.eye(3)[images.labels]
     assert judge.metrics(right)["accuracy"] == 1.0
     assert judge.metrics(right * [-1, 1, 1])["recall"] == [0.0, 1.0, 1.0]
+
+
+def test_judges_that_share_their_graphs_trace_a_network_once(images):
+    traced, inner = [], linear([1.0, 2.0, 3.0])
+
+    class Counted:
+        input_shape = (None, 4, 4, 1)
+
+        def __call__(self, pictures, training):
+            traced.append(training)
+            return inner(pictures)
+
+    network, graphs = Counted(), {}
+    for shared, times in ((graphs, 1), (graphs, 1), (None, 2)):
+        judge = evaluation.Evaluator(images, (4, 4, 1), np.array([3, 2, 2]), 3, graphs=shared)
+        judge.logits(network)
+        assert traced == [False] * times

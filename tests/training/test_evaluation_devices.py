@@ -58,6 +58,7 @@ def test_both_devices_judge_and_one_network_is_exported(run_under, two_replicas)
     for own, copied in zip(run.method.ema_network.weights, exported.weights, strict=True):
         np.testing.assert_array_equal(copied, own)
     judge = run.evaluator(run.dataset.test, alone=True)
+    assert judge._graphs is run.evaluator(run.dataset.test)._graphs
     np.testing.assert_allclose(
         judge.logits(exported),
         run.evaluator(run.dataset.test).logits(run.networks()["ema"]),
