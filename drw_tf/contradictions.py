@@ -87,7 +87,7 @@ def among_pictures(
     flag: str,
     folder: str | os.PathLike,
     values: Mapping,
-    among: Sequence[str] = ("labeled_dir", "test_dir"),
+    among: Sequence[str] = ("labeled_dir", "validation_dir", "test_dir"),
 ) -> Iterator[str]:
     """One line for each folder of the user's pictures that a folder to write to lies in.
 
@@ -152,8 +152,11 @@ def _in_export(values: Mapping) -> Iterator[str]:
             "--export_logit_adjustment needs a method that adjusts logits at test time, "
             f"got --method={values['method']}."
         )
-    if values["export_temperature"] == "fit" and not values["validation_per_class"]:
+    # A table may have some, which is known when it is read.
+    held_out = values["validation_per_class"] or values["validation_dir"] or values["labels_csv"]
+    if values["export_temperature"] == "fit" and not held_out:
+        also = ", --validation_dir" if values["dataset"] == "folder" else ""
         yield (
             "--export_temperature=fit needs pictures that were held out: give "
-            "--validation_per_class, or a number."
+            f"--validation_per_class{also} or a number."
         )

@@ -29,7 +29,7 @@ _TABLE = (
     dataclasses.replace(flag_table.BY_NAME["decode_all"], default=None, help=_DECODE_ALL),
 )
 # Flags that name places where a report would become part of the user's data.
-_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "data_dir")
+_PLACES = ("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir", "data_dir")
 _PAGE = "data_report.md"
 # Of `split_report.text`.
 _FIRST_LINE = r"# .+: \d+ classes, \d+ x \d+ x \d+"

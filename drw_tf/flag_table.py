@@ -205,6 +205,13 @@ FLAGS = (
         changes_result=False,
     ),
     Flag(
+        "validation_dir",
+        "string",
+        "own pictures: folder with a sub-folder for each class, to choose hyper-parameters by",
+        DATA,
+        changes_result=False,
+    ),
+    Flag(
         "test_dir",
         "string",
         "own pictures: folder with a sub-folder for each class, to test on",
@@ -214,7 +221,8 @@ FLAGS = (
     Flag(
         "labels_csv",
         "string",
-        "own pictures: table with columns path, label (empty: unlabeled), split (train | test)",
+        "own pictures: table with columns path, label (empty: unlabeled), split (train | "
+        "validation | test)",
         DATA,
         changes_result=False,
     ),

@@ -12,7 +12,7 @@ _COMMON = frozenset(
     (
         *("dataset", "method", "protocol", "seed", "workdir", "fresh"),
         *("data_dir", "download", "labeled_dir", "unlabeled_dir", "test_dir", "labels_csv"),
-        *("image_size", "imbalance_ratio", "validation_per_class"),
+        *("validation_dir", "image_size", "imbalance_ratio", "validation_per_class"),
         *("model", "init_weights"),
         *("steps", "batch_size", "learning_rate"),
         *("beta", "reweight_start", "lambda_u", "threshold"),

@@ -167,7 +167,10 @@ DATASETS = {
     },
     "small_imagenet127_32": _SMALL_IMAGENET127,
     "small_imagenet127_64": {**_SMALL_IMAGENET127, "vat_radius": _VAT_64},
-    "folder": {**_OWN_PICTURES, "reads": (*_OWN, "labeled_dir", "unlabeled_dir", "test_dir")},
+    "folder": {
+        **_OWN_PICTURES,
+        "reads": (*_OWN, "labeled_dir", "unlabeled_dir", "validation_dir", "test_dir"),
+    },
     "csv": {**_OWN_PICTURES, "reads": (*_OWN, "labels_csv", "allow_outside_paths")},
 }
 

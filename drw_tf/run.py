@@ -174,5 +174,6 @@ def facts(run: Run) -> dict:
         "labeled_counts": counts(train[run.split.labeled]),
         "unlabeled_counts": counts(train[run.split.unlabeled]),
         "unlabeled_pictures": len(run.split.unlabeled),
+        "validation_counts": counts(train[run.split.validation]),
         "test_counts": None if test is None else counts(test.labels),
     }

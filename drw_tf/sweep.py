@@ -118,10 +118,11 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
             f"give at least one --{_TRY}<flag>, with --method={base.method} of "
             f"{allowed}; got {got}."
         )
-    if not base.validation_per_class:
+    if not _holds_out(base):
         raise configuration.ConfigError(
-            "--validation_per_class must be at least 1: the choice is made on pictures that are "
-            "held out of the training set, never on the test set."
+            "--validation_per_class must be at least 1, or pictures for validation be given: the "
+            "choice is made on pictures that are held out of the training set, never on the test "
+            "set."
         )
     default = f"runs/sweep/{base.dataset.replace(':', '_')}/{base.method}"
     folder = pathlib.Path(settings["runs"] or default)
@@ -134,6 +135,19 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
             config = configuration.resolve(configuration.parse(["train", *words]))
             plan.append(Run(point, config, words))
     return plan
+
+
+def _holds_out(config: configuration.Config) -> bool:
+    """Whether a run will have validation pictures; a table is read for it."""
+    if config.dataset == "csv" and not config.validation_per_class:
+        from drw_tf.data import csv_table  # with TensorFlow, that takes seconds
+
+        return csv_table.has_validation(
+            config.labels_csv,
+            allow_outside=config.allow_outside_paths,
+            allow_missing=config.on_bad_image == "skip",
+        )
+    return bool(config.validation_per_class or config.validation_dir)
 
 
 def read(run: Run) -> dict:

@@ -154,6 +154,14 @@ def test_an_export_that_the_flags_allow_is_not_refused():
     resolve("--method=drw_la", "--export_logit_adjustment")
     resolve("--method=drw_cdmad", "--export_logit_adjustment")
     resolve("--export_temperature=fit", "--validation_per_class=8")
+    own = ["--dataset=folder", "--labeled_dir=l", "--export_temperature=fit"]
+    resolve(*own, "--validation_dir=v")
+    with pytest.raises(
+        config.ConfigError, match="give --validation_per_class, --validation_dir or a"
+    ):
+        resolve(*own)
+    # Whether a table has some is not known before it is read.
+    resolve("--dataset=csv", "--labels_csv=t.csv", "--export_temperature=fit")
     resolve("--export_temperature=none", "--noexport")
 
 

@@ -152,6 +152,24 @@ def test_what_cannot_be_tried_is_refused_before_anything_runs(started, capsys, w
     assert not started
 
 
+def test_a_table_and_a_folder_may_have_pictures_for_validation(started, capsys, tmp_path):
+    table = tmp_path / "table.csv"
+    words = ["sweep", "--dataset=csv", f"--labels_csv={table}", "--try_beta=0.9", "--steps=250"]
+    for name in "123":
+        (tmp_path / f"{name}.png").touch()
+    rows = "path,label,split\n1.png,cat,\n2.png,dog,\n3.png,cat,{}\n"
+    table.write_text(rows.format("test"))
+    with pytest.raises(SystemExit) as caught:
+        sweep.main(words)
+    assert caught.value.code == 2
+    assert "or pictures for validation be given" in capsys.readouterr().err
+    table.write_text(rows.format("validation"))
+    sweep.main(words)
+    folders = ["--dataset=folder", "--labeled_dir=l", "--validation_dir=v"]
+    sweep.main([words[0], *folders, *words[3:]])
+    assert len(started) == 2
+
+
 def test_a_run_that_went_further_than_the_others_does_not_choose(started, capsys):
     run("--try_beta=0.9")
     path = pathlib.Path("runs/sweep/digits/drw/beta0.9/seed0/record.json")

@@ -5,11 +5,11 @@
     pictures/2.jpg,
     pictures/3.jpg,dog,test
 
-The header is required; an empty label means unlabeled; `split` is train (also when empty) or
-test. Paths are relative to the table's folder; a letter with a mark may be one character in
-the table and two in the file's name, or the other way round, as between a Mac and others. UTF-8,
-with or without a byte-order mark; quoting and line ends as the `csv` module reads them. Rows keep
-the table's order; empty ones, as spreadsheets leave them, are passed over.
+The header is required; an empty label means unlabeled; `split` is train (also when empty),
+validation or test. Paths are relative to the table's folder; a letter with a mark may be one
+character in the table and two in the file's name, or the other way round, as between a Mac and
+others. UTF-8, with or without a byte-order mark; quoting and line ends as the `csv` module reads
+them. Rows keep the table's order; empty ones, as spreadsheets leave them, are passed over.
 """
 
 import csv
@@ -25,11 +25,11 @@ from drw_tf.data import dataset as records
 from drw_tf.data import naming, own_images
 
 _REQUIRED = ("path", "label")
-_SPLITS = ("train", "test")
+_SPLITS = ("train", "validation", "test")
 
 
 class Row(NamedTuple):
-    """One row of the table: absolute path, class name or "", "train" or "test", line number."""
+    """One row of the table: absolute path, class name or "", one of `_SPLITS`, line number."""
 
     path: str
     label: str
@@ -61,18 +61,30 @@ def load(
         ValueError: the table is not of the form above, or what `own_images.build` refuses.
     """
     rows = read(labels_csv, allow_outside=allow_outside, allow_missing=allow_missing, note=note)
-    labeled = [row for row in rows if row.label and row.split == "train"]
+
+    def listed(split):
+        pictures = [
+            own_images.LabeledPath(row.path, row.label)
+            for row in rows
+            if row.split == split and row.label
+        ]
+        return own_images.Listed(pictures, f"--labels_csv={labels_csv}")
+
     return own_images.build(
         "csv",
-        [own_images.LabeledPath(row.path, row.label) for row in labeled],
+        listed("train"),
         [row.path for row in rows if not row.label],
-        [own_images.LabeledPath(row.path, row.label) for row in rows if row.split == "test"],
-        labeled_in=f"--labels_csv={labels_csv}",
-        test_in=f"--labels_csv={labels_csv}",
+        listed("validation"),
+        listed("test"),
         image_size=image_size,
         flip=flip,
         note=note,
     )
+
+
+def has_validation(labels_csv: str, **options) -> bool:
+    """Whether a table names pictures for validation; arguments and errors are those of `read`."""
+    return any(row.split == "validation" for row in read(labels_csv, **options))
 
 
 def read(
@@ -163,9 +175,11 @@ def _row(
     label = unicodedata.normalize("NFC", fields["label"].strip())
     split = fields.get("split", "").strip().lower() or "train"
     if split not in _SPLITS:
-        raise ValueError(f"{where}: split must be train or test, got {fields['split']!r}.")
-    if split == "test" and not label:
-        raise ValueError(f"{where}: a row of the test split must have a label.")
+        raise ValueError(
+            f"{where}: split must be train, validation or test, got {fields['split']!r}."
+        )
+    if split != "train" and not label:
+        raise ValueError(f"{where}: a row of the {split} split must have a label.")
     if not fields["path"]:
         raise ValueError(f"{where}: the path is empty.")
     if "\0" in fields["path"]:

@@ -2,6 +2,7 @@
 
     labeled_dir/<class>/...    any nesting below the class
     unlabeled_dir/...          any nesting
+    validation_dir/<class>/... as labeled_dir
     test_dir/<class>/...       as labeled_dir
 
 Rows are ordered by relative path (Unicode NFC, by code point), so they are the same on every
@@ -53,6 +54,7 @@ class Listing:
 def load(
     labeled_dir: str,
     unlabeled_dir: str | None = None,
+    validation_dir: str | None = None,
     test_dir: str | None = None,
     *,
     image_size: int,
@@ -65,8 +67,9 @@ def load(
     Args:
         labeled_dir: folder with one sub-folder a class.
         unlabeled_dir: folder of pictures whose class nobody knows; it may contain the
-            other two, whose pictures then do not count as unlabeled, and lies in neither. None
-            for methods that use labeled pictures only.
+            others, whose pictures then do not count as unlabeled, and lies in none of them.
+            None for methods that use labeled pictures only.
+        validation_dir: folder with one sub-folder a class, or None.
         test_dir: folder with one sub-folder a class, or None.
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
@@ -82,22 +85,20 @@ def load(
     def look(flag, folder):
         return listed(flag, folder, note, skip_misspelled)
 
-    labeled = _in_classes("--labeled_dir", labeled_dir, look)
+    folders = {"labeled": labeled_dir, "validation": validation_dir, "test": test_dir}
+    flags = {f"--{part}_dir": folder for part, folder in folders.items()}
+    labeled, validation, test = (
+        own_images.Listed(
+            [] if folder is None else _in_classes(flag, folder, look), f"{flag}={folder}"
+        )
+        for flag, folder in flags.items()
+    )
     unlabeled = []
     if unlabeled_dir is not None:
-        _refuse_in_classes(unlabeled_dir, {"--labeled_dir": labeled_dir, "--test_dir": test_dir})
+        _refuse_in_classes(unlabeled_dir, flags)
         unlabeled = look("--unlabeled_dir", unlabeled_dir).paths()
-    test = [] if test_dir is None else _in_classes("--test_dir", test_dir, look)
     return own_images.build(
-        "folder",
-        labeled,
-        unlabeled,
-        test,
-        labeled_in=f"--labeled_dir={labeled_dir}",
-        test_in=f"--test_dir={test_dir}",
-        image_size=image_size,
-        flip=flip,
-        note=note,
+        "folder", labeled, unlabeled, validation, test, image_size=image_size, flip=flip, note=note
     )
 
 

@@ -1,8 +1,8 @@
 """A user's own pictures as a data set, whichever way they were listed (folders, CSV).
 
 The same file is recognised under any name, through links too (by device and inode). A
-picture that is labeled or in the test set is left out of the unlabeled ones; one that is both
-labeled and in the test set, or labeled as two classes, is refused.
+picture that is labeled, for validation or in the test set is left out of the unlabeled ones; one
+that has two of these roles, or two classes, is refused.
 """
 
 import os
@@ -24,14 +24,20 @@ class LabeledPath(NamedTuple):
     label: str
 
 
+class Listed(NamedTuple):
+    """Pictures with their classes, and the flag and value that named them, for messages."""
+
+    pictures: Sequence[LabeledPath]
+    named_by: str
+
+
 def build(
     name: str,
-    labeled: Sequence[LabeledPath],
+    labeled: Listed,
     unlabeled: Sequence[str],
-    test: Sequence[LabeledPath],
+    validation: Listed,
+    test: Listed,
     *,
-    labeled_in: str,
-    test_in: str,
     image_size: int,
     flip: bool = True,
     note: Callable[[str], None] = logging.info,
@@ -39,46 +45,47 @@ def build(
     """The data set of listed pictures, with the split that the list itself gives.
 
     Classes are numbered in the order of their names (Unicode NFC, by code point). Training rows
-    are the labeled pictures, then the unlabeled ones, both in the order given.
+    are the labeled pictures, then the unlabeled ones, then those for validation, in the order
+    given.
 
     Args:
         name: the value of `--dataset`.
-        labeled: training pictures with their classes.
+        labeled: training pictures.
         unlabeled: paths of training pictures whose class nobody knows; may be empty.
-        test: evaluation pictures with their classes; empty means that there is no test set.
-        labeled_in: the flag and value that named the labeled pictures, for messages.
-        test_in: the same of the evaluation pictures.
+        validation: pictures to choose hyper-parameters by; may be empty.
+        test: evaluation pictures; empty means that there is no test set.
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
         note: told, a line at a time, what was left out.
 
     Raises:
-        ValueError: classes are too few or alike, a test label is unknown in training, or one
-            file has two roles that exclude each other.
+        ValueError: classes are too few or alike, a label is unknown in training, or one file
+            has two roles that exclude each other.
     """
     if image_size < 1:
         raise ValueError(f"--image_size must be at least 1, got {image_size}.")
-    labeled, unlabeled, test = _distinct(labeled, unlabeled, test, labeled_in, test_in, note)
-    class_names = _class_names((row.label for row in labeled), labeled_in)
+    labeled, unlabeled, validation, test = _distinct(labeled, unlabeled, validation, test, note)
+    class_names = _class_names((row.label for row in labeled.pictures), labeled.named_by)
     number = {label: row for row, label in enumerate(class_names)}
-    _check_test(test, class_names, test_in, note)
-    labels = [number[row.label] for row in labeled]
-    train = _file_images(
-        [row.path for row in labeled] + list(unlabeled),
-        labels + [records.UNKNOWN_LABEL] * len(unlabeled),
+    _check_classes("validation set", validation, class_names, note)
+    _check_classes("test set", test, class_names, note)
+    known, held_out, tests = (
+        [(row.path, number[row.label]) for row in listed.pictures]
+        for listed in (labeled, validation, test)
     )
-    rows = np.arange(len(train), dtype=np.int64)
-    tests = _file_images([row.path for row in test], [number[row.label] for row in test])
+    unknown = [(path, records.UNKNOWN_LABEL) for path in unlabeled]
+    rows = np.arange(len(known) + len(unknown) + len(held_out), dtype=np.int64)
+    ends = len(known), len(known) + len(unknown)
     return records.Dataset(
         name=name,
         class_names=class_names,
         image_shape=(image_size, image_size, 3),
-        train=train,
-        test=tests if test else None,
+        train=_file_images([*known, *unknown, *held_out]),
+        test=_file_images(tests) if tests else None,
         flip=flip,
         mean=image_files.IMAGENET_MEAN,
         std=image_files.IMAGENET_STD,
-        given_split=records.Split(rows[: len(labels)], rows[len(labels) :], rows[:0]),
+        given_split=records.Split(*np.split(rows, ends)),
         central_fraction=image_files.CENTRAL_FRACTION,
     )
 
@@ -94,20 +101,21 @@ def file_identity(path: str) -> tuple:
 
 
 def note_copies(dataset: records.Dataset, note: Callable[[str], None]) -> None:
-    """Notes files that are equal byte for byte and yet in training and test, or of two classes.
+    """Notes files that are equal byte for byte and yet have two roles, or two classes.
 
     Args:
-        dataset: of `build`; every labeled and test file exists.
+        dataset: of `build`; every labeled, validation and test file exists.
         note: told one line, if there are any.
 
     Raises:
         OSError: a file cannot be read.
     """
-    parts = [records.take(dataset.train, dataset.given_split.labeled)]
+    split = dataset.given_split
+    parts = [records.take(dataset.train, rows) for rows in (split.labeled, split.validation)]
     parts += [] if dataset.test is None else [dataset.test]
     paths = np.concatenate([part.paths for part in parts])
     labels = np.concatenate([part.labels for part in parts])
-    is_test = np.arange(len(paths)) >= len(parts[0])
+    roles = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
     def differ(values, rows):
         return len(set(values[rows].tolist())) > 1
@@ -115,17 +123,17 @@ def note_copies(dataset: records.Dataset, note: Callable[[str], None]) -> None:
     # At most one reading of these files, 20,000 small ones a second from memory; of large ones few
     # are of the same length. The unlabeled ones, which are far more, are left to data_report.
     groups = [
-        rows
-        for rows in image_scan.duplicates(paths)
-        if differ(is_test, rows) or differ(labels, rows)
+        rows for rows in image_scan.duplicates(paths) if differ(roles, rows) or differ(labels, rows)
     ]
     if groups:
-        leaks = sum(differ(is_test, rows) for rows in groups)
+        leaks = sum(differ(roles, rows) for rows in groups)
         torn = sum(differ(labels, rows) for rows in groups)
         named = [naming.some(list(paths[rows]), " = ") for rows in groups]
+        sets = "two of training, validation and test"
+        sets = sets if len(split.validation) else "training and test"
         note(
             f"there more than once: {naming.counted(len(groups), 'picture')}, {leaks:,} in "
-            f"training and test, {torn:,} as two classes: {naming.some(named, '; ')}."
+            f"{sets}, {torn:,} as two classes: {naming.some(named, '; ')}."
         )
 
 
@@ -151,45 +159,45 @@ def _class_names(labels: Iterable[str], labeled_in: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_test(
-    test: Sequence[LabeledPath],
-    class_names: Sequence[str],
-    test_in: str,
-    note: Callable[[str], None],
+def _check_classes(
+    what: str, listed: Listed, class_names: Sequence[str], note: Callable[[str], None]
 ) -> None:
-    names = {row.label for row in test}
+    names = {row.label for row in listed.pictures}
     unknown = sorted(names - set(class_names))
     if unknown:
         raise ValueError(
-            f"{test_in}: the test set has classes without a labeled training picture: "
+            f"{listed.named_by}: the {what} has classes without a labeled training picture: "
             f"{naming.some(unknown)}; training knows: {naming.some(class_names)}."
         )
     missing = sorted(set(class_names) - names)
-    if test and missing:
+    if names and missing:
         note(
-            f"{test_in}: the test set has no picture of "
+            f"{listed.named_by}: the {what} has no picture of "
             f"{naming.counted(len(missing), 'class', 'classes')}: {naming.some(missing)}."
         )
 
 
 def _distinct(
-    labeled: Sequence[LabeledPath],
+    labeled: Listed,
     unlabeled: Sequence[str],
-    test: Sequence[LabeledPath],
-    labeled_in: str,
-    test_in: str,
+    validation: Listed,
+    test: Listed,
     note: Callable[[str], None],
-) -> tuple[list[LabeledPath], list[str], list[LabeledPath]]:
-    labels = _by_file(labeled, labeled_in, note)
-    tests = _by_file(test, test_in, note)
-    both = [row.path for key, row in tests.items() if key in labels]
-    if both:
-        raise ValueError(
-            f"{test_in}: {naming.counted(len(both), 'test picture')} also among the labeled "
-            f"training pictures: {naming.some(both)}."
-        )
+) -> tuple[Listed, list[str], Listed, Listed]:
+    labels, held, tests = (_by_file(listed, note) for listed in (labeled, validation, test))
+    for kind, rows, listed, others, known in (
+        ("validation picture", held, validation, "labeled training pictures", labels),
+        ("test picture", tests, test, "labeled training pictures", labels),
+        ("test picture", tests, test, "pictures for validation", held),
+    ):
+        both = [row.path for key, row in rows.items() if key in known]
+        if both:
+            raise ValueError(
+                f"{listed.named_by}: {naming.counted(len(both), kind)} also among the {others}: "
+                f"{naming.some(both)}."
+            )
     others: dict[tuple, str] = {}
-    known = labels.keys() | tests.keys()
+    known = labels.keys() | held.keys() | tests.keys()
     again = repeated = 0
     for path in unlabeled:
         key = file_identity(path)
@@ -199,15 +207,22 @@ def _distinct(
             others.setdefault(key, path)
     if again:
         left_out = naming.counted(again, "unlabeled picture")
-        note(f"left out {left_out}, labeled or in the test set as well.")
+        roles = "labeled, for validation" if held else "labeled"
+        note(f"left out {left_out}, {roles} or in the test set as well.")
     if repeated:
         left_out = naming.counted(repeated, "unlabeled picture")
         note(f"left out {left_out}, listed twice (links).")
-    return list(labels.values()), list(others.values()), list(tests.values())
+    return (
+        labeled._replace(pictures=list(labels.values())),
+        list(others.values()),
+        validation._replace(pictures=list(held.values())),
+        test._replace(pictures=list(tests.values())),
+    )
 
 
-def _by_file(rows: Sequence[LabeledPath], named: str, note: Callable[[str], None]) -> dict:
+def _by_file(listed: Listed, note: Callable[[str], None]) -> dict:
     """Rows by their file, the first of each."""
+    rows, named = listed
     out: dict[tuple, LabeledPath] = {}
     for row in rows:
         first = out.setdefault(file_identity(row.path), row)
@@ -222,6 +237,7 @@ def _by_file(rows: Sequence[LabeledPath], named: str, note: Callable[[str], None
     return out
 
 
-def _file_images(paths: Sequence[str], labels: Sequence[int]) -> records.FileImages:
+def _file_images(rows: Sequence[tuple[str, int]]) -> records.FileImages:
     # object: a fixed-width array would give every path the length of the longest, times four.
-    return records.FileImages(np.array(paths, object), np.array(labels, np.int64))
+    paths = np.array([path for path, _ in rows], object)
+    return records.FileImages(paths, np.array([label for _, label in rows], np.int64))

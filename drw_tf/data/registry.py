@@ -63,6 +63,7 @@ def _load(config) -> records.Dataset:
         return image_folder.load(
             config.labeled_dir,
             config.unlabeled_dir,
+            config.validation_dir,
             config.test_dir,
             image_size=config.image_size,
             flip=config.flip,
@@ -155,16 +156,12 @@ def _given_split(dataset: records.Dataset, config) -> records.Split:
     split, held_out = dataset.given_split, config.validation_per_class
     if not held_out:
         return split
-    labels = dataset.train.labels
-    counts = records.class_counts(labels[split.labeled], dataset.num_classes)
-    rarest = counts.argmin()
-    if counts[rarest] <= held_out:
+    if len(split.validation):
         raise ValueError(
-            "--validation_per_class must leave a labeled picture of every class, at most "
-            f"{counts[rarest] - 1}, as there are {counts[rarest]} of "
-            f"{naming.shown(dataset.class_names[rarest])}; got {held_out}."
+            "--validation_per_class must be 0 where pictures for validation are given "
+            f"({naming.counted(len(split.validation), 'picture')}), got {held_out}."
         )
-    return splits.hold_out(split, labels, dataset.num_classes, held_out)
+    return splits.hold_out(split, dataset.train.labels, dataset.class_names, held_out)
 
 
 def _fraction_split(dataset: records.Dataset, config) -> records.Split:

@@ -1,9 +1,11 @@
 """Which training rows are labeled, unlabeled or held out: functions of labels and a seed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from drw_tf.data import dataset as records
-from drw_tf.data import long_tail, seeds
+from drw_tf.data import long_tail, naming, seeds
 
 
 def draw_split(
@@ -97,7 +99,10 @@ def fraction_split(
 
 
 def hold_out(
-    split: records.Split, labels: np.ndarray, num_classes: int, validation_per_class: int
+    split: records.Split,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    validation_per_class: int,
 ) -> records.Split:
     """A split that was given, with as many of its labeled pictures of each class held out.
 
@@ -107,19 +112,23 @@ def hold_out(
     Args:
         split: without validation rows.
         labels: int [N], class of each training row or `UNKNOWN_LABEL`.
-        num_classes: C.
+        class_names: C names.
         validation_per_class: >= 0, below the labeled pictures of every class.
 
     Raises:
         ValueError: a class would have no labeled picture left.
     """
+    of_classes = class_rows(np.asarray(labels)[split.labeled], len(class_names), seed=0)
+    rarest = min(range(len(class_names)), key=lambda c: len(of_classes[c]))
+    fewest = len(of_classes[rarest])
+    if fewest <= validation_per_class:
+        raise ValueError(
+            "--validation_per_class must leave a labeled picture of every class, at most "
+            f"{fewest - 1}, as there are {fewest} of {naming.shown(class_names[rarest])}; "
+            f"got {validation_per_class}."
+        )
     held = []
-    for c, rows in enumerate(class_rows(np.asarray(labels)[split.labeled], num_classes, seed=0)):
-        if len(rows) <= validation_per_class:
-            raise ValueError(
-                f"class {c} must have more than {validation_per_class} labeled pictures, as so "
-                f"many are for validation, got {len(rows)}."
-            )
+    for c, rows in enumerate(of_classes):
         drawn = _shuffled(split.labeled[rows], seeds.seed_for(0, f"validation/{c}"))
         held.append(drawn[:validation_per_class])
     held = np.sort(np.concatenate(held))

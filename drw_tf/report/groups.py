@@ -30,7 +30,7 @@ _APART = frozenset((*SETTING_FLAGS, "method", "seed"))
 # Row files have one value, the defaults another, and either is a run of the paper's setting.
 _FREE = ("randaugment_order",)
 # Flags that say where a user's own pictures are; no run on other data has any of them.
-OWN_PLACES = ("labeled_dir", "unlabeled_dir", "test_dir", "labels_csv")
+OWN_PLACES = ("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir", "labels_csv")
 
 
 @dataclasses.dataclass(frozen=True)

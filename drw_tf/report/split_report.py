@@ -262,9 +262,11 @@ def _copies(found: Facts, whole: bool) -> str:
         return title + "None."
     leaks = sum(_is_leak(group) for group in found.copies)
     torn = sum(_is_torn(group) for group in found.copies)
+    sets = "two of training, validation and test"
+    sets = sets if found.counts[VALIDATION].any() else "training and test"
     lines = [
         f"There more than once: {naming.counted(len(found.copies), 'picture')}, {leaks:,} of "
-        f"them in training and test, {torn:,} as two classes.",
+        f"them in {sets}, {torn:,} as two classes.",
     ]
     groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
     described = [
@@ -275,9 +277,8 @@ def _copies(found: Facts, whole: bool) -> str:
 
 
 def _is_leak(group: Sequence[Copy]) -> bool:
-    """Whether the network is trained on what it is tested on."""
-    parts = {one.part for one in group}
-    return TEST in parts and len(parts) > 1
+    """Whether what the network is trained on, chosen by and tested on is not apart."""
+    return len({one.part if one.part in (VALIDATION, TEST) else LABELED for one in group}) > 1
 
 
 def _is_torn(group: Sequence[Copy]) -> bool:

@@ -72,16 +72,16 @@ def _head(record: Mapping, served: Served) -> list[str]:
 
 
 def _data(record: Mapping) -> list[str]:
-    data, config = record["dataset"], record["configuration"]
+    data = record["dataset"]
+    held_out = data.get("validation_counts")  # missing in records of earlier versions
     parts = {
         "labeled": data["labeled_counts"],
         "unlabeled": data["unlabeled_counts"],
+        "validation": held_out if held_out and any(held_out) else None,
         "test": data["test_counts"],
     }
     known = {name: counts for name, counts in parts.items() if counts is not None}
     lines = ["## Data", "", f"`{data['name']}`, split checksum `{data['split_checksum']}`."]
-    if config.get("validation_per_class"):
-        lines.append(f"Held out for validation: {config['validation_per_class']} a class.")
     if data["unlabeled_counts"] is None:
         # None in records of earlier versions.
         number = data.get("unlabeled_pictures")

@@ -55,7 +55,7 @@ def refuse(run) -> None:
     if config.export_temperature == "fit" and not len(run.split.validation):
         raise configuration.ConfigError(
             "--export_temperature=fit needs pictures that were held out, the run has none: train "
-            "with --validation_per_class, or give a number."
+            "with --validation_per_class or pictures for validation, or give a number."
         )
 
 

@@ -38,6 +38,23 @@ def test_rows_become_labeled_unlabeled_and_test_pictures(tmp_path):
     np.testing.assert_array_equal(dataset.test.labels, [0])
 
 
+def test_pictures_for_validation_are_training_rows_in_neither_stream(tmp_path):
+    text = "path,label,split\n4.png,cat,Validation\n3.png,dog,\n1.png,cat,train\n2.png,,\n"
+    path = table(tmp_path, text)
+    dataset = load(path)
+    assert names(dataset.train.paths) == ["3.png", "1.png", "2.png", "4.png"]
+    np.testing.assert_array_equal(dataset.train.labels, [1, 0, -1, 0])
+    split = dataset.given_split
+    assert [part.tolist() for part in (split.labeled, split.unlabeled, split.validation)] == [
+        [0, 1],
+        [2],
+        [3],
+    ]
+    assert dataset.test is None
+    assert csv_table.has_validation(path)
+    assert not csv_table.has_validation(table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n"))
+
+
 def test_without_a_split_column_there_is_no_test_set(tmp_path):
     dataset = load(table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n3.png,\n"))
     assert dataset.test is None
@@ -151,8 +168,9 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
             r"1 missing file: line 3: .*x\\2\.png; write / in place of \\ in paths\.",
         ),
         ('path,label\n1.png,a\n2.png,"b\nc"\n', ValueError, r"csv: .* one line each, got 'b\\nc'"),
-        ("path,label,split\n1.png,a,val\n", ValueError, r"train or test, got 'val'"),
+        ("path,label,split\n1.png,a,val\n", ValueError, r"train, validation or test, got 'val'"),
         ("path,label,split\n1.png,,test\n", ValueError, r"test split must have a label"),
+        ("path,label,split\n1.png,,validation\n", ValueError, r"validation split must have a"),
         (
             "path,label,split\n1.png,a,\n2.png,b,\n3.png,c,test\n",
             ValueError,

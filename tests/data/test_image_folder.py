@@ -30,10 +30,11 @@ def tree(tmp_path):
     return tmp_path
 
 
-def load(root, *, unlabeled="unlabeled", test="test", **options):
+def load(root, *, unlabeled="unlabeled", validation=None, test="test", **options):
     return image_folder.load(
         str(root / "labeled"),
         unlabeled and str(root / unlabeled),
+        validation and str(root / validation),
         test and str(root / test),
         image_size=8,
         **options,
@@ -189,6 +190,42 @@ def change_unknown_label(root):
     save(root / "test" / "bird" / "1.png")
 
 
+def test_pictures_for_validation_are_in_neither_stream(tmp_path):
+    root = tree(tmp_path)
+    save(root / "unlabeled" / "held" / "dog" / "1.png")
+    notes = []
+    plain = load(root)
+    dataset = load(root, validation="unlabeled/held", note=notes.append)
+    (new,) = set(dataset.given_split.validation)
+    assert relative(root, dataset.train.paths)[new] == "unlabeled/held/dog/1.png"
+    assert dataset.train.labels[new] == 1
+    # The unlabeled folder holds it, too, where it is one more unlabeled picture of the plain run.
+    assert len(dataset.given_split.unlabeled) == len(plain.given_split.unlabeled) - 1
+    np.testing.assert_array_equal(dataset.given_split.labeled, plain.given_split.labeled)
+    assert "left out 1 unlabeled picture, labeled, for validation or in the test set as well." in (
+        notes
+    )
+    missing = (
+        f"--validation_dir={root}/unlabeled/held: the validation set has no picture of 1 class: "
+    )
+    assert f"{missing}cat." in notes
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("labeled/cat/1.jpg", "1 validation picture also among the labeled training pictures: "),
+        ("test/cat/t.png", "1 test picture also among the pictures for validation: "),
+    ],
+)
+def test_a_picture_for_validation_that_has_another_role_is_refused(tmp_path, other, message):
+    root = tree(tmp_path)
+    (root / "held" / "cat").mkdir(parents=True)
+    (root / "held" / "cat" / "same.png").symlink_to(root / other)
+    with pytest.raises(ValueError, match=f"--(validation|test)_dir=.*: {message}"):
+        load(root, validation="held")
+
+
 def change_case(root):
     save(root / "labeled" / "Cat" / "1.png")
 
@@ -253,14 +290,15 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
     assert "left out 2 pictures whose names are not UTF-8" in notes[0]
 
 
-@pytest.mark.parametrize("place", ["labeled", "labeled/none", "test/none"])
+@pytest.mark.parametrize("place", ["labeled", "labeled/none", "test/none", "validation/none"])
 def test_unlabeled_pictures_in_a_folder_of_classes_are_refused(tmp_path, place):
     root = tree(tmp_path)
+    save(root / "validation" / "cat" / "1.png", 9)
     flag = place.split("/")[0]
     if place != flag:
         os.rename(root / "unlabeled", root / place)
     with pytest.raises(ValueError, match=rf"--unlabeled_dir must lie outside --{flag}_dir="):
-        load(root, unlabeled=place)
+        load(root, unlabeled=place, validation="validation")
 
 
 def test_kinds_of_other_files_are_sorted(tmp_path):

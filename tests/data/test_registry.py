@@ -27,7 +27,7 @@ def own(tmp_path):
 
     def load(*flags, notes=None, **options):
         words = ["", "--dataset=folder"]
-        for name in ("labeled", "unlabeled", "test"):
+        for name in ("labeled", "unlabeled", "validation", "test"):
             folder = root / name[0]
             words += [f"--{name}_dir={folder}"] if folder.exists() else []
         config = configuration.resolve(
@@ -116,6 +116,22 @@ def test_own_pictures_are_held_out_for_all_seeds_alike(own):
     said = rf"at most {fewest - 1}, as there are {fewest} of (cat|dog); got {fewest}\.$"
     with pytest.raises(ValueError, match="--validation_per_class must leave .*" + said):
         own(f"--validation_per_class={fewest}")
+
+
+def test_pictures_for_validation_are_given_or_drawn(own, caplog):
+    plain, _ = own()
+    for name in ("cat", "dog"):
+        (own.root / "v" / name).mkdir(parents=True)
+        shutil.copy(own.root / "l" / name / "1.png", own.root / "v" / name / "x.png")
+    dataset, split = own(find_copies=True)
+    assert dataset.train.labels[split.validation].tolist() == [0, 1]
+    # None of the pictures that are trained on has moved.
+    np.testing.assert_array_equal(dataset.train.pixels[: len(plain.train)], plain.train.pixels)
+    begin = "there more than once: 2 pictures, 2 in two of training, validation and test, 0 as two"
+    assert caplog.messages[0].startswith(begin)
+    said = r"must be 0 where pictures for validation are given \(2 pictures\), got 1\.$"
+    with pytest.raises(ValueError, match="--validation_per_class " + said):
+        own("--validation_per_class=1")
 
 
 @pytest.mark.parametrize(("method", "told"), [("drw", 1), ("supervised", 0)])

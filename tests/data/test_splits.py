@@ -221,7 +221,7 @@ def test_labeled_pictures_of_a_given_split_are_held_out():
     given = records.Split(np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([4, 9, 10]), np.arange(0))
     before = set()
     for number in (1, 2, 3):
-        split = splits.hold_out(given, labels, 2, number)
+        split = splits.hold_out(given, labels, ("a", "b"), number)
         assert records.class_counts(labels[split.validation], 2).tolist() == [number] * 2
         assert records.class_counts(labels[split.labeled], 2).tolist() == [4 - number] * 2
         assert sorted([*split.labeled, *split.validation]) == given.labeled.tolist()
@@ -233,7 +233,7 @@ def test_labeled_pictures_of_a_given_split_are_held_out():
     # Drawn: neither the first ones nor the last.
     none = given.labeled[:0]
     whole = records.Split(np.arange(40), none, none)
-    held = splits.hold_out(whole, np.zeros(40, int), 1, 10).validation
+    held = splits.hold_out(whole, np.zeros(40, int), ("a",), 10).validation
     assert 0 < np.count_nonzero(held < 20) < 10
-    with pytest.raises(ValueError, match=r"class 0 must have more than 4 labeled .*, got 4\."):
-        splits.hold_out(given, labels, 2, 4)
+    with pytest.raises(ValueError, match=r"at most 3, as there are 4 of a; got 4\."):
+        splits.hold_out(given, labels, ("a", "b"), 4)

@@ -117,7 +117,8 @@ def test_copies_are_named_and_the_worst_come_first(dataset):
     lines = split_report.text(facts, [], [], whole=False).splitlines()
     begin = lines.index("## Equal pictures") + 2
     assert lines[begin] == (
-        "There more than once: 3 pictures, 1 of them in training and test, 1 as two classes."
+        "There more than once: 3 pictures, 1 of them in two of training, validation and test, "
+        "1 as two classes."
     )
     assert lines[begin + 1].startswith("- training row 8 (validation, c) = test row 3")
     assert "(labeled, a) = training row 5 (labeled, b)" in lines[begin + 2]

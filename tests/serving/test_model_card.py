@@ -23,7 +23,6 @@ RECORD = {
         "model": "small_resnet",
         "seed": 7,
         "steps": 300,
-        "validation_per_class": 4,
     },
     "versions": {"tensorflow": "2.15.1", "numpy": None},
     "git": {"commit": "abc123", "dirty": True},
@@ -34,6 +33,7 @@ RECORD = {
         "class_names": ["dog | cat", "rare_*"],
         "labeled_counts": [48, 3],
         "unlabeled_counts": [96, 6],
+        "validation_counts": [4, 4],
         "test_counts": [20, 10],
     },
     "steps": 200,
@@ -64,11 +64,10 @@ def card(adjusts=True, adjusted=False, temperature=NO_FIT, record=RECORD, centra
     [
         "# drw_la on made up, seed 7",
         "`made up`, split checksum `0123456789abcdef`.",
-        "Held out for validation: 4 a class.",
-        "| class | labeled | unlabeled | test |",
-        r"| dog \| cat | 48 | 96 | 20 |",
-        r"| rare\_\* | 3 | 6 | 10 |",
-        "| all | 51 | 102 | 30 |",
+        "| class | labeled | unlabeled | validation | test |",
+        r"| dog \| cat | 48 | 96 | 4 | 20 |",
+        r"| rare\_\* | 3 | 6 | 4 | 10 |",
+        "| all | 51 | 102 | 8 | 30 |",
         r"| dog \| cat | 75.0 | 90.0 |",
         r"| rare\_\* | 50.0 | - |",
         "python -m drw_tf.train '--workdir=my runs'",
@@ -134,9 +133,11 @@ def test_the_square_that_is_seen_is_named_where_there_is_one():
 def test_what_is_not_known_is_said():
     record = copy.deepcopy(RECORD)
     record.update(last_metrics={}, command_line=[], git=None)
-    record["dataset"].update(unlabeled_counts=None, test_counts=None)
+    record["dataset"].update(unlabeled_counts=None, validation_counts=[0, 0], test_counts=None)
     text = "\n".join(card(record=record))
     assert "| class | labeled |\n" in text
+    del record["dataset"]["validation_counts"]  # as records of earlier versions have none
+    assert "\n".join(card(record=record)) == text
     assert "The classes of the unlabeled pictures are not known." in text
     record["dataset"]["unlabeled_pictures"] = 1200
     text = "\n".join(card(record=record))
