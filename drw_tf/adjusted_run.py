@@ -94,7 +94,8 @@ def record_of(
         earlier: record of the run.
         state: of `finished_run.open_run`.
         config: of `configuration_as`.
-        found: metrics of the test pictures by network, with "ema_unadjusted".
+        found: metrics by network, with "ema_unadjusted", of the "test" pictures, and of the
+            "validation" ones where there are any.
         command: what was typed.
     """
     from drw_tf.report import record
@@ -103,7 +104,7 @@ def record_of(
         command_line=command,
         configuration=config,
         dataset=earlier["dataset"],
-        history=[{**last_epoch(state), "step": earlier["steps"], "test": found}],
+        history=[{**last_epoch(state), "step": earlier["steps"], **found}],
         steps=earlier["steps"],
         seconds=earlier["seconds"],
         images_per_second=earlier["images_per_second"],

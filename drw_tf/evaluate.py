@@ -1,6 +1,7 @@
 """`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint, or another.
 
-With `--as_method` those of a method that trains alike and adjusts logits at test time.
+On the test pictures, and on those that were held out for choosing hyper-parameters. With
+`--as_method` those of a method that trains alike and adjusts logits at test time.
 """
 
 import logging
@@ -44,48 +45,54 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("evaluate", error)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
+        from drw_tf import run as runs
         from drw_tf import session
         from drw_tf.report import record_file
 
     try:
-        run, state = finished_run.open_run(flags["workdir"], flags["step"], flags)
+        run, state = finished_run.open_run(flags["workdir"], flags["step"], flags, find_copies=True)
         if flags["out"]:
             session.require_same_data(session.facts(run.dataset, run.split), flags["workdir"])
-        test = run.dataset.test
-        if test is None:
+        judges = {name: judge for name, judge in run.judges(progress=True).items() if judge}
+        if not judges or (flags["out"] and "test" not in judges):
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
-        judge = run.evaluator(test, progress=True)
         config = other or run.config
         with (
             session.naming_memory(run.config),
             session.naming_damage(run.dataset, session.LEAVE_OUT),
         ):
-            found = _judged(run, state, judge, other)
+            found = _judged(run, state, judges, other)
         if flags["out"]:
             earlier = finished_run.record_of(flags["workdir"], run, state)
             command = ["python", "-m", "drw_tf.evaluate", *argv[1:]]
-            made = adjusted_run.record_of(earlier, state, config, found, command)
+            kept = runs.as_recorded(found)
+            made = adjusted_run.record_of(earlier, state, config, kept, command)
             record_file.write_record(pathlib.Path(flags["out"]), made)
     except session.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():
         print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
-        tested = naming.counted(len(test), "test picture")
-        print(f"{tested}; in percent; averaged: weights averaged over the steps")
-        print(metrics_table(found, run.dataset.class_names, run.method.facts.labeled_counts))
+        said = "; in percent; averaged: weights averaged over the steps"
+        for name, of_set in found.items():
+            print(f"{naming.counted(len(judges[name].labels), f'{name} picture')}{said}")
+            print(metrics_table(of_set, run.dataset.class_names, run.method.facts.labeled_counts))
+            said = ""
 
 
-def _judged(run, state: dict, judge, other: configuration.Config | None) -> dict:
-    """Network's name -> metrics, as the run's own method or as another one judges."""
+def _judged(run, state: dict, judges: dict, other: configuration.Config | None) -> dict:
+    """Set's name -> network's name -> metrics, as the run's own method or as another one judges."""
     if other is None:
-        return run.evaluate(judge)
+        return {name: run.evaluate(judge) for name, judge in judges.items()}
     adjust = adjusted_run.adjustment(run, state, other)
     network = run.networks()["ema"]
-    logits = judge.logits(network, run.method.evaluated_head)
-    return {
-        "ema": judge.metrics(adjust(logits, network)),
-        "ema_unadjusted": judge.metrics(logits),
-    }
+    found = {}
+    for name, judge in judges.items():
+        logits = judge.logits(network, run.method.evaluated_head)
+        found[name] = {
+            "ema": judge.metrics(adjust(logits, network)),
+            "ema_unadjusted": judge.metrics(logits),
+        }
+    return found
 
 
 def _other_method(flags: dict) -> configuration.Config | None:

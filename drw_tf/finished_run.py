@@ -177,6 +177,7 @@ def open_run(
     workdir: str | pathlib.Path,
     step: int | None = None,
     places: Mapping = types.MappingProxyType({}),
+    find_copies: bool = False,
 ):
     """The run in a folder, and the state of a checkpoint.
 
@@ -186,6 +187,7 @@ def open_run(
         workdir: folder of the run; where it lay when it was trained does not matter.
         step: of the checkpoint; None opens the newest sound one.
         places: see `configuration_of`.
+        find_copies: see `registry.load`.
 
     Returns:
         A `drw_tf.run.Run` whose method has the checkpoint's weights, and the checkpoint's
@@ -205,7 +207,7 @@ def open_run(
     several = config.strategy == "multi_worker"
     # One process looks at what several have trained.
     strategy = devices.strategy("mirrored" if several else config.strategy)
-    data = registry.load(config, at_once=False)
+    data = registry.load(config, find_copies=find_copies, at_once=False)
     now = identity.facts(*data)
     before = {**now, **data_of(workdir)}
     _compare_data(workdir, before, now)

@@ -134,12 +134,13 @@ class Run:
             found["ema_unadjusted"] = judge.metrics(logits["ema"])
         return found
 
-    def judges(self) -> dict[str, evaluation.Evaluator | None]:
+    def judges(self, progress: bool = False) -> dict[str, evaluation.Evaluator | None]:
         """Judges of what is evaluated: the "test" pictures, and "validation" if there are any."""
         test, held_out = self.dataset.test, self.split.validation
-        found = {"test": None if test is None else self.evaluator(test)}
+        found = {"test": None if test is None else self.evaluator(test, progress)}
         if len(held_out):
-            found["validation"] = self.evaluator(records.take(self.dataset.train, held_out))
+            images = records.take(self.dataset.train, held_out)
+            found["validation"] = self.evaluator(images, progress)
         return found
 
     def evaluations(
@@ -151,10 +152,22 @@ class Run:
         found = {
             name: self.evaluate(judge, between) if judge else {} for name, judge in judges.items()
         }
-        for network, metrics in found.get("validation", {}).items():
-            numbers = {name: one for name, one in metrics.items() if isinstance(one, float)}
-            found["validation"][network] = numbers
-        return found
+        return as_recorded(found)
+
+
+def as_recorded(found: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Metrics of each set as a history has them: of "validation" the single numbers alone."""
+
+    def numbers(metrics):
+        return {name: one for name, one in metrics.items() if isinstance(one, float)}
+
+    return {
+        name: {
+            network: numbers(metrics) if name == "validation" else metrics
+            for network, metrics in of_set.items()
+        }
+        for name, of_set in found.items()
+    }
 
 
 def facts(run: Run) -> dict:

@@ -149,6 +149,7 @@ def run_folder(tmp_path_factory):
         "batch_size": 16,
         "unlabeled_ratio": 1,
         "strategy": "one_device",
+        "validation_per_class": 1,
         "tensorboard": False,
         "export": False,
     }
@@ -205,13 +206,17 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
 
 def test_evaluate_prints_what_the_record_has(capsys, run_folder):
     lines = table_of(capsys, run_folder)
-    last = json.loads((run_folder / "record.json").read_text())["last_metrics"]
+    record = json.loads((run_folder / "record.json").read_text())
+    last, held_out = record["last_metrics"], record["history"][-1]["validation"]
     assert lines[0] == "drw_la on digits, seed 0, step 20"
     assert lines[2].split() == ["labeled", "averaged", "unadjusted", "raw"]
     columns = ("ema", "ema_unadjusted", "raw")
     for line, key in ((lines[3], "balanced_accuracy"), (lines[5], "geometric_mean")):
         assert line.split()[-3:] == [f"{100 * last[name][key]:.1f}" for name in columns]
-    recalls = [line.split()[-3:] for line in lines[-10:]]
+    second = lines.index("10 validation pictures")
+    found = dict(zip(columns, lines[second + 2].split()[-3:], strict=True))
+    assert found == {name: f"{100 * held_out[name]['balanced_accuracy']:.1f}" for name in columns}
+    recalls = [line.split()[-3:] for line in lines[second - 10 : second]]
     expected = [[f"{100 * last[name]['recall'][c]:.1f}" for name in columns] for c in range(10)]
     assert recalls == expected
 
@@ -222,6 +227,7 @@ def reweighted(folder, **given):
 
     values = {"steps": 20, "steps_per_epoch": 10, "tensorboard": False, "export": False}
     values |= {"deterministic": True, "reweight_start": 0.5, "workdir": str(folder)}
+    values |= {"validation_per_class": 1}
     return session.train(configuration.resolve({**values, **given}), ["test"])
 
 
@@ -258,6 +264,11 @@ def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
     for network in ("ema", "ema_unadjusted"):
         assert got["last_metrics"][network] == expected["last_metrics"][network]
         assert got["final"][network]["balanced_accuracy"]["evaluations"] == 1
+    # To choose the prior by, which is nothing of the test pictures.
+    assert got["history"][-1]["validation"] == {
+        network: expected["history"][-1]["validation"][network]
+        for network in ("ema", "ema_unadjusted")
+    }
     assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
 
 

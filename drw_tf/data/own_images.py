@@ -100,17 +100,19 @@ def file_identity(path: str) -> tuple:
     return (status.st_dev, status.st_ino) if status.st_ino else (os.path.realpath(path),)
 
 
-def note_copies(dataset: records.Dataset, note: Callable[[str], None]) -> None:
+def note_copies(
+    dataset: records.Dataset, split: records.Split, note: Callable[[str], None]
+) -> None:
     """Notes files that are equal byte for byte and yet have two roles, or two classes.
 
     Args:
         dataset: of `build`; every labeled, validation and test file exists.
+        split: that it gives, or one that holds some of its labeled pictures out.
         note: told one line, if there are any.
 
     Raises:
         OSError: a file cannot be read.
     """
-    split = dataset.given_split
     parts = [records.take(dataset.train, rows) for rows in (split.labeled, split.validation)]
     parts += [] if dataset.test is None else [dataset.test]
     paths = np.concatenate([part.paths for part in parts])

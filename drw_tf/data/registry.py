@@ -23,7 +23,7 @@ def load(
         note_bad: told of each unreadable file that is left out, an `image_scan.BadImage`;
             None logs a warning.
         find_copies: whether own pictures in two roles are looked for by content, and a warning
-            is logged where there are some; the start of training asks for it, on the chief.
+            is logged where there are some; for training, on the chief, and for evaluation.
         at_once: whether pictures that fit into memory are decoded now, as what reads them again
             and again wants them; where damaged ones are left out that is done in any case, as it
             finds them.
@@ -121,7 +121,7 @@ def _usable(
 
     dataset = _readable(dataset, config, note_bad, config.decode_all)
     if find_copies and dataset.given_split is not None:
-        own_images.note_copies(dataset, _LOG.warning)
+        own_images.note_copies(dataset, _given_split(dataset, config), _LOG.warning)
     is_left_out = config.on_bad_image == "skip" and not config.decode_all
     return _in_memory(dataset, config, note_bad) if at_once or is_left_out else dataset
 

@@ -126,7 +126,9 @@ def geometric_mean(recall: np.ndarray) -> float:
     return float(np.exp(_mean_of_present(np.log(floored))))
 
 
-def many_medium_few(recall: np.ndarray, train_counts: np.ndarray) -> tuple[float, float, float]:
+def many_medium_few(
+    recall: np.ndarray, train_counts: np.ndarray, whole: bool = False
+) -> tuple[float, float, float]:
     """Mean recall of the frequent, the middle and the rare classes.
 
     The floor(C/3) classes with the most training examples are "many", the floor(C/3) with
@@ -135,6 +137,7 @@ def many_medium_few(recall: np.ndarray, train_counts: np.ndarray) -> tuple[float
     Args:
         recall: float [C], nan for classes absent from the test set; they are left out.
         train_counts: [C], labeled training examples per class.
+        whole: whether a group with an absent class is nan.
 
     Returns:
         Three floats in [0, 1]; nan for a group without a class, as "many" and "few" of
@@ -153,7 +156,10 @@ def many_medium_few(recall: np.ndarray, train_counts: np.ndarray) -> tuple[float
     descending = np.argsort(-train_counts.astype(np.float64), kind="stable")
     third = len(recall) // 3
     edges = [third, len(recall) - third]
-    many, medium, few = (_mean_of_present(recall[part]) for part in np.split(descending, edges))
+    parts = [recall[part] for part in np.split(descending, edges)]
+    many, medium, few = (
+        float("nan") if whole and np.isnan(part).any() else _mean_of_present(part) for part in parts
+    )
     return many, medium, few
 
 

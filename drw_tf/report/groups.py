@@ -50,6 +50,11 @@ class Variant:
     flags: int = 0
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a run was not trained but judged as this method, see `was_judged`."""
+        return any(map(was_judged, self.records))
+
+    @property
     def specialty(self) -> str:
         """The flags in its name, "" where it is the only variant of its method."""
         return self.name.removeprefix(self.method).removeprefix(", ")
@@ -130,18 +135,19 @@ def paper_of(record: Mapping) -> str | None:
 def window_of(paper: str | None, variants: Sequence[Variant]) -> str:
     """What is reported of runs: "mean_last_20", as the paper does in its settings, or "last".
 
-    The last one, too, where any run has fewer evaluations: one that was judged later as another
-    method has a single one, and a mean of one beside means of twenty is another quantity.
+    The last one, too, where any run has fewer evaluations, as a mean of few beside means of twenty
+    is another quantity. One that was judged later as another method has a single one whatever is
+    reported of the others; tables say of which variants that is so.
     """
     is_tested = any(one["final"].get("ema") for each in variants for one in each.records)
     return "mean_last_20" if paper and is_tested and not short(variants) else "last"
 
 
 def short(variants: Sequence[Variant]) -> list[str]:
-    """Names of those with a run that has too few evaluations for the mean of the last ones."""
+    """Names of those with a training that has too few evaluations for the mean of the last ones."""
 
     def is_short(record):
-        final = record["final"].get("ema")
+        final = None if was_judged(record) else record["final"].get("ema")
         return final and final["balanced_accuracy"]["evaluations"] < metrics.WINDOW
 
     return [each.name for each in variants if any(map(is_short, each.records))]

@@ -87,6 +87,10 @@ def standings(
     """
     base = groups.find(variants, reference or REFERENCE)
     theirs = values(base, METRICS[0][1], window) if base else {}
+
+    def pair(one):
+        return _paired(one, base, window) if base else (values(one, METRICS[0][1], window), {})
+
     tested = [(one, values(one, METRICS[0][1], window)) for one in variants]
     tested = [(one, found) for one, found in tested if found]
     common = [frozenset(found.keys() & theirs.keys() if theirs else found) for _, found in tested]
@@ -101,7 +105,8 @@ def standings(
         is_usual = usual is not None and usual <= group
         seeds = usual if is_usual else frozenset(found)
         group = usual if is_usual else group
-        gain = statistics.paired_gain(_of(group, found), theirs)
+        ours, of_base = pair(one)
+        gain = statistics.paired_gain(_of(group, ours), of_base)
         rank = gain[0] if gain else statistics.mean_and_deviation([*found.values()])[0]
         place = (-len(group), sorted(group), -rank)
         made.append((place, Standing(one, seeds, group, len(seeds) < len(found))))
@@ -138,20 +143,29 @@ def methods(
     elif paper:
         head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
     head += ["seeds", "minutes a run"]
-    theirs = values(base, METRICS[0][1], window) if base else {}
     rows, order = [], standings(variants, window, reference)
     for one in order:
-        variant, found = one.variant, values(one.variant, METRICS[0][1], window)
+        variant = one.variant
         shares = [_of(one.seeds, values(variant, metric, window)) for _, metric in METRICS]
         row = [variant.name, *map(mean_cell, shares)]
         if has_gain:
-            row.append("" if variant is base else _gain(found, theirs, one))
+            row.append("" if variant is base else _gain(*_paired(variant, base, window), one))
         row += [mean_cell(_of(one.seeds, bare[variant.name]))] if has_bare else []
-        row += [str(printed.get(variant.method, "-"))] if paper else []
+        # The paper has one variant of a method.
+        stands = groups.find(variants, variant.method) is variant
+        row += [str(printed.get(variant.method, "-")) if stands else "-"] if paper else []
         seconds = [record["seconds"] for record in variant.records]
         minutes = statistics.mean_and_deviation(seconds)[0] / 60
         rows.append((*row, str(len(one.seeds)), f"{minutes:.1f}"))
     return Table(tuple(head), tuple(rows), _note(variants, window, order, has_gain))
+
+
+def _paired(
+    one: groups.Variant, base: groups.Variant, window: str
+) -> tuple[dict[int, float], dict[int, float]]:
+    """bACC of a variant and of the reference by seed, both of the same evaluations."""
+    window = "last" if one.is_judged or base.is_judged else window
+    return values(one, METRICS[0][1], window), values(base, METRICS[0][1], window)
 
 
 def _of(seeds: Set[int], found: Mapping[int, float]) -> dict[int, float]:
@@ -179,6 +193,12 @@ def _note(
             "Gain: mean of the differences in bACC on the same seeds, in points, and Student's "
             "95 % interval of it."
         )
+    judged = _judged(variants, window)
+    if judged:
+        lines.append(
+            f"Of {'; '.join(judged)} the one evaluation there is"
+            + (", gains over the last one of the reference." if has_gain else ".")
+        )
     sizes = collections.Counter(one.group for one in order)
     if len(sizes) > 1:
         parts = [
@@ -194,6 +214,11 @@ def _note(
 
 def _listed(seeds: Set[int]) -> str:
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, sorted(seeds))) or 'of their own'}"
+
+
+def _judged(variants: Sequence[groups.Variant], window: str) -> list[str]:
+    """Names of those with one evaluation where those of the others are means of several."""
+    return [] if window == "last" else [one.name for one in variants if one.is_judged]
 
 
 def _evaluations(variants: Sequence[groups.Variant], window: str) -> str:
@@ -234,7 +259,8 @@ def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
     there = [one for found in ours.values() for one in found if one]
     few = {one.title: "; ".join(groups.short(one.variants)) for one in there}
     why = [f"{title}, as fewer are of {names}" for title, names in few.items() if names]
-    note += f" (the last one at {', and at '.join(why)})." if why else "."
+    note += f" (the last one at {', and at '.join(why)})" if why else ""
+    note += ", where not said otherwise." if any(map(_has_judged, there)) else "."
     if table == paper_numbers.ABLATION:
         note += (
             " The paper's row without weights has its numbers of FixMatch + DARP: its weights are "
@@ -300,7 +326,9 @@ def calibration(setting: groups.Setting) -> Table:
 
 
 def pseudo_labels(setting: groups.Setting) -> Table:
-    """Pseudo-labels of the last epoch, over seeds: how many are right; the least long-tailed first.
+    """Pseudo-labels of the last epoch, over seeds: how many are right.
+
+    Rows of as many seeds stand together, the least long-tailed first.
 
     A run that was judged as another method has the pseudo-labels of the run itself and no row.
     """
@@ -309,31 +337,39 @@ def pseudo_labels(setting: groups.Setting) -> Table:
     rows = []
     for one in setting.variants:
         ratios, cells = {}, {(share, group): {} for share in shares for group in groups_of_classes}
+        least = ""
         for record in one.records:
             ratio = history.series(record, "pseudo_imbalance_ratio")[1]
             if len(ratio) < 2:
                 continue
             seed = record["configuration"]["seed"]
             ratios[seed] = float(ratio[-1])
+            # A class that nobody was given counts as one picture.
+            numbers = history.series(record, "pseudo_numbers")[1]
+            least = "≥ " if len(numbers) and np.min(numbers[-1]) <= 1 else least
             for share, key in shares.items():
                 of_class = history.series(record, key)[1]
                 if not len(of_class):
                     continue
                 counts = np.asarray(record["dataset"]["labeled_counts"])
-                found = metrics.many_medium_few(of_class[-1], counts)
+                found = metrics.many_medium_few(of_class[-1], counts, whole=True)
                 for group, value in zip(groups_of_classes, found, strict=True):
                     cells[share, group] |= {} if math.isnan(value) else {seed: 100 * value}
         if ratios:
-            row = [one.name, mean_cell(ratios, 0), *map(mean_cell, cells.values())]
+            of_all = [
+                mean_cell(found) if len(found) == len(ratios) else "-" for found in cells.values()
+            ]
+            row = [one.name, least + mean_cell(ratios, 0), *of_all]
             mean = statistics.mean_and_deviation([*ratios.values()])[0]
-            rows.append((mean, (*row, str(len(ratios)))))
-    rows = tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))
+            rows.append((-len(ratios), mean, (*row, str(len(ratios)))))
+    rows = tuple(row for _, _, row in sorted(rows))
     head = ["method", "largest / smallest"]
     head += [f"{share} {group} %" for share in shares for group in groups_of_classes]
     note = (
         "Last epoch. Largest / smallest: pseudo-labels of the most frequent class for one of the "
         "rarest, over the whole pool, labeled pictures included where they are in it. Recall and "
-        "precision of the pseudo-labels: over its unlabeled pictures alone, confident or not."
+        "precision of the pseudo-labels: over its unlabeled pictures alone, confident or not; -: a "
+        "class of the group has none. Rows of the most seeds come first."
     )
     return Table((*head, "seeds"), rows, note)
 
@@ -397,8 +433,13 @@ def _sides(settings: Sequence[groups.Setting | None]) -> list[str]:
     return [f"ours, {one.steps:,} steps" for one in settings]
 
 
+def _has_judged(setting: groups.Setting) -> bool:
+    return bool(_judged(setting.variants, setting.window))
+
+
 def _our_cell(setting: groups.Setting | None, method: str) -> str:
     variant = setting.variant(method) if setting else None
     found = values(variant, "balanced_accuracy", setting.window) if variant else {}
     which = f"; {variant.specialty}" if variant and variant.specialty else ""
+    which += "; last evaluation" if variant and _judged([variant], setting.window) else ""
     return f"{mean_cell(found)} ({len(found)}{which})" if found else NOT_RUN

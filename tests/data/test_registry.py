@@ -118,6 +118,17 @@ def test_own_pictures_are_held_out_for_all_seeds_alike(own):
         own(f"--validation_per_class={fewest}")
 
 
+def test_a_copy_of_what_was_held_out_is_told(own, caplog):
+    shutil.copy(own.root / "l/cat/1.png", own.root / "l/cat/again.png")
+    for name in "23":
+        (own.root / "l/cat" / f"{name}.png").unlink()
+    own(find_copies=True)
+    assert caplog.messages == []  # one picture of one class, twice
+    own("--validation_per_class=1", find_copies=True)
+    (line,) = caplog.messages
+    assert line.startswith("there more than once: 1 picture, 1 in two of training, validation and")
+
+
 def test_pictures_for_validation_are_given_or_drawn(own, caplog):
     plain, _ = own()
     for name in ("cat", "dog"):

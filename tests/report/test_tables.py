@@ -89,15 +89,15 @@ def test_a_cell_of_ours_says_which_variant_it_is_where_there_are_several(make_ru
     assert row[got.head.index("CIFAR-10, R = 100: ours")] == "71.0 (1; beta auto)"
 
 
-def test_a_mean_of_twenty_never_stands_beside_a_single_evaluation(make_run):
+def test_a_mean_of_fewer_than_twenty_is_not_reported(make_run):
     flags = paper_numbers.SETTINGS["cifar10_r100"].flags
     trained = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]
-    judged = make_run("drw_la", 0, 0.75, **flags)
-    for metric in judged["final"]["ema"].values():
-        metric.update(evaluations=1, mean_last_20=0.75)
+    short = make_run("saw", 0, 0.75, **flags)
+    for metric in short["final"]["ema"].values():
+        metric.update(evaluations=19, mean_last_20=0.75)
     for runs, drw, note in (
         (trained, "71.0 (1)", "evaluations of a run."),
-        ([*trained, judged], "70.0 (1)", "one at CIFAR-10, R = 100, as fewer are of drw_la)."),
+        ([*trained, short], "70.0 (1)", "one at CIFAR-10, R = 100, as fewer are of saw)."),
     ):
         found, _ = groups.settings(runs, {})
         got = tables.paper_table(1, found)
@@ -105,13 +105,40 @@ def test_a_mean_of_twenty_never_stands_beside_a_single_evaluation(make_run):
         assert row[got.head.index("CIFAR-10, R = 100: ours")] == drw
         assert note in got.note
         of_setting = tables.methods(found[0].variants, found[0].window).note
-        assert ("(not the mean of the last 20, as fewer are of drw_la)" in of_setting) == (
+        assert ("(not the mean of the last 20, as fewer are of saw)" in of_setting) == (
             runs != trained
         )
     # Nobody expects that mean of a setting that is none of the paper.
     assert tables.methods(setting([make_run("drw_la", 0, 0.7)]).variants).note == (
         "Averaged network, last evaluation, mean ± standard deviation over seeds."
     )
+
+
+def test_the_one_evaluation_of_what_was_judged_is_marked_beside_means_of_twenty(make_run):
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    runs = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]
+    judged = make_run("drw_la", 0, 0.75, **flags)
+    judged["command_line"] = ["python", "-m", "drw_tf.evaluate", "--as_method=drw_la"]
+    for metric in judged["final"]["ema"].values():
+        metric.update(evaluations=1, mean_last_20=0.75)
+    (found,), _ = groups.settings([*runs, judged], {})
+    got = tables.paper_table(1, [found])
+    column = got.head.index("CIFAR-10, R = 100: ours")
+    cells = {row[0]: row[column] for row in got.rows}
+    assert cells["DRw"] == "71.0 (1)"
+    assert cells["DRw + LA"] == "75.0 (1; last evaluation)"
+    assert got.note.endswith("mean of the last 20 evaluations of a run, where not said otherwise.")
+    methods = tables.methods(found.variants, found.window)
+    # DRw's mean of the last 20 beside FixMatch's, one evaluation beside FixMatch's last.
+    assert shown(methods, "method", "bACC %", "gain over fixmatch [95 %]") == [
+        ("drw_la", "75.0", "+15.0"),
+        ("drw", "71.0", "+10.0"),
+        ("fixmatch", "61.0", ""),
+    ]
+    said = "Of drw_la the one evaluation there is, gains over the last one of the reference."
+    assert said in methods.note
+    # Where all are of one evaluation nothing is to be said.
+    assert "the one evaluation" not in tables.methods(found.variants, "last").note
 
 
 def test_both_lengths_of_imagenet_have_a_column_in_the_papers_table(make_run):
@@ -296,7 +323,7 @@ def test_pseudo_labels_are_those_of_the_last_epoch(make_run):
     assert "over the whole pool, labeled pictures included" in got.note
     assert "over its unlabeled pictures alone" in got.note
     # At step 200 the first has 5 + 200 / 50. Recall of class c is (c + 1) / 4, precision .5 but
-    # of class 1, which has none; one class of four is Many, two are Medium, one is Few.
+    # of class 1, one of the two that are Medium, which has none.
     assert [dict(zip(got.head, row, strict=True)) for row in got.rows] == [
         {
             "method": "drw",
@@ -305,11 +332,24 @@ def test_pseudo_labels_are_those_of_the_last_epoch(make_run):
             "recall Medium %": "62.5 ± 0.0",
             "recall Few %": "100.0 ± 0.0",
             "precision Many %": "50.0 ± 0.0",
-            "precision Medium %": "50.0 ± 0.0",
+            "precision Medium %": "-",
             "precision Few %": "50.0 ± 0.0",
             "seeds": "2",
         }
     ]
+    for entry in runs[0]["history"]:
+        entry["pseudo_precision"] = [0.5, 0.5, 0.5, 0.5]
+    # Of one seed it is known, which is not the mean of both.
+    assert tables.pseudo_labels(setting(runs)).rows == got.rows
+
+
+def test_a_class_without_a_pseudo_label_gives_a_ratio_no_upper_bound(make_run):
+    runs = [make_run("drw", 0, 0.5), make_run("drw", 1, 0.5), make_run("fixmatch", 0, 0.5)]
+    runs[1]["history"][-1]["pseudo_numbers"] = [9.0, 4.0, 2.0, 1.0]
+    # Rows of most seeds first, whatever their ratio.
+    runs[2]["history"][-1]["pseudo_imbalance_ratio"] = 1.5
+    found = [row[:2] for row in tables.pseudo_labels(setting(runs)).rows]
+    assert found == [("drw", "≥ 9 ± 0"), ("fixmatch", "2")]
 
 
 def test_pseudo_labels_of_pictures_without_known_classes_are_counted_alone(make_run):
