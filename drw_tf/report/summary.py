@@ -91,6 +91,7 @@ def _setting(
     parts: list = [("Methods", found)] if found.rows else ["No run here was tested."]
     others = {
         "Pseudo-labels": tables.pseudo_labels(setting),
+        "Confident pseudo-labels": tables.confident_labels(setting),
         "Calibration": tables.calibration(setting),
     }
     parts += [(title, table) for title, table in others.items() if table.rows]

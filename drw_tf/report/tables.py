@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -328,50 +328,93 @@ def calibration(setting: groups.Setting) -> Table:
 def pseudo_labels(setting: groups.Setting) -> Table:
     """Pseudo-labels of the last epoch, over seeds: how many are right.
 
-    Rows of as many seeds stand together, the least long-tailed first.
-
-    A run that was judged as another method has the pseudo-labels of the run itself and no row.
+    Rows of as many seeds stand together, the least long-tailed first. A run that was judged as
+    another method has the pseudo-labels of the run itself and no row.
     """
-    groups_of_classes = ("Many", "Medium", "Few")
-    shares = {"recall": "pseudo_recall", "precision": "pseudo_precision"}
-    rows = []
-    for one in setting.variants:
-        ratios, cells = {}, {(share, group): {} for share in shares for group in groups_of_classes}
-        least = ""
-        for record in one.records:
-            ratio = history.series(record, "pseudo_imbalance_ratio")[1]
-            if len(ratio) < 2:
-                continue
-            seed = record["configuration"]["seed"]
-            ratios[seed] = float(ratio[-1])
+
+    def ratio(variant):
+        found, least = {}, ""
+        for seed, record in _trained(variant).items():
             # A class that nobody was given counts as one picture.
             numbers = history.series(record, "pseudo_numbers")[1]
             least = "≥ " if len(numbers) and np.min(numbers[-1]) <= 1 else least
-            for share, key in shares.items():
-                of_class = history.series(record, key)[1]
-                if not len(of_class):
-                    continue
-                counts = np.asarray(record["dataset"]["labeled_counts"])
-                found = metrics.many_medium_few(of_class[-1], counts, whole=True)
-                for group, value in zip(groups_of_classes, found, strict=True):
-                    cells[share, group] |= {} if math.isnan(value) else {seed: 100 * value}
-        if ratios:
-            of_all = [
-                mean_cell(found) if len(found) == len(ratios) else "-" for found in cells.values()
-            ]
-            row = [one.name, least + mean_cell(ratios, 0), *of_all]
-            mean = statistics.mean_and_deviation([*ratios.values()])[0]
-            rows.append((-len(ratios), mean, (*row, str(len(ratios)))))
-    rows = tuple(row for _, _, row in sorted(rows))
-    head = ["method", "largest / smallest"]
-    head += [f"{share} {group} %" for share in shares for group in groups_of_classes]
+            found |= _last(record, seed, "pseudo_imbalance_ratio")
+        return found, least + mean_cell(found, 0)
+
     note = (
         "Last epoch. Largest / smallest: pseudo-labels of the most frequent class for one of the "
         "rarest, over the whole pool, labeled pictures included where they are in it. Recall and "
         "precision of the pseudo-labels: over its unlabeled pictures alone, confident or not; -: a "
         "class of the group has none. Rows of the most seeds come first."
     )
-    return Table((*head, "seeds"), rows, note)
+    return _of_groups(setting, "largest / smallest", ratio, "pseudo", note)
+
+
+def confident_labels(setting: groups.Setting) -> Table:
+    """Those of the pseudo-labels of the last epoch that are above the threshold, over seeds.
+
+    Rows of as many seeds stand together, the fewest such labels first.
+    """
+
+    def rate(variant):
+        found = {}
+        for seed, record in _trained(variant).items():
+            if len(history.series(record, "confident_rate")[1]):
+                found |= _last(record, seed, "train", "mask_rate")
+        found = {seed: 100 * value for seed, value in found.items()}
+        return found, mean_cell(found)
+
+    note = (
+        "Last epoch. Confident: pseudo-labels above the threshold among all of the pool. Recall: "
+        "pictures of a class that are labeled so and confidently, of all its unlabeled ones; "
+        "precision: of the labels that are confident; -: a class of the group has none."
+    )
+    return _of_groups(setting, "confident %", rate, "confident", note)
+
+
+def _of_groups(
+    setting: groups.Setting,
+    title: str,
+    first: Callable[[groups.Variant], tuple[dict[int, float], str]],
+    which: str,
+    note: str,
+) -> Table:
+    """A column of its own, then recall and precision of labels in three groups of classes."""
+    names = ("Many", "Medium", "Few")
+    shares = ("recall", "precision")
+    rows = []
+    for one in setting.variants:
+        found, cell = first(one)
+        if not found:
+            continue
+        cells = {(share, group): {} for share in shares for group in names}
+        for seed, record in _trained(one).items():
+            counts = np.asarray(record["dataset"]["labeled_counts"])
+            for share in shares:
+                of_class = history.series(record, f"{which}_{share}")[1]
+                if seed in found and len(of_class):
+                    means = metrics.many_medium_few(of_class[-1], counts, whole=True)
+                    for group, value in zip(names, means, strict=True):
+                        cells[share, group] |= {} if math.isnan(value) else {seed: 100 * value}
+        of_all = [mean_cell(by) if len(by) == len(found) else "-" for by in cells.values()]
+        mean = statistics.mean_and_deviation([*found.values()])[0]
+        rows.append((-len(found), mean, (one.name, cell, *of_all, str(len(found)))))
+    head = ["method", title, *(f"{share} {group} %" for share in shares for group in names)]
+    return Table((*head, "seeds"), tuple(row for _, _, row in sorted(rows)), note)
+
+
+def _trained(variant: groups.Variant) -> dict[int, Mapping]:
+    """Records by seed of a variant's runs; those that were judged as it have none of its epochs."""
+    of_two_epochs = (
+        one for one in variant.records if len(history.series(one, "pseudo_imbalance_ratio")[1]) > 1
+    )
+    return {one["configuration"]["seed"]: one for one in of_two_epochs}
+
+
+def _last(record: Mapping, seed: int, *keys: str) -> dict[int, float]:
+    """The last value of a history's quantity under its seed; {} where there is none."""
+    found = history.series(record, *keys)[1]
+    return {seed: float(found[-1])} if len(found) else {}
 
 
 def recalls(records: Sequence[Mapping], labels: Sequence[str]) -> str:

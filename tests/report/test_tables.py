@@ -278,6 +278,18 @@ def test_calibration_is_that_of_the_last_evaluation(make_run):
     assert tables.calibration(setting(runs)).rows == (("drw", "6.0 ± 1.4", "2"),)
 
 
+def test_the_papers_number_stands_beside_the_variant_that_it_has(make_run):
+    flags = {**paper_numbers.SETTINGS["cifar10_r100"].flags, "steps": 200}
+    runs = [make_run("drw", seed, 0.7, **flags, beta="auto") for seed in range(2)]
+    runs += [make_run("drw", 0, 0.9, **flags, beta="0.9")]
+    found, _ = groups.settings(runs, {"beta": "auto"})
+    got = tables.methods(found[0].variants)
+    assert shown(got, "method", "the paper") == [
+        ("drw, beta auto", "79.3 ± 0.27"),
+        ("drw, beta 0.9", "-"),
+    ]
+
+
 def test_gain_is_over_the_method_that_was_asked_for(make_run):
     runs = [make_run("fixmatch", seed, 0.5) for seed in range(3)]
     runs += [make_run("drw", seed, 0.5 + (seed + 1) / 100) for seed in range(3)]
@@ -350,6 +362,18 @@ def test_a_class_without_a_pseudo_label_gives_a_ratio_no_upper_bound(make_run):
     runs[2]["history"][-1]["pseudo_imbalance_ratio"] = 1.5
     found = [row[:2] for row in tables.pseudo_labels(setting(runs)).rows]
     assert found == [("drw", "≥ 9 ± 0"), ("fixmatch", "2")]
+
+
+def test_confident_labels_are_those_of_the_last_epoch(make_run):
+    runs = [make_run("fixmatch", 0, 0.5), make_run("drw", 0, 0.5), make_run("mixmatch", 0, 0.5)]
+    runs[1]["history"][-1]["train"]["mask_rate"] = 0.5
+    for entry in runs[2]["history"]:  # which has no threshold
+        del entry["confident_rate"], entry["confident_precision"], entry["confident_recall"]
+    got = tables.confident_labels(setting(runs))
+    # Recall of class c is (c + 1) / 8: 1/8, the mean of 2/8 and 3/8, 4/8.
+    shares = ("12.5", "31.2", "50.0", "75.0", "75.0", "75.0")
+    assert got.rows == (("drw", "50.0", *shares, "1"), ("fixmatch", "75.0", *shares, "1"))
+    assert got.head[1:3] == ("confident %", "recall Many %")
 
 
 def test_pseudo_labels_of_pictures_without_known_classes_are_counted_alone(make_run):

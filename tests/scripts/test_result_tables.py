@@ -1,23 +1,34 @@
-"""The README's numbers are those of the records."""
+"""The pages' numbers are those of the records."""
 
 import pathlib
 
 import pytest
 
-README = (pathlib.Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
 def script(load):
-    return load("readme_tables")
+    return load("result_tables")
 
 
-def test_every_table_of_results_is_what_its_command_makes(script):
-    assert script.rewritten(README) == README
+@pytest.fixture(params=["README.md", "docs/results.md"])
+def page(request):
+    return (ROOT / request.param).read_text(encoding="utf-8")
 
 
-def test_every_decimal_number_beside_them_is_in_a_table(script):
-    assert list(script.untold_numbers(README)) == []
+def test_every_page_with_such_a_command_is_looked_at(script):
+    pages = {path for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+    with_results = {path for path in pages if "drw_tf.report results/" in path.read_text()}
+    assert with_results == {*script.PAGES}
+
+
+def test_every_table_of_results_is_what_its_command_makes(script, page):
+    assert script.rewritten(page) == page
+
+
+def test_every_decimal_number_beside_them_is_in_a_table(script, page):
+    assert list(script.untold_numbers(page)) == []
 
 
 TEXT = """## One

@@ -1,11 +1,11 @@
-"""Writes the README's tables of results anew, each from the records that its command reads.
+"""Writes the pages' tables of results anew, each from the records that its command reads.
 
-    python scripts/readme_tables.py            # after new records
-    python scripts/readme_tables.py --check    # says what differs, writes nothing; code 1 if so
+    python scripts/result_tables.py            # after new records
+    python scripts/result_tables.py --check    # says what differs, writes nothing; code 1 if so
 
 A table belongs to the last `drw_tf.report` command above it. Nothing is trained or drawn. Decimal
-numbers in the text of such a section must stand in a table of one of its commands, shown in the
-README or not; one that does not is named, code 1.
+numbers in the text of such a section must stand in a table of one of its commands, shown on the
+page or not; one that does not is named, code 1.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from drw_tf.report import __main__ as report
 with quiet.startup():
     from drw_tf.report import groups, paper_numbers, record_file, tables
 
-README = repository.ROOT / "README.md"
+PAGES = (repository.ROOT / "README.md", repository.ROOT / "docs" / "results.md")
 _COMMAND = re.compile(r"python -m drw_tf\.report [^\n`]*")
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 # Not a part of a version or a longer number. A sign counts where it is one.
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?!\.?\w|,\d)")
 
 @functools.cache
 def tables_of(command: str) -> list[tables.Table]:
-    """What a `drw_tf.report` command makes of methods, pseudo-labels, agreement and the paper.
+    """What a `drw_tf.report` command makes of methods, their labels, agreement and the paper.
 
     Raises:
         ConfigError: a folder is not there.
@@ -48,7 +48,7 @@ def tables_of(command: str) -> list[tables.Table]:
     made += [tables.paper_table(number, settings) for number in paper_numbers.TABLES]
     for one in settings:
         made.append(tables.methods(one.variants, one.window, flags.get("reference")))
-        made.append(tables.pseudo_labels(one))
+        made += [tables.pseudo_labels(one), tables.confident_labels(one)]
     return made
 
 
@@ -87,7 +87,12 @@ def untold_numbers(text: str) -> Iterator[str]:
                     yield f"{found[0]} in: ...{line[max(0, found.start() - 50) : found.end() + 20]}"
 
 
-_KINDS = {("method", "bACC %"), ("method", "largest / smallest"), ("our runs", "the paper")}
+_KINDS = {
+    ("method", "bACC %"),
+    ("method", "largest / smallest"),
+    ("method", "confident %"),
+    ("our runs", "the paper"),
+}
 
 
 def _cells(row: str) -> list[str]:
@@ -106,14 +111,18 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     given = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    new = rewritten(text)
-    problems = [f"in no table: {number}" for number in untold_numbers(new)]
-    if new != text and given.check:
-        problems.append("a table is not what the records say: run scripts/readme_tables.py.")
-    elif new != text:
-        README.write_text(new, encoding="utf-8")
-        print(f"wrote {README.name}")
+    problems = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        new = rewritten(text)
+        problems += [f"{page.name}: in no table: {number}" for number in untold_numbers(new)]
+        if new != text and given.check:
+            problems.append(
+                f"{page.name}: a table is not what the records say: run scripts/result_tables.py."
+            )
+        elif new != text:
+            page.write_text(new, encoding="utf-8")
+            print(f"wrote {page.name}")
     for line in problems:
         print(line, file=sys.stderr)
     sys.exit(1 if problems else 0)
