@@ -10,6 +10,7 @@ import sys
 
 from drw_tf import adjusted_run, ending, finished_run, flag_table, quiet
 from drw_tf import config as configuration
+from drw_tf.data import dataset as records
 from drw_tf.data import naming
 from drw_tf.report import tables
 
@@ -75,7 +76,12 @@ def main(argv: list[str] | None = None) -> None:
         said = "; in percent; averaged: weights averaged over the steps"
         for name, of_set in found.items():
             print(f"{naming.counted(len(judges[name].labels), f'{name} picture')}{said}")
-            print(metrics_table(of_set, run.dataset.class_names, run.method.facts.labeled_counts))
+            names = run.dataset.class_names
+            counts = {
+                "labeled": run.method.facts.labeled_counts,
+                name: records.class_counts(judges[name].labels, len(names)),
+            }
+            print(metrics_table(of_set, names, counts))
             said = ""
 
 
@@ -107,28 +113,29 @@ def _other_method(flags: dict) -> configuration.Config | None:
     return None
 
 
-def metrics_table(found: dict, class_names, labeled_counts) -> str:
+def metrics_table(found: dict, class_names, counts: dict) -> str:
     """Metrics in percent, then the recall of each class, one column a network.
 
     Args:
         found: network's name -> its metrics, as `drw_tf.ops.summary.summarize` gives them.
         class_names: C names.
-        labeled_counts: [C], labeled training pictures.
+        counts: title -> pictures of each class, [C]: those it learned from, those it is judged on.
     """
     networks = [name for name in _TITLES if name in found]
     first = max(map(len, (*_ROWS, *class_names))) + 2
-    lines = [" " * first + "labeled" + "".join(f"{_TITLES[name]:>12}" for name in networks)]
+    heads = (*counts, *(_TITLES[name] for name in networks))
+    lines = [" " * first + "".join(f"{head:>12}" for head in heads)]
 
-    def add(title, count, values):
-        cells = "".join(f"{tables.percent(value):>12}" for value in values)
-        lines.append(f"{title:<{first}}{count:>7}{cells}")
+    def add(title, numbers, values):
+        cells = (*numbers, *map(tables.percent, values))
+        lines.append(f"{title:<{first}}" + "".join(f"{cell:>12}" for cell in cells))
 
     for title, key in _ROWS.items():
-        add(title, "", [found[name][key] for name in networks])
+        add(title, [""] * len(counts), [found[name][key] for name in networks])
     lines.append("recall")
     for index, title in enumerate(class_names):
         recalls = [found[name]["recall"][index] for name in networks]
-        add(title, int(labeled_counts[index]), recalls)
+        add(title, [int(of_class[index]) for of_class in counts.values()], recalls)
     return "\n".join(lines)
 
 

@@ -209,7 +209,7 @@ def test_evaluate_prints_what_the_record_has(capsys, run_folder):
     record = json.loads((run_folder / "record.json").read_text())
     last, held_out = record["last_metrics"], record["history"][-1]["validation"]
     assert lines[0] == "drw_la on digits, seed 0, step 20"
-    assert lines[2].split() == ["labeled", "averaged", "unadjusted", "raw"]
+    assert lines[2].split() == ["labeled", "test", "averaged", "unadjusted", "raw"]
     columns = ("ema", "ema_unadjusted", "raw")
     for line, key in ((lines[3], "balanced_accuracy"), (lines[5], "geometric_mean")):
         assert line.split()[-3:] == [f"{100 * last[name][key]:.1f}" for name in columns]
@@ -514,5 +514,7 @@ def test_undefined_metrics_are_dashes():
         ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium"), 0.5
     )
     found = {"ema": {**metrics, "few": float("nan"), "recall": [0.123, None]}}
-    lines = evaluate.metrics_table(found, ("a", "b"), [3, 0]).splitlines()
+    counts = {"labeled": [3, 0], "test": [7, 5]}
+    lines = evaluate.metrics_table(found, ("a", "b"), counts).splitlines()
+    assert lines[-2].split() == ["a", "3", "7", "12.3"]
     assert [line.split()[-1] for line in lines[-4:]] == ["-", "recall", "12.3", "-"]
