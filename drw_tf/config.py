@@ -300,9 +300,11 @@ def hand_on(
     typed, final = parse(["train", *rest]), parse(["train", *words])
     for name in added:
         if name in typed and typed[name] != final[name]:
+            by_hand = any(word.lstrip("-").partition("=")[0] == name for word in rest)
+            where = "" if by_hand else " in a --flagfile"
             raise ConfigError(
                 f"--{name} is set by --{setters[name]} here and must be left out, "
-                f"got {typed[name]}."
+                f"got {typed[name]}{where}."
             )
     if typed.get("fresh"):
         # Nothing would start over where a run has its record, and all else at every call.

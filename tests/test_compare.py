@@ -282,7 +282,7 @@ def test_a_flagfile_may_name_the_method_that_is_compared(started, tmp_path, caps
     assert len(started) == 1
     with pytest.raises(SystemExit):
         compare.main([*words, "--methods=drw,fixmatch"])
-    assert "--method is set by --methods here" in capsys.readouterr().err
+    assert "here and must be left out, got drw in a --flagfile." in capsys.readouterr().err
 
 
 def test_kept_floats_have_six_digits():
