@@ -1,10 +1,13 @@
 """Files that are there whole or not at all, whatever stops the process or the machine."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import IO
+
+_BLOCK = 1 << 20  # bytes
 
 
 @contextlib.contextmanager
@@ -40,3 +43,16 @@ def flush(path: str | os.PathLike) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def checksum(path: str | os.PathLike) -> str:
+    """SHA-256 of a file in hexadecimal, read block by block: it may be larger than the memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -5,7 +5,6 @@ and `checksums.json`. It holds everything that the next step depends on.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -70,7 +69,7 @@ class Checkpoints:
             writing.mkdir(parents=True)
             self._checkpoint.write(str(writing / "variables"))
             (writing / "state.json").write_text(json.dumps(state))
-            sums = {path.name: _checksum(path) for path in sorted(writing.iterdir())}
+            sums = {path.name: whole_files.checksum(path) for path in sorted(writing.iterdir())}
             (writing / "checksums.json").write_text(json.dumps(sums))
             for path in (*writing.iterdir(), writing):
                 whole_files.flush(path)
@@ -237,12 +236,8 @@ def damage(folder: pathlib.Path) -> str | None:
         if name != pathlib.PurePath(name).name:
             return f"checksums.json names {name!r}, which is not a file in it"
         try:
-            if _checksum(folder / name) != expected:
+            if whole_files.checksum(folder / name) != expected:
                 return f"{name}: checksum differs"
         except OSError as error:
             return f"{name}: {messages.one_line(error)}"
     return None
-
-
-def _checksum(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
