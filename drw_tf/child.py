@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import ending
+from drw_tf import ending, standard_error
 from drw_tf import train as trainer
 from drw_tf.report import groups, record_file
 from drw_tf.training import workdir as workdirs
@@ -114,8 +114,7 @@ def stoppable() -> Iterator[None]:
 
 
 def _say_stopped(name: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(f"stopped by {name}; the same command goes on.", file=sys.stderr, flush=True)
+    standard_error.say(f"stopped by {name}; the same command goes on.")
 
 
 def _tied(command: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet, whole_files
+from drw_tf import child, flag_table, help_text, quiet, standard_error, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -115,9 +115,7 @@ def _refuse_other_pictures(rows: Sequence[configuration.Config], results: pathli
     try:
         now = identity.facts(*registry.load(kept[0], at_once=False))
     except FileNotFoundError as error:
-        print(
-            f"compare: records are kept, the pictures were not looked at: {error}", file=sys.stderr
-        )
+        standard_error.say(f"compare: records are kept, the pictures were not looked at: {error}")
         return
     for row in kept:
         before = read(results, row)["dataset"]
@@ -157,10 +155,9 @@ def comparable(found: Sequence[tuple[configuration.Config, Mapping]]) -> list[Ma
         if record["steps"] == row.stop_at_step:
             kept.append((row, record))
         else:
-            print(
+            standard_error.say(
                 f"compare: left out {row.method}, seed {row.seed}: it has {record['steps']} steps, "
-                f"asked for were {row.stop_at_step}",
-                file=sys.stderr,
+                f"asked for were {row.stop_at_step}"
             )
     for row, record in kept[1:]:
         first, one = kept[0]

@@ -17,7 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags as absl_flags
 
-from drw_tf import contradictions, flag_table, flagfiles, help_text, protocols, recipes
+from drw_tf import (
+    contradictions,
+    flag_table,
+    flagfiles,
+    help_text,
+    protocols,
+    recipes,
+    standard_error,
+)
 
 EXIT_BAD_INPUT = 2
 
@@ -351,7 +359,7 @@ def reader_may_leave():
 
 def refuse(program: str, error: Exception | str) -> None:
     """Prints one line on standard error and exits with code 2."""
-    print(f"{program}: {error}", file=sys.stderr)
+    standard_error.say(f"{program}: {error}")
     raise SystemExit(EXIT_BAD_INPUT)
 
 

@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+from drw_tf import standard_error
+
 # As of a shell's command that the signal ended.
 EXIT_OF_SIGNAL = 128
 
@@ -28,8 +30,7 @@ def interruptible(program: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         number = signal.Signals[error.args[0]] if error.args else signal.SIGINT
-        with contextlib.suppress(BrokenPipeError):
-            print(f"{program}: interrupted.", file=sys.stderr, flush=True)
+        standard_error.say(f"{program}: interrupted.")
         raise SystemExit(EXIT_OF_SIGNAL + number) from None
     finally:
         signal.signal(signal.SIGTERM, before)

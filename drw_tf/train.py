@@ -1,13 +1,12 @@
 """`python -m drw_tf.train`: trains one method on one data set, or goes on where it stopped."""
 
-import contextlib
 import logging
 import os
 import signal
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import ending, quiet
+from drw_tf import ending, quiet, standard_error
 
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
 
@@ -58,9 +57,7 @@ def _run(config: configuration.Config, command: list[str]) -> None:
 
 def _say_stopped(reason: object, where: str, config: configuration.Config) -> None:
     again = "the same command without --fresh" if config.fresh else "the same command"
-    with contextlib.suppress(BrokenPipeError):
-        print(f"train: stopped by {reason}; {again} goes on from {where}.", file=sys.stderr)
-        sys.stderr.flush()
+    standard_error.say(f"train: stopped by {reason}; {again} goes on from {where}.")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ exchange outside of the training step are single numbers and the logits of an ev
 
 import os
 import re
-import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from drw_tf import standard_error
 from drw_tf.ops import replicas
 from drw_tf.training import messages, rendezvous
 
@@ -215,9 +215,10 @@ def leave(reason: object, fresh: bool = False) -> None:
         fresh: whether `--fresh` was given, which would start over.
     """
     again = "the same commands without --fresh" if fresh else "the same commands"
-    print(f"train: {reason}; {again} go on from the checkpoint.", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(EXIT_PEER_LOST)
+    try:
+        standard_error.say(f"train: {reason}; {again} go on from the checkpoint.")
+    finally:
+        os._exit(EXIT_PEER_LOST)
 
 
 def resolver(

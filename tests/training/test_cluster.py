@@ -374,6 +374,16 @@ def test_internal_error_is_of_a_peer_only_where_it_says_so(text, is_lost):
     assert not Played(0, 1).is_lost(error)
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_who_leaves_leaves_whatever_happens_to_the_line_that_says_so(monkeypatch, error):
+    codes = []
+    monkeypatch.setattr(cluster.os, "_exit", codes.append)
+    monkeypatch.setattr(cluster.standard_error, "say", lambda line: failing(error)())
+    with pytest.raises(type(error)):
+        cluster.leave("another worker is gone")
+    assert codes == [LOST]
+
+
 @pytest.mark.slow
 def test_workers_whose_flags_differ_end_with_code_2(tmp_path):
     ports = processes.free_ports(2)
