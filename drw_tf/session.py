@@ -1,10 +1,12 @@
 """Training as a command does it: claims the folder, goes on where it was, writes the record."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -44,6 +46,10 @@ READING_ERRORS = (
     tf.errors.UnknownError,
 )
 
+# As TensorFlow's allocator, XLA's, and some operations by themselves word it; a full disk is the
+# same kind of error, whose text has a path in it.
+_NO_MEMORY = re.compile(r"\bOOM\b|out of memory|failed to allocate", re.IGNORECASE)
+_FULL_DISK = os.strerror(errno.ENOSPC)
 _GO_ON = (
     "the same command goes on from the last checkpoint; or with --fresh --decode_all "
     "--on_bad_image=skip a new run leaves out what cannot be decoded"
@@ -210,7 +216,8 @@ def naming_memory(config: configuration.Config, *flags: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        if "OOM" not in str(error):
+        text = str(error)
+        if _FULL_DISK in text or not _NO_MEMORY.search(text):
             raise
         smaller = [
             f"a smaller --{name} than {config[name]}" for name in (*flags, "eval_batch_size")

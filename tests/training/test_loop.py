@@ -105,6 +105,24 @@ def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
         train(resolve("--method=supervised"))
 
 
+@pytest.mark.parametrize(
+    ("text", "is_memory"),
+    [
+        ("Out of memory while trying to allocate 17179869184 bytes.", True),  # XLA
+        ("RESOURCE_EXHAUSTED: out of memory", True),
+        ("failed to allocate memory [Op:Cast]", True),
+        ("OOM when allocating tensor with shape[8,64,32,32]", True),
+        ("runs/oom/out of memory/events; No space left on device", False),
+        ("the bedroom's queue is full", False),
+    ],
+)
+def test_memory_that_ran_out_is_told_from_other_things_that_ran_out(resolve, text, is_memory):
+    error = tf.errors.ResourceExhaustedError(None, None, text)
+    expected = session.configuration.ConfigError if is_memory else type(error)
+    with pytest.raises(expected), session.naming_memory(resolve(), "batch_size"):
+        raise error
+
+
 def test_the_best_of_the_saved_evaluations_is_kept(resolve, tmp_path, monkeypatch):
     # Best between two checkpoints, then at the first one of them.
     scores = dict(zip(range(5, 45, 5), [0.1, 0.3, 0.9, 0.2, 0.1, 0.1, 0.1, 0.1], strict=True))
