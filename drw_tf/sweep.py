@@ -224,20 +224,14 @@ def _log(folder: pathlib.Path, plan: Sequence[Run], records: Sequence[Mapping]) 
         OSError: it cannot be written.
     """
     with quiet.startup():
-        import tensorflow as tf
-
         from drw_tf.report import tensorboard
-        from drw_tf.training import messages
 
     for run, record in zip(plan, records, strict=True):
         logdir = folder / _name(run.point) / f"seed{run.config.seed}"
         shutil.rmtree(logdir, ignore_errors=True)
         flags = {name: run.config[name] for name in run.point} | {"seed": run.config.seed}
-        try:
-            with tensorboard.TensorBoardLog(logdir, record["dataset"]["class_names"]) as log:
-                log.log_hparams(flags, {f"validation_{METRIC}": score(record)}, record["steps"])
-        except tf.errors.OpError as error:
-            raise OSError(f"{logdir} cannot be written: {messages.one_line(error)}") from None
+        with tensorboard.TensorBoardLog(logdir, record["dataset"]["class_names"]) as log:
+            log.log_hparams(flags, {f"validation_{METRIC}": score(record)}, record["steps"])
 
 
 def _name(point: Mapping[str, str]) -> str:

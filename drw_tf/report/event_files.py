@@ -4,8 +4,10 @@ TensorFlow's writers can only append. A run that was killed has logged steps tha
 take again, so on resume the files are rewritten without them, before a writer is opened.
 """
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_file_loader
@@ -25,6 +27,22 @@ def size(logdir: str | os.PathLike) -> int:
     return sum(path.stat().st_size for path in find(logdir))
 
 
+def refusal(logdir: str | os.PathLike, reason: str) -> OSError:
+    """The error of events that a folder did not take, in one line."""
+    return OSError(f"{logdir}: TensorBoard's events could not be written: {reason}.")
+
+
+@contextlib.contextmanager
+def writing(logdir: str | os.PathLike) -> Iterator[None]:
+    """Context of what writes events: of TensorFlow's errors it makes an OSError of one line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        first = error.message.strip().splitlines()[0]
+        reason = first.partition(" [Op:")[0].rpartition("; ")[2]
+        raise refusal(logdir, reason) from None
+
+
 def truncate(
     logdir: str | os.PathLike, last_step: int, dropped_tags: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
@@ -41,6 +59,10 @@ def truncate(
 
     Returns:
         Names of files whose tail was not readable; it was cut off.
+
+    Raises:
+        OSError: what is kept could not be written, as where the disk is full; all files are as
+            they were.
     """
     for leftover in pathlib.Path(logdir).rglob(f"*{_UNFINISHED}"):
         leftover.unlink()
@@ -81,7 +103,7 @@ def _replace(path: pathlib.Path, records: list[bytes]) -> None:
     """Puts these records in the file's place; a kill leaves the old file or the new one."""
     # The name of the unfinished file must not look like an event file to TensorBoard.
     unfinished = path.with_name(path.name.replace(_MARK, "events") + _UNFINISHED)
-    with tf.io.TFRecordWriter(str(unfinished)) as writer:
+    with writing(path.parent), tf.io.TFRecordWriter(str(unfinished)) as writer:
         for record in records:
             writer.write(record)
     with open(unfinished, "rb") as stream:

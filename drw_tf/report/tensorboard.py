@@ -47,7 +47,7 @@ _SHEET_PIXELS = 48
 class TensorBoardLog:
     """Writes event files of one run into a folder; each call of `log_*` is on disk at its end.
 
-    Where the disk is full it raises an OSError.
+    Where the disk is full it raises an OSError, when it is made too.
 
     On resume, call `event_files.truncate` before making one, and log an evaluation before
     the checkpoint of its step is written: then a kill between the two loses nothing.
@@ -63,7 +63,8 @@ class TensorBoardLog:
         self._class_names = tuple(class_names)
         self._confusion = None
         self._logdir = os.fspath(logdir)
-        self._writer = tf.summary.create_file_writer(self._logdir)
+        with event_files.writing(self._logdir):
+            self._writer = tf.summary.create_file_writer(self._logdir)
         self._write(custom_scalar_summary.pb(_layout()), step=0)
 
     def __enter__(self):
@@ -171,23 +172,19 @@ class TensorBoardLog:
 
     def close(self) -> None:
         """Ends the log; nothing can be logged after that."""
-        self._writer.close()
+        with event_files.writing(self._logdir):
+            self._writer.close()
 
     @contextlib.contextmanager
     def _writing(self):
         """Context of what is logged; at its end it is on the disk."""
         before = event_files.size(self._logdir)
-        reason = None
-        try:
-            with self._writer.as_default():  # its end is a flush
-                yield
-        except tf.errors.OpError as error:
-            reason = error.message.strip().splitlines()[0].rpartition("; ")[2]
+        # The end of the inner one is a flush.
+        with event_files.writing(self._logdir), self._writer.as_default():
+            yield
         # Of an event larger than its buffer the writer loses the error, and all that follows.
-        if reason is None and event_files.size(self._logdir) <= before:
-            reason = "the file does not grow, the disk may be full"
-        if reason:
-            raise OSError(f"{self._logdir}: TensorBoard's events could not be written: {reason}.")
+        if event_files.size(self._logdir) <= before:
+            raise event_files.refusal(self._logdir, "the file does not grow, the disk may be full")
 
     def _add(self, scalars: dict, tag: str, value, step: int) -> None:
         """Puts a number, or a number for each class, among the scalars to be written."""

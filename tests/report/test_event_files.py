@@ -1,4 +1,5 @@
 import os
+import re
 import struct
 
 import numpy as np
@@ -155,3 +156,24 @@ def test_writing_on_after_truncation_gives_the_undisturbed_curve(tmp_path):
     event_files.truncate(tmp_path, 4)
     write(tmp_path, range(5, 11))
     assert event_values.read(tmp_path) == {("loss", step): 0.5 * step for step in range(1, 11)}
+
+
+def test_a_disk_that_is_full_is_one_line_and_the_files_are_as_they_were(tmp_path, monkeypatch):
+    write(tmp_path, [1, 2, 3])
+    (path,) = event_files.find(tmp_path)
+    before = path.read_bytes()
+
+    class Full:
+        def __init__(self, name):
+            # As TensorFlow 2.15 words it on a full tmpfs.
+            message = f"{name}; No space left on device"
+            raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    said = f"{tmp_path}: TensorBoard's events could not be written: No space left on device."
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.io, "TFRecordWriter", Full)
+        with pytest.raises(OSError, match=f"^{re.escape(said)}$"):
+            event_files.truncate(tmp_path, 2)
+    assert path.read_bytes() == before
+    event_files.truncate(tmp_path, 2)
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}

@@ -306,6 +306,19 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize("end", ["\n\tFailed to flush 1 events to it", " [Op:Create] name: "])
+def test_a_disk_that_is_full_before_the_log_is_made_is_one_line(tmp_path, monkeypatch, end):
+    def full(logdir):
+        # As TensorFlow 2.15 words it on a tmpfs without space, and on one without inodes.
+        message = f"{{{{function_node __wrapped__Create}}}} {logdir}; No space left on device{end}"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    said = f"{tmp_path}: TensorBoard's events could not be written: No space left on device."
+    with pytest.raises(OSError, match=f"^{re.escape(said)}$"):
+        tensorboard.TensorBoardLog(tmp_path, "ab")
+
+
 def test_events_that_the_writer_lost_without_a_word_are_noticed(tmp_path, monkeypatch):
     log = tensorboard.TensorBoardLog(tmp_path, "ab")
     monkeypatch.setattr(log._writer, "as_default", contextlib.nullcontext)
