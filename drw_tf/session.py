@@ -149,6 +149,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
 
     def begin(step, logged):
+        run.stages.require_weights(step, config.stop_at_step)
         if team.is_chief and step < config.stop_at_step:
             folder.write_makers(_makers(folder, step, code))
         if log:

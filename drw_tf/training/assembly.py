@@ -126,8 +126,8 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0, starts:
         config: the run's flags.
         dataset: for its shape and normalisation.
         restarts: how often weights were drawn before in this run.
-        starts: whether weights count; where a checkpoint follows, a file of them is not read, as
-            it may be gone by then.
+        starts: whether the backbone's weights count; where others follow, a file of them is not
+            read, as it may be gone by then.
     """
     # That Keras's weights are used changes the network that it makes.
     needed = starts or config.init_weights == "imagenet"

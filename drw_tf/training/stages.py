@@ -8,6 +8,7 @@ import tensorflow as tf
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
 from drw_tf.methods import base
+from drw_tf.models import weights
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import assembly
 
@@ -49,6 +50,22 @@ class Stages:
                     f"stage {stage.name} must be longer than --warmup_steps={warmup}, "
                     f"got {stage.steps} steps."
                 )
+
+    def require_weights(self, step: int, stop_at: int) -> None:
+        """Nothing; of a run that is at `step`, a later stage must find the file it starts from.
+
+        Raises:
+            weights.WeightsError: it is gone, and a stage that begins before `stop_at` needs it.
+        """
+        begins = 0
+        for stage in self.all:
+            # At its first step a stage has not begun: what is saved there is the one before.
+            if stage.begins_with == "redraw" and step <= begins < stop_at:
+                weights.require_still_there(
+                    self.config.init_weights,
+                    f"stage {stage.name} starts from it at step {begins}",
+                )
+            begins += stage.steps
 
     def prepare(self, index: int) -> None:
         """Freezes what stage `index` does not train and gives it a new optimizer."""
@@ -115,10 +132,13 @@ class Stages:
     def _set_weights(self, index: int, begins_with: str) -> None:
         """Draws the weights that a stage does not take over."""
         method = self.method
-        build = assembly.network_builder(self.config, self.dataset, restarts=index)
+        keep_below = begins_with == "new_heads"
+        # Of weights that are not taken no file is read, which may be gone by now.
+        build = assembly.network_builder(
+            self.config, self.dataset, restarts=index, starts=not keep_below
+        )
         drawn = build(method.all_heads())
         heads = {f"{name}/" for name in method.all_heads()}
-        keep_below = begins_with == "new_heads"
         triples = zip(
             method.network.variables, method.ema_network.variables, drawn.variables, strict=True
         )

@@ -8,6 +8,8 @@ import pytest
 
 from drw_tf import finished_run, session
 from drw_tf import run as runs
+from drw_tf.models import network as networks
+from drw_tf.models import registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import loop
 from drw_tf.training import stages as training_stages
@@ -105,6 +107,83 @@ def test_labels_of_the_next_generation_are_the_averaged_networks(opened, quarter
     np.testing.assert_array_equal(unlabeled.rows, pool)
     assert (labeled.key, unlabeled.key) == ("labeled", "unlabeled")
     assert (labeled.batch, unlabeled.batch) == (8, 16)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A file of weights that are all .01."""
+    backbone = registry.build_backbone(
+        "small_resnet",
+        (8, 8, 1),
+        batch_norm=networks.BatchNorm(),
+        normalization=((0.25,), (0.25,)),
+    )
+    backbone.set_weights([np.full(one.shape, 0.01, one.dtype) for one in backbone.get_weights()])
+    file = tmp_path / "start.h5"
+    backbone.save_weights(str(file))
+    return file
+
+
+def test_new_head_is_the_same_where_the_file_of_starting_weights_is_gone(resolve, start):
+    heads = []
+    for gone in (False, True):
+        run = runs.Run(resolve(*ARGUMENTS["crt"], f"--init_weights={start}"))
+        run.stages.prepare(0)
+        for variable in run.method.ema_network.variables:
+            variable.assign(variable + 0.5)
+        if gone:
+            start.unlink()
+        run.stages.begin(1)
+        found = values(run.method.network)
+        kernels = [name for name in found if "kernel" in name and not name.startswith("logits/")]
+        for name in kernels:
+            np.testing.assert_allclose(found[name], 0.51, rtol=1e-6, err_msg=name)
+        heads.append(found["logits/kernel:0"])
+    np.testing.assert_array_equal(*heads)
+
+
+def test_redrawn_networks_start_from_the_file_again(resolve, start):
+    run = runs.Run(resolve(*ARGUMENTS["crest"], f"--init_weights={start}"))
+    run.stages.prepare(0)
+    for variable in run.method.network.variables:
+        variable.assign(variable + 1)
+    run.stages.begin(1)
+    kernels = [one for one in run.method.network.trainable_variables if one.shape.rank == 4]
+    for kernel in kernels:
+        np.testing.assert_allclose(kernel, 0.01, rtol=1e-6)
+
+
+def test_file_that_a_later_generation_starts_from_must_be_there(resolve, start):
+    words = ("--method=fixmatch_crest", "--crest_generations=3", f"--init_weights={start}")
+    stages = runs.Run(resolve(*words, "--steps=30")).stages
+    start.unlink()
+    for step, stop_at, needed in (
+        (0, 30, 10),
+        (10, 30, 10),  # its checkpoint is of the end of the first generation
+        (0, 20, 10),
+        (11, 30, 20),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=rf"^--init_weights must name a file, there is no '.*start\.h5'; stage "
+            rf"generation \d starts from it at step {needed}\.$",
+        ):
+            stages.require_weights(step, stop_at)
+    for step, stop_at in ((0, 10), (11, 20), (21, 30), (30, 30)):
+        stages.require_weights(step, stop_at)
+
+
+@pytest.mark.slow
+def test_run_whose_next_generation_misses_its_file_goes_on_when_it_is_back(
+    resolve, start, tmp_path
+):
+    words = (*ARGUMENTS["crest"], f"--init_weights={start}", f"--workdir={tmp_path / 'run'}")
+    train(resolve(*words, "--stop_at_step=10"))
+    start.rename(tmp_path / "away.h5")
+    with pytest.raises(ValueError, match=r"^--init_weights must name a file, .* at step 10\.$"):
+        train(resolve(*words))
+    (tmp_path / "away.h5").rename(start)
+    assert train(resolve(*words))["steps"] == 20
 
 
 def test_second_stage_of_crt_draws_balanced_batches(opened):
