@@ -7,12 +7,14 @@ On the test pictures, and on those that were held out for choosing hyper-paramet
 import logging
 import pathlib
 import sys
+import tempfile
 
-from drw_tf import adjusted_run, ending, finished_run, flag_table, quiet
+from drw_tf import adjusted_run, ending, finished_run, flag_table, places, quiet
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
 from drw_tf.data import naming
-from drw_tf.report import tables
+from drw_tf.report import groups, record_file, tables
+from drw_tf.training import workdir
 
 _TABLE = (
     finished_run.WORKDIR,
@@ -42,13 +44,14 @@ def main(argv: list[str] | None = None) -> None:
     flags = finished_run.from_argv("evaluate", argv, _TABLE)
     try:
         other = _other_method(flags)
+        if flags["out"]:
+            _refuse_out(pathlib.Path(flags["out"]), flags["workdir"])
     except configuration.ConfigError as error:
         configuration.refuse("evaluate", error)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
         from drw_tf import run as runs
         from drw_tf import session
-        from drw_tf.report import record_file
 
     try:
         run, state = finished_run.open_run(flags["workdir"], flags["step"], flags, find_copies=True)
@@ -111,6 +114,39 @@ def _other_method(flags: dict) -> configuration.Config | None:
         if flags[name] is not None:
             raise configuration.ConfigError(f"--{name} is read with --as_method only.")
     return None
+
+
+def _refuse_out(out: pathlib.Path, run: str) -> None:
+    """Refuses what cannot be written, parts of the run, and anything but an earlier record of ours.
+
+    Args:
+        out: value of --out.
+        run: folder of the run.
+    """
+    for part in workdir.Layout(run).parts:
+        if places.lies_in(out, part):
+            raise configuration.ConfigError(
+                f"--out must be none of the run's own files, got {out}: {part} is one."
+            )
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise configuration.ConfigError(
+            f"--out={out} cannot be written: {out.parent}: {error.strerror}."
+        ) from None
+    if out.exists() and not _was_judged(out):
+        raise configuration.ConfigError(
+            f"--out must be new or an earlier record of --as_method, {out} is something else."
+        )
+
+
+def _was_judged(path: pathlib.Path) -> bool:
+    try:
+        # A pipe would be waited for.
+        return path.is_file() and groups.was_judged(record_file.read_record(path))
+    except (OSError, ValueError):
+        return False
 
 
 def metrics_table(found: dict, class_names, counts: dict) -> str:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
+from drw_tf.report import record_file
 from drw_tf.training import workdir
+from tests import records
 
 PROGRAMS = {"export": export, "evaluate": evaluate}
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -272,6 +274,58 @@ def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
     assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("missing/kept.json", "kept.json cannot be written: {folder}/missing: No such file or"),
+        ("thesis.txt/kept.json", "kept.json cannot be written: {folder}/thesis.txt: Not a direc"),
+        ("record.json", "must be none of the run's own files, got {folder}/record.json: {folder}/"),
+        ("config.json", "must be none of the run's own files"),
+        ("checkpoints/kept.json", "kept.json: {folder}/checkpoints is one."),
+        ("link/kept.json", "kept.json: {folder}/checkpoints is one."),
+        ("export", "must be none of the run's own files"),
+        ("thesis.txt", "new or an earlier record of --as_method, {folder}/thesis.txt is something"),
+        ("latin.txt", "new or an earlier record of --as_method, {folder}/latin.txt is something"),
+        ("trained.json", "{folder}/trained.json is something else."),
+        ("other", "{folder}/other is something else."),
+    ],
+)
+def test_what_is_no_record_of_another_method_is_not_overwritten(capsys, fake_run, out, message):
+    folder = fake_run.folder
+    (folder / "thesis.txt").write_text("years of work")
+    (folder / "latin.txt").write_bytes(b"\xff")
+    (folder / "other").mkdir()
+    (folder / "link").symlink_to("checkpoints")
+    config = configuration.resolve({"method": "drw"})
+    record_file.write_record(folder / "trained.json", records.record_of(config, [], steps=30))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    words = (f"--workdir={folder}", "--as_method=drw_la", f"--out={folder / out}")
+    line = refusal(capsys, "evaluate", *words)
+    assert line.startswith("evaluate: --out")
+    assert message.format(folder=folder) in line
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_record_of_another_method_may_be_new_or_take_the_place_of_one(
+    fake_run, monkeypatch, there
+):
+    out = fake_run.folder / "kept.json"
+    if there:
+        earlier = records.record_of(configuration.resolve({"method": "drw"}), [], steps=30)
+        command = ["python", "-m", "drw_tf.evaluate", "--as_method=drw_la"]
+        record_file.write_record(out, {**earlier, "command_line": command})
+
+    def opened(*_, **__):
+        raise KeyError("the run was opened")
+
+    monkeypatch.setattr(finished_run, "open_run", opened)
+    words = (f"--workdir={fake_run.folder}", "--as_method=drw_la", f"--out={out}")
+    with pytest.raises(KeyError, match="the run was opened"):
+        evaluate.main(["evaluate", *words])
+
+
 def test_an_epoch_that_counted_nothing_is_judged_by_the_one_before(monkeypatch):
     from drw_tf import adjusted_run
     from drw_tf.rebalance import base, logit_adjustment
@@ -292,7 +346,6 @@ def test_an_epoch_that_counted_nothing_is_judged_by_the_one_before(monkeypatch):
 
 def test_an_epoch_without_an_evaluation_is_judged_by_its_own_step():
     from drw_tf import adjusted_run
-    from tests import records
 
     config = configuration.resolve({"method": "drw", "steps": 50})
     earlier = records.record_of(config, [], steps=30)
