@@ -100,6 +100,8 @@ def record_of(
     """
     from drw_tf.report import record
 
+    # That of the training, as the seconds are.
+    code = {name: earlier[name] for name in ("versions", "git")}
     return record.build_record(
         command_line=command,
         configuration=config,
@@ -108,6 +110,8 @@ def record_of(
         steps=earlier["steps"],
         seconds=earlier["seconds"],
         images_per_second=earlier["images_per_second"],
+        makers=earlier.get("made_by", [{"from_step": 0, **code}]),
+        machine=earlier["machine"],
     )
 
 

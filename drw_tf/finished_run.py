@@ -248,20 +248,23 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     from drw_tf import run as runs
     from drw_tf.report import record, record_file
 
-    path = workdirs.Layout(workdir).record
-    if path.is_file():
-        found = record_file.read_record(path)
-        if found["steps"] == state["step"]:
-            return found
+    path, step = workdirs.Layout(workdir).record, state["step"]
+    written = record_file.read_record(path) if path.is_file() else None
+    if written and written["steps"] == step:
+        return written
+    # What a run that went on after its record is done by, and where, is not known until it ends.
+    told = written if written and written["steps"] > step else {}
+    makers = [one for one in makers_of(workdir) if one["from_step"] < step]
     return record.build_record(
-        command_line=[],
+        command_line=told.get("command_line", []),
         configuration=run.config,
         dataset=runs.facts(run),
         history=state["history"],
-        steps=state["step"],
+        steps=step,
         seconds=state["seconds"],
         images_per_second=None,
-        makers=makers_of(workdir),
+        makers=makers or [{"from_step": 0, "versions": {}, "git": None}],
+        machine=told.get("machine", {}),
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
+from drw_tf import run as runs
 from drw_tf.report import record_file
 from drw_tf.training import workdir
 from tests import records
@@ -353,6 +354,52 @@ def test_an_epoch_without_an_evaluation_is_judged_by_its_own_step():
     made = adjusted_run.record_of(earlier, state, config, {}, ["test"])
     assert [entry["step"] for entry in made["history"]] == [30]
     assert made["history"][0]["pseudo_numbers"] == [3.0, 1.0]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_judged_run_names_the_code_and_the_machine_of_its_training(parts):
+    from drw_tf import adjusted_run
+
+    config = configuration.resolve({"method": "drw", "steps": 50})
+    code = {"versions": {"tensorflow": "2.14"}, "git": {"commit": "b", "dirty": False}}
+    made_by = [{"from_step": 0, **code, "git": None}, {"from_step": 20, **code}]
+    earlier = records.record_of(config, [], steps=30)
+    earlier |= {**code, "machine": {"cpu": "trainer", "cores": 64, "gpus": []}}
+    earlier |= {"made_by": made_by} if parts == 2 else {}
+    state = {"history": [{"step": 30}]}
+    made = adjusted_run.record_of(earlier, state, config, {}, ["test"])
+    names = ("versions", "git", "machine", "seconds")
+    assert {name: made[name] for name in names} == {name: earlier[name] for name in names}
+    assert made.get("made_by") == (made_by if parts == 2 else None)
+    assert made["command_line"] == ["test"]
+
+
+def test_a_checkpoint_within_a_run_names_what_is_known_of_its_training(fake_run, monkeypatch):
+    folder = workdir.Layout(fake_run.folder)
+    code = {"versions": {"tensorflow": "2.14"}, "git": {"commit": "a", "dirty": False}}
+    later = {**code, "git": {"commit": "b", "dirty": False}}
+    config = configuration.resolve({"method": "drw", "steps": 50})
+    written = records.record_of(config, [], steps=30)
+    written["machine"] = {"cpu": "trainer", "cores": 64, "gpus": []}
+    monkeypatch.setattr(runs, "facts", lambda run: written["dataset"])
+
+    def found(step):
+        state = {"step": step, "history": [], "seconds": 1.0}
+        made = finished_run.record_of(folder.path, SimpleNamespace(config=config), state)
+        return tuple(made[name] for name in ("command_line", "machine", "versions", "git"))
+
+    # Of an earlier version of this program, before its end.
+    assert found(10) == ([], {}, {}, None)
+    folder.write_makers(json.dumps([{"from_step": 0, **code}, {"from_step": 20, **later}]))
+    assert found(20) == ([], {}, code["versions"], code["git"])
+    assert found(21) == ([], {}, later["versions"], later["git"])
+    record_file.write_record(folder.record, written)
+    told = written["command_line"], written["machine"]
+    assert found(20) == (*told, code["versions"], code["git"])
+    assert found(21) == (*told, later["versions"], later["git"])
+    assert found(30) == (*told, written["versions"], written["git"])
+    # It went on and has not ended yet.
+    assert found(40) == ([], {}, later["versions"], later["git"])
 
 
 def test_a_test_picture_that_is_damaged_inside_is_named(capsys, tmp_path):

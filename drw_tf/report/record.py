@@ -26,6 +26,7 @@ def build_record(
     seconds: float,
     images_per_second: float | None,
     makers: Sequence[Mapping] = (),
+    machine: Mapping | None = None,
 ) -> dict:
     """The record of a finished or interrupted run, ready to be written.
 
@@ -41,6 +42,8 @@ def build_record(
         images_per_second: rate over the whole run, None if unknown.
         makers: the code of each part of the training, in order, each with "from_step" and what
             `environment.code` says; none for the code that runs now.
+        machine: where it was trained, as `environment.machine` says it, {} where nobody knows;
+            None for this one.
 
     Returns:
         Dictionary of plain Python values: NaN and infinities are None, arrays are lists.
@@ -61,7 +64,9 @@ def build_record(
         "git": makers[-1]["git"],
         # Of a run that other code began.
         **({"made_by": makers} if len(makers) > 1 or makers[0]["from_step"] else {}),
-        "machine": environment.machine(),
+        "machine": record_file.plain(
+            environment.machine() if machine is None else machine, "machine"
+        ),
         "dataset": record_file.plain(dataset, "dataset"),
         "steps": int(steps),
         "seconds": float(seconds),

@@ -170,6 +170,9 @@ def _calibration(served: Served) -> list[str]:
 def _training(record: Mapping) -> list[str]:
     command, git, machine = record["command_line"], record["git"], record["machine"]
     versions = ", ".join(f"{name} {one}" for name, one in record["versions"].items() if one)
+    where = "a machine that is not known"
+    if machine:
+        where = f"{machine['cpu']} ({machine['cores']} cores, {len(machine['gpus'])} GPUs)"
     commit = "not known"
     if git:
         commit = f"`{git['commit']}`" + (", with changes" if git["dirty"] else "")
@@ -181,8 +184,8 @@ def _training(record: Mapping) -> list[str]:
         "```",
         "",
         f"{record['steps']} of {record['configuration']['steps']} steps, "
-        f"{record['seconds'] / 60:.1f} minutes on {machine['cpu']} "
-        f"({machine['cores']} cores, {len(machine['gpus'])} GPUs). Commit: {commit}. {versions}.",
+        f"{record['seconds'] / 60:.1f} minutes on {where}. Commit: {commit}. "
+        f"{versions or 'Versions: not known'}.",
     ]
 
 

@@ -26,6 +26,16 @@ def test_record_says_what_was_run_and_where(make_record):
     assert built["dataset"]["labeled_counts"] == [40, 30, 20, 10]
 
 
+@pytest.mark.parametrize("machine", [{"cpu": "another", "cores": 64, "gpus": ["a"]}, {}])
+def test_machine_of_the_training_may_be_another_one_or_unknown(make_record, machine):
+    given = {**make_record(), "images_per_second": None, "machine": machine}
+    names = ("command_line", "configuration", "dataset", "history", "steps", "seconds")
+    built = run_record.build_record(
+        **{name: given[name] for name in (*names, "images_per_second", "machine")}
+    )
+    assert built["machine"] == machine
+
+
 def test_final_metrics_of_more_than_20_evaluations_by_hand():
     # 0 .. 24 hundredths, then .10: the last 20 are .06 .. .24 and .10.
     values = [index / 100 for index in range(25)] + [0.10]

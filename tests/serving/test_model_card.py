@@ -132,7 +132,7 @@ def test_the_square_that_is_seen_is_named_where_there_is_one():
 
 def test_what_is_not_known_is_said():
     record = copy.deepcopy(RECORD)
-    record.update(last_metrics={}, command_line=[], git=None)
+    record.update(last_metrics={}, command_line=[], git=None, machine={}, versions={})
     record["dataset"].update(unlabeled_counts=None, validation_counts=[0, 0], test_counts=None)
     text = "\n".join(card(record=record))
     assert "| class | labeled |\n" in text
@@ -146,4 +146,7 @@ def test_what_is_not_known_is_said():
     assert "None: nothing was evaluated." in text
     assert "it was not tested" in text
     assert "exported before the run was finished" in text
-    assert "Commit: not known" in text
+    assert (
+        "200 of 300 steps, 1.5 minutes on a machine that is not known. Commit: not known. "
+        "Versions: not known."
+    ) in text
