@@ -51,8 +51,8 @@ class Replacement:
     """
 
     def __init__(self, target: str | os.PathLike):
-        # Absolute, so that "." has a name and a parent, too.
-        self.target = pathlib.Path(os.path.abspath(target))
+        # Absolute, so that "." has a name and a parent, too; through links, which stay as they are.
+        self.target = pathlib.Path(os.path.realpath(target))
         self._aside = self.target.parent / f".{self.target.name}.unfinished"
         self._new, self._old = self._aside / "new", self._aside / "old"
         self._lock: IO[bytes] | None = None
@@ -121,6 +121,8 @@ class Replacement:
         """Puts an earlier export back that nothing has replaced, and removes the rest."""
         if self._old.exists() and not self.target.exists():
             os.rename(self._old, self.target)
+        if self._old.is_symlink():  # earlier versions moved the link in place of the folder
+            self._old.unlink()
         for path in (self._old, self._new):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -38,6 +38,33 @@ def test_an_earlier_export_is_replaced_whole(tmp_path):
     assert names(tmp_path) == ["export"]
 
 
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    disk, runs = tmp_path / "disk", tmp_path / "runs"
+    runs.mkdir()
+    (runs / "export").symlink_to("../disk/model")
+    for text in ("first", "second", "third"):  # the first makes the folder
+        write(runs / "export", text)
+        assert os.readlink(runs / "export") == "../disk/model"
+        assert (disk / "model" / "saved_model.pb").read_text() == text
+        assert (names(runs), names(disk)) == (["export"], ["model"])
+    with pytest.raises(KeyError):
+        write(runs / "export", "fourth", KeyError("other"))
+    assert (disk / "model" / "saved_model.pb").read_text() == "third"
+
+
+@pytest.mark.parametrize("leads_to", ["model", "gone"])
+def test_a_link_that_was_moved_aside_is_removed_and_what_it_leads_to_stays(tmp_path, leads_to):
+    write(tmp_path / "model", "linked")
+    write(tmp_path / "export", "old")
+    (tmp_path / ".export.unfinished").mkdir()
+    (tmp_path / ".export.unfinished" / "old").symlink_to(tmp_path / leads_to)
+    for text in ("new", "newer"):
+        write(tmp_path / "export", text)
+        assert (tmp_path / "export" / "saved_model.pb").read_text() == text
+    assert (tmp_path / "model" / "saved_model.pb").read_text() == "linked"
+    assert names(tmp_path) == ["export", "model"]
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("other")])
 def test_after_an_error_the_earlier_export_is_as_it_was(tmp_path, error):
     target = tmp_path / "export"
