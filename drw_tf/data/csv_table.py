@@ -8,10 +8,12 @@
 The header is required; an empty label means unlabeled; `split` is train (also when empty),
 validation or test. Paths are relative to the table's folder; a letter with a mark may be one
 character in the table and two in the file's name, or the other way round, as between a Mac and
-others. UTF-8, with or without a byte-order mark; quoting and line ends as the `csv` module reads
-them. Rows keep the table's order; empty ones, as spreadsheets leave them, are passed over.
+others; blanks around a path count only where a file is so called. UTF-8, with or without a
+byte-order mark; quoting and line ends as the `csv` module reads them. Rows keep the table's
+order; empty ones, as spreadsheets leave them, are passed over.
 """
 
+import collections
 import csv
 import os
 import pathlib
@@ -26,6 +28,8 @@ from drw_tf.data import naming, own_images
 
 _REQUIRED = ("path", "label")
 _SPLITS = ("train", "validation", "test")
+# What programs and people write for a label that nobody knows; here each would be a class.
+_UNKNOWN = frozenset(("nan", "none", "null", "unlabeled", "unlabelled", "unknown", "?", "-"))
 
 
 class Row(NamedTuple):
@@ -54,13 +58,20 @@ def load(
         allow_outside: whether a path may lead out of the table's folder, by links too.
         allow_missing: whether the table may name files that do not exist.
         flip: whether a mirrored picture is still of its class.
-        note: told, a line at a time, what was left out.
+        note: told, a line at a time, what was left out, and of labels that look like none.
 
     Raises:
         FileNotFoundError: the table does not exist, or a picture that must.
         ValueError: the table is not of the form above, or what `own_images.build` refuses.
     """
     rows = read(labels_csv, allow_outside=allow_outside, allow_missing=allow_missing, note=note)
+    doubtful = collections.Counter(row.label for row in rows if row.label.lower() in _UNKNOWN)
+    if doubtful:
+        named = [f"{label!r} ({naming.counted(n, 'row')})" for label, n in doubtful.items()]
+        note(
+            f"--labels_csv={labels_csv}: took as a class {', '.join(named)}; where nobody knows "
+            "the class, leave the label empty."
+        )
 
     def listed(split):
         pictures = [
@@ -194,11 +205,16 @@ def _row(
 
 
 def _written_as_on_disk(name: str, folder: str) -> str:
-    """Where a file is, whichever way its name and the table write letters with marks."""
-    place = os.path.normpath(os.path.join(folder, name))
-    if name.isascii() or os.path.lexists(place):
+    """Where a file is, whichever way its name and the table write letters with marks.
+
+    A name with blanks around it is that without them, where there is no file with them.
+    """
+    bare = name.strip() or name
+    place, without = (os.path.normpath(os.path.join(folder, one)) for one in (name, bare))
+    if (name.isascii() and bare == name) or os.path.lexists(place):
         return place
-    forms = (unicodedata.normalize(form, place) for form in ("NFC", "NFD"))
+    places = dict.fromkeys((place, without))
+    forms = (unicodedata.normalize(form, one) for one in places for form in ("NFC", "NFD"))
     return next(filter(os.path.lexists, forms), place)
 
 

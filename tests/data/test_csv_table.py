@@ -101,6 +101,56 @@ def test_a_letter_with_a_mark_is_found_however_the_name_writes_it(tmp_path, on_d
     assert dataset.train.paths[0] == str(tmp_path / "data" / folder / picture)
 
 
+@pytest.mark.parametrize(
+    "written", [" 1.png", "1.png  ", "\t1.png ", "{folder}/1.png ", " Tür.png "]
+)
+def test_blanks_around_a_path_are_no_part_of_it(tmp_path, written):
+    on_disk = unicodedata.normalize("NFD", written.strip())
+    table(tmp_path, "", names=("2.png", on_disk.rpartition("/")[2]))
+    written = written.format(folder=tmp_path / "data")
+    dataset = load(table(tmp_path, f"path,label\n{written},cat\n2.png,dog\n"))
+    assert dataset.train.paths[0] == f"{tmp_path}/data/{on_disk.rpartition('/')[2]}"
+
+
+def test_a_file_whose_name_has_blanks_is_taken_before_one_without(tmp_path):
+    text = "path,label\n1.png ,cat\n1.png,dog\n"
+    path = table(tmp_path, text)
+    (tmp_path / "data" / "1.png ").write_bytes((tmp_path / "data" / "2.png").read_bytes())
+    dataset = load(path)
+    assert names(dataset.train.paths) == ["1.png ", "1.png"]
+    assert dataset.class_names == ("cat", "dog")
+
+
+def test_blanks_lead_nowhere_else(tmp_path):
+    Image.new("RGB", (3, 3)).save(tmp_path / "out.png")
+    with pytest.raises(ValueError, match=r"line 2: .*out\.png.* leads out of the table's folder"):
+        load(table(tmp_path, f"path,label\n {tmp_path}/out.png,cat\n1.png,dog\n"))
+    for nowhere in ("9.png ", " "):
+        with pytest.raises(FileNotFoundError, match=r"1 missing file: line 2: .*/data/(9\.png)? ;"):
+            load(table(tmp_path, f"path,label\n{nowhere},cat\n1.png,dog\n"))
+
+
+@pytest.mark.parametrize(
+    "label", ["nan", "NaN", "None", "NULL", "unlabeled", "Unlabelled", "unknown", "?", "-"]
+)
+def test_a_label_that_looks_like_none_is_a_class_and_told(tmp_path, label):
+    notes = []
+    text = f"path,label\n1.png,{label}\n2.png,dog\n3.png, {label} \n4.png,\n"
+    dataset = load(table(tmp_path, text), note=notes.append)
+    assert set(dataset.class_names) == {label, "dog"}
+    assert notes == [
+        f"--labels_csv={tmp_path}/data/labels.csv: took as a class {label!r} (2 rows); where "
+        "nobody knows the class, leave the label empty."
+    ]
+
+
+def test_labels_that_only_begin_like_none_are_not_told(tmp_path):
+    notes = []
+    text = "path,label\n1.png,nonesuch\n2.png,unknown bird\n3.png,\n4.png,--\n"
+    load(table(tmp_path, text), note=notes.append)
+    assert notes == []
+
+
 def test_absolute_paths_below_the_folder_are_allowed(tmp_path):
     inside = tmp_path / "data" / "1.png"
     dataset = load(table(tmp_path, f"path,label\n{inside},cat\n2.png,dog\n"))
