@@ -489,6 +489,27 @@ FLAGS = (
         METHOD,
         default="class",
     ),
+    Flag(
+        "max_weight_ratio",
+        "float",
+        "largest class weight over the smallest at most, bounded before weights are normalised, "
+        ">= 1: what a class without pseudo-labels can take from the others; 0: not bounded",
+        METHOD,
+        default=0.0,
+        allowed="0 or a number in [1, infinity)",
+        check=lambda value: value == 0 or 1 <= value < math.inf,
+    ),
+    _number(
+        "pseudo_smoothing",
+        "float",
+        "share of the earlier epochs in the pseudo numbers that dynamic weights come from, an "
+        "exponential mean, [0, 1); 0: the last epoch alone",
+        METHOD,
+        0,
+        1,
+        closed=False,
+        default=0.0,
+    ),
     _number(
         "reweight_start",
         "float",

@@ -102,7 +102,7 @@ METHODS = {
     ),
 }
 
-_WEIGHTS = ("beta", "weight_normalization")
+_WEIGHTS = ("beta", "weight_normalization", "max_weight_ratio")
 _CREST = ("crest_generations", "crest_alpha")
 
 REBALANCERS = {
@@ -111,7 +111,8 @@ REBALANCERS = {
         "drw_tf.rebalance.class_weights.FixedUnlabeledWeights", (*_WEIGHTS, "reweight_start")
     ),
     "dynamic_weights": Component(
-        "drw_tf.rebalance.class_weights.DynamicWeights", (*_WEIGHTS, "reweight_start")
+        "drw_tf.rebalance.class_weights.DynamicWeights",
+        (*_WEIGHTS, "reweight_start", "pseudo_smoothing"),
     ),
     "logit_adjustment": Component(
         "drw_tf.rebalance.logit_adjustment.LogitAdjustment",

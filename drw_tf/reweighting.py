@@ -8,6 +8,7 @@ It is made of the parts that the trainer uses; the formulas are in `drw_tf.ops.r
 `examples/own_train_step.py` is a whole program.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,6 +48,8 @@ class DynamicReweighting(keras.layers.Layer):
         reweight_start: float = 0.4,
         threshold: float = 0.95,
         weight_normalization: str = "class",
+        max_weight_ratio: float = 0.0,
+        pseudo_smoothing: float = 0.0,
     ):
         """Fixes the labeled weights; the unlabeled ones start at 1.
 
@@ -61,6 +64,11 @@ class DynamicReweighting(keras.layers.Layer):
                 epochs is after 2.
             threshold: tau, least confidence of a pseudo-label, in [0, 1].
             weight_normalization: `drw_tf.ops.reweighting.class_weights`.
+            max_weight_ratio: largest weight over the smallest at most, >= 1, for labeled and
+                unlabeled weights; 0 bounds nothing. A class without pseudo-labels takes most of
+                the unlabeled weight from all others where nothing bounds it.
+            pseudo_smoothing: share of the earlier epochs in the pseudo numbers that the
+                unlabeled weights come from, [0, 1); `pseudo_numbers` stay those of the epoch.
 
         Raises:
             ValueError: a value is out of its range.
@@ -73,12 +81,18 @@ class DynamicReweighting(keras.layers.Layer):
             raise ValueError(f"pool_size and epochs must be >= 1, got {pool_size}, {epochs}.")
         if not 0 <= reweight_start <= 1:
             raise ValueError(f"reweight_start must be in [0, 1], got {reweight_start}.")
+        if max_weight_ratio != 0 and not 1 <= max_weight_ratio < math.inf:
+            raise ValueError(f"max_weight_ratio must be 0 or >= 1, got {max_weight_ratio}.")
+        if not 0 <= pseudo_smoothing < 1:
+            raise ValueError(f"pseudo_smoothing must be in [0, 1), got {pseudo_smoothing}.")
         self.threshold = threshold
         facts = base.Facts(len(counts), counts, pool_size, epochs * _STEPS, _STEPS)
         values = {
             "beta": beta,
             "weight_normalization": weight_normalization,
             "reweight_start": reweight_start,
+            "max_weight_ratio": max_weight_ratio,
+            "pseudo_smoothing": pseudo_smoothing,
         }
         hyper = base.Hyperparameters(values, tuple(values))
         self._labeled = class_weights.LabeledWeights(hyper, facts)

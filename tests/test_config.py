@@ -59,6 +59,15 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
     [
         ("--cluster_hosts=", "--cluster_hosts must be at least one value, with commas between"),
         ("--beta=1.0", "--beta must be a number in [0, 1), auto, auto_mean or literal, got 1.0."),
+        (
+            "--max_weight_ratio=0.5",
+            "--max_weight_ratio must be 0 or a number in [1, infinity), got",
+        ),
+        (
+            "--max_weight_ratio=inf",
+            "--max_weight_ratio must be 0 or a number in [1, infinity), got",
+        ),
+        ("--pseudo_smoothing=1", "--pseudo_smoothing must be a number in [0, 1), got 1.0."),
         ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
         ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
         ("--steps=0", "--steps must be a whole number in [1, 1000000000], got 0."),

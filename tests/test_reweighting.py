@@ -74,6 +74,20 @@ def test_weights_begin_at_the_first_end_of_an_epoch_that_is_not_before_the_start
         assert begun == (epoch == first), epoch
 
 
+def test_the_ratio_of_weights_may_be_bounded_and_pseudo_numbers_smoothed():
+    # 1/E is 1 and 2/3; at most 5/4 of it 5/6 and 2/3, sum 3/2.
+    balance = make(reweight_start=0.0, max_weight_ratio=1.25, pseudo_smoothing=0.5)
+    np.testing.assert_allclose(balance.labeled_weights, [10 / 9, 8 / 9], rtol=1e-6)
+    balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    balance.end_epoch()  # 2 and 4: 1/E is 2/3 and 8/15, a ratio of 5/4
+    np.testing.assert_allclose(balance.unlabeled_weights, [10 / 9, 8 / 9], rtol=1e-6)
+    balance.unlabeled_loss(WEAK[:1], tf.zeros([1, 2]))
+    np.testing.assert_allclose(balance.end_epoch(), [6.0, 1.0])
+    # Means 4 and 2.5: E is 15/8 and 2 - 2 ** -1.5.
+    raw = np.array([8 / 15, 1 / (2 - 2**-1.5)])
+    np.testing.assert_allclose(balance.unlabeled_weights, 2 * raw / raw.sum(), rtol=1e-6)
+
+
 def test_an_epoch_that_counted_nothing_leaves_weights_and_numbers():
     balance = make(reweight_start=0.5)
     assert balance.end_epoch() is None
@@ -186,6 +200,8 @@ def test_a_step_is_that_of_the_whole_batch_however_many_replicas_share_it(two_re
         ({"pool_size": 0}, "pool_size and epochs must be >= 1"),
         ({"epochs": 0}, "pool_size and epochs must be >= 1"),
         ({"weight_normalization": "sum"}, "normalization must be one of"),
+        ({"max_weight_ratio": 0.5}, "max_weight_ratio must be 0 or >= 1, got 0.5"),
+        ({"pseudo_smoothing": 1.0}, "pseudo_smoothing must be in"),
     ],
 )
 def test_values_out_of_range_are_refused(changed, message):

@@ -18,6 +18,8 @@ Source:
     WACV 2023.
 """
 
+import math
+
 import tensorflow as tf
 
 from drw_tf.ops import checks
@@ -168,19 +170,25 @@ def resolve_beta(beta_setting: float | str, counts: tf.Tensor) -> tf.Tensor:
 
 
 def class_weights(
-    counts: tf.Tensor, beta_setting: float | str, normalization: str = "class"
+    counts: tf.Tensor,
+    beta_setting: float | str,
+    normalization: str = "class",
+    max_ratio: float = math.inf,
 ) -> tf.Tensor:
     """Weight of each class in the loss, the inverse of its effective number.
 
-        w_c = s / E_c
+        w_c = s min(1 / E_c, r min_k 1 / E_k)
 
         "class"   s such that sum_c w_c = C
         "sample"  s such that sum_c N_c w_c = sum_c N_c: an example weighs 1 on average
         "none"    s = 1, as the paper prints it
 
-    A count below 1 is taken as 1 (but not in the mean of "auto_mean").
+    A count below 1 is taken as 1 (but not in the mean of "auto_mean"). Where weights sum to C, a
+    class that is so rare takes most of that sum from all others, unless r bounds it.
 
     >>> print(class_weights([1, 2], 0.5).numpy())  # E is 1 and 1.5
+    [1.2 0.8]
+    >>> print(class_weights([1, 99], 0.5, max_ratio=1.5).numpy())  # E is 1 and 2
     [1.2 0.8]
     >>> class_weights([1, 4], 0.0).numpy().tolist()
     [1.0, 1.0]
@@ -189,12 +197,14 @@ def class_weights(
         counts: [C], examples per class or pseudo numbers, >= 0.
         beta_setting: see `resolve_beta`.
         normalization: one of `NORMALIZATIONS`.
+        max_ratio: r, largest weight over the smallest at most, >= 1; infinity bounds nothing.
 
     Returns:
         float32 [C], dimensionless, > 0.
 
     Raises:
-        ValueError: an unknown setting or normalization, or beta outside [0, 1).
+        ValueError: an unknown setting or normalization, beta outside [0, 1), or `max_ratio`
+            below 1.
 
     Source:
         Eq. 7; "class" is that of Cui et al., CVPR 2019 (arXiv:1901.05555), Sec. 4.
@@ -203,10 +213,12 @@ def class_weights(
         known = ", ".join(NORMALIZATIONS)
         raise ValueError(f"normalization must be one of {known}, got {normalization!r}.")
     counts = checks.at_least(0, "counts", counts)
+    max_ratio = checks.at_least(1, "max_ratio", max_ratio)
     # Differs from the paper, Definition 1: no class is below 1, where the weight is infinite.
     floored = tf.maximum(counts, 1.0)
     beta = resolve_beta(beta_setting, counts)
     weights = 1.0 / tf.cast(effective_number(floored, beta), tf.float64)
+    weights = tf.minimum(weights, max_ratio * tf.reduce_min(weights))
     # Differs from the paper, Eq. 7, which prints none: raw weights are about 0.003 for an
     # average example at beta = 0.999 and so rescale the learning rate.
     if normalization == "class":
@@ -265,6 +277,32 @@ def weighted_unlabeled_loss(
     """
     cross_entropy = tf.convert_to_tensor(cross_entropy)
     return tf.reduce_mean(weights * tf.cast(mask, cross_entropy.dtype) * cross_entropy)
+
+
+def smoothed_numbers(earlier: tf.Tensor, numbers: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Exponential mean over epochs of pseudo numbers.
+
+        m <- s m + (1 - s) N^,  from m = N^ of the first epoch on
+
+    >>> smoothed_numbers([8.0, 2.0], [4.0, 6.0], smoothing=0.75).numpy().tolist()
+    [7.0, 3.0]
+
+    Args:
+        earlier: [C], m after the epoch before; all 0 where there was none.
+        numbers: [C], N^ of this epoch, > 0.
+        smoothing: s, in [0, 1); 0 gives N^ itself.
+
+    Returns:
+        float32 [C].
+
+    Raises:
+        ValueError: `smoothing` is outside [0, 1).
+    """
+    smoothing = checks.as_float64(smoothing)
+    checks.require("smoothing", smoothing, lambda known: (known >= 0) & (known < 1), "in [0, 1)")
+    earlier, numbers = checks.as_float64(earlier), checks.as_float64(numbers)
+    mean = smoothing * earlier + (1.0 - smoothing) * numbers
+    return tf.cast(tf.where(tf.reduce_any(earlier > 0), mean, numbers), tf.float32)
 
 
 def sum_by_class(values: tf.Tensor, pseudo_label: tf.Tensor, num_classes: int) -> tf.Tensor:

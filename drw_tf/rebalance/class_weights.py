@@ -5,11 +5,16 @@ NRw none, FRwL labeled, FRwU fixed unlabeled, FRwLU both, DRw labeled and dynami
 The formulas are in `drw_tf.ops.reweighting`.
 """
 
+import logging
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from drw_tf.ops import reweighting
 from drw_tf.rebalance import base
+
+_LOG = logging.getLogger("drw_tf")
 
 
 def beta_for_imbalance(labeled_counts: np.ndarray) -> float:
@@ -38,7 +43,12 @@ class _ClassWeights(base.Rebalancer):
             beta = beta_for_imbalance(self.facts.labeled_counts)
         elif beta not in ("auto_mean", "literal"):
             beta = float(beta)
-        return reweighting.class_weights(counts, beta, self.hyper.weight_normalization)
+        return reweighting.class_weights(
+            counts,
+            beta,
+            self.hyper.weight_normalization,
+            self.hyper.max_weight_ratio or math.inf,
+        )
 
 
 class LabeledWeights(_ClassWeights):
@@ -90,15 +100,44 @@ class FixedUnlabeledWeights(_UnlabeledWeights):
 class DynamicWeights(_UnlabeledWeights):
     """w^u of Eq. 10: from the last epoch's pseudo numbers; 1 until `reweight_start`.
 
-    An epoch without pseudo numbers leaves the weights as they were.
+    With `pseudo_smoothing` they are from an exponential mean over all epochs, those before the
+    start among them. An epoch without pseudo numbers leaves the weights as they were.
     """
 
     needs_pseudo_numbers = True
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "dynamic_weights")
+        self.smoothed = None
+        if hyper.pseudo_smoothing:  # else checkpoints that are older than the flag would lack it
+            self.smoothed = tf.Variable(
+                tf.zeros([facts.num_classes]), trainable=False, name="smoothed_numbers"
+            )
+        self._told = False
 
     def end_epoch(self, observation):
         numbers = observation.pseudo_numbers
-        if numbers is not None and observation.step >= self.start_step:
+        if numbers is None:
+            return
+        if self.smoothed is not None:
+            numbers = reweighting.smoothed_numbers(
+                self.smoothed.numpy(), numbers, self.hyper.pseudo_smoothing
+            )
+            self.smoothed.assign(numbers)
+        if observation.step >= self.start_step:
             self.class_weights.assign(self.weights_of(numbers))
+            self._tell_of_floor(np.asarray(numbers))
+
+    def _tell_of_floor(self, numbers: np.ndarray) -> None:
+        """Warns once of classes without pseudo-labels, whose weights are taken from all others."""
+        empty = int((numbers <= 1).sum())
+        if empty and not self._told and not self.hyper.max_weight_ratio:
+            self._told = True
+            weights = self.class_weights.numpy()
+            _LOG.warning(
+                "%d of %d classes have at most one pseudo-label, and the largest unlabeled weight "
+                "is %.3g times the smallest; max_weight_ratio bounds that",
+                empty,
+                len(numbers),
+                weights.max() / weights.min(),
+            )

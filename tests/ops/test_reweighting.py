@@ -244,6 +244,64 @@ def test_class_weights_are_the_same_in_graph_mode(beta):
     np.testing.assert_array_equal(in_graph(np.float32(HEAD_TO_TAIL)), eager)
 
 
+def test_an_empty_class_takes_the_weights_of_all_others_unless_their_ratio_is_bounded():
+    # beta = .995: 1 - .995 ** 1000 = .993346, 1 - .995 ** 200 = .633042, of the empty class .005;
+    # raw weights .00503349, .00789837, 1, which sum to 1.0129319.
+    counts = [1000, 200, 0]
+    got = reweighting.class_weights(counts, 0.995)
+    np.testing.assert_allclose(got, [0.01490769, 0.02339259, 2.9616997], rtol=1e-5)
+    # At most 10 times .00503349: .00503349, .00789837, .0503349, which sum to .06326679.
+    got = reweighting.class_weights(counts, 0.995, max_ratio=10.0)
+    np.testing.assert_allclose(got, [0.2386794, 0.3745267, 2.3867939], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "scale"),
+    # 1/E of counts 1, 2, 3 at beta 1/2 is 1, 2/3, 4/7; at most 5/4 of the last: 5/7, 2/3, 4/7.
+    # Their sum is 41/21; times the counts 5/7 + 4/3 + 12/7 = 79/21, to be 6.
+    [("none", 1.0), ("class", 63 / 41), ("sample", 126 / 79)],
+)
+def test_class_weights_are_bounded_before_they_are_normalised(normalization, scale):
+    got = reweighting.class_weights([1, 2, 3], 0.5, normalization, max_ratio=1.25)
+    np.testing.assert_allclose(got, scale * np.array([5 / 7, 2 / 3, 4 / 7]), rtol=1e-6)
+
+
+def test_a_ratio_that_no_weight_reaches_changes_nothing_and_one_makes_all_equal():
+    free = reweighting.class_weights(HEAD_TO_TAIL, 0.999)
+    np.testing.assert_array_equal(reweighting.class_weights(HEAD_TO_TAIL, 0.999, "class", 99), free)
+    equal = reweighting.class_weights(HEAD_TO_TAIL, 0.999, "class", 1.0)
+    np.testing.assert_allclose(equal, np.ones(10), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.5, float("nan")])
+def test_class_weights_refuse_a_ratio_below_one(ratio):
+    with pytest.raises(ValueError, match=rf"max_ratio must be >= 1, got {ratio}\."):
+        reweighting.class_weights([1, 2], 0.9, max_ratio=ratio)
+
+
+# Smoothed pseudo numbers
+
+
+def test_smoothed_numbers_are_the_first_ones_and_then_an_exponential_mean():
+    mean = reweighting.smoothed_numbers(np.zeros(2), [8.0, 2.0], 0.75)
+    np.testing.assert_array_equal(mean, [8.0, 2.0])
+    mean = reweighting.smoothed_numbers(mean, [4.0, 6.0], 0.75)
+    np.testing.assert_array_equal(mean, [7.0, 3.0])  # 6 + 1, 1.5 + 1.5
+    mean = reweighting.smoothed_numbers(mean, [3.0, 7.0], 0.75)
+    np.testing.assert_array_equal(mean, [6.0, 4.0])  # 5.25 + .75, 2.25 + 1.75
+
+
+def test_numbers_without_smoothing_are_the_last_ones():
+    numbers = np.float32([4.1, 6.3])
+    np.testing.assert_array_equal(reweighting.smoothed_numbers([8.0, 2.0], numbers, 0.0), numbers)
+
+
+@pytest.mark.parametrize("smoothing", [1.0, -0.1])
+def test_smoothed_numbers_refuse_a_share_outside_its_range(smoothing):
+    with pytest.raises(ValueError, match=rf"smoothing must be in \[0, 1\), got {smoothing}\."):
+        reweighting.smoothed_numbers([1.0], [2.0], smoothing)
+
+
 def test_class_weights_refuse_an_unknown_normalization():
     message = r"normalization must be one of class, sample, none, got 'mean'\."
     with pytest.raises(ValueError, match=message):

@@ -16,7 +16,13 @@ def facts(counts=COUNTS, total_steps=100):
 
 
 def hyper(**values):
-    values = {"beta": "0.5", "weight_normalization": "class", "reweight_start": 0.4} | values
+    values = {
+        "beta": "0.5",
+        "weight_normalization": "class",
+        "max_weight_ratio": 0.0,
+        "reweight_start": 0.4,
+        "pseudo_smoothing": 0.0,
+    } | values
     return base.Hyperparameters(values, tuple(values))
 
 
@@ -63,6 +69,71 @@ def test_dynamic_weights_are_one_until_their_start_and_then_follow_the_pseudo_nu
     np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([5, 3, 1]), rtol=1e-6)
     one.end_epoch(base.Observation(50, numbers[::-1]))
     np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([1, 3, 5]), rtol=1e-6)
+
+
+def test_a_bound_of_the_ratio_holds_for_labeled_fixed_and_dynamic_weights():
+    # 1/E of 4, 2, 1 at beta 1/2: 8/15, 2/3, 1; at most 3/2 of the first: 8/15, 2/3, 4/5, sum 2.
+    bounded = hyper(max_weight_ratio=1.5, reweight_start=0.0)
+    labeled = class_weights.LabeledWeights(bounded, facts())
+    np.testing.assert_allclose(labeled.labeled_weights(tf.range(3)), [0.8, 1.0, 1.2], rtol=1e-6)
+    dynamic = class_weights.DynamicWeights(bounded, facts())
+    dynamic.end_epoch(base.Observation(10, COUNTS))
+    np.testing.assert_allclose(dynamic.unlabeled_weights(tf.range(3)), [0.8, 1.0, 1.2], rtol=1e-6)
+    # In the pool 40, 20, 10, whose E are 2 to a thousandth: E of 10 is 2 - 2 ** -9.
+    fixed = class_weights.FixedUnlabeledWeights(
+        hyper(max_weight_ratio=1.0005, reweight_start=0.0), facts()
+    )
+    expected = np.array([1.0, 1.0, 1.0005]) * 3 / 3.0005
+    np.testing.assert_allclose(fixed.unlabeled_weights(tf.range(3)), expected, rtol=1e-5)
+
+
+def test_smoothed_weights_are_of_the_mean_of_all_epochs_from_the_first_one_on():
+    one = class_weights.DynamicWeights(hyper(pseudo_smoothing=0.5), facts())
+    one.end_epoch(base.Observation(30, np.array([5.0, 3.0, 1.0])))  # before the start
+    np.testing.assert_array_equal(one.unlabeled_weights(tf.range(3)), [1, 1, 1])
+    one.end_epoch(base.Observation(40, np.array([1.0, 3.0, 3.0])))
+    np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([3, 3, 2]), rtol=1e-6)
+    one.end_epoch(base.Observation(50, None))
+    np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([3, 3, 2]), rtol=1e-6)
+    one.end_epoch(base.Observation(60, np.array([1.0, 5.0, 4.0])))
+    np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), by_hand([2, 4, 3]), rtol=1e-6)
+
+
+def test_the_mean_of_pseudo_numbers_is_in_the_checkpoint(tmp_path):
+    one, other = (
+        class_weights.DynamicWeights(hyper(pseudo_smoothing=0.3, reweight_start=0.0), facts())
+        for _ in range(2)
+    )
+    one.end_epoch(base.Observation(10, np.array([5.0, 3.0, 1.0])))
+    path = tf.train.Checkpoint(one=one).write(str(tmp_path / "state"))
+    tf.train.Checkpoint(one=other).read(path).assert_existing_objects_matched()
+    for each in (one, other):
+        each.end_epoch(base.Observation(20, np.array([1.0, 3.0, 2.0])))
+    np.testing.assert_array_equal(other.class_weights, one.class_weights)
+    # .3 * 5 + .7 * 1, .3 * 3 + .7 * 3, .3 * 1 + .7 * 2
+    expected = by_hand([2.2, 3.0, 1.7])
+    np.testing.assert_allclose(other.unlabeled_weights(tf.range(3)), expected, rtol=1e-6)
+
+
+def test_classes_without_pseudo_labels_are_told_of_once_while_weights_act(caplog):
+    one = class_weights.DynamicWeights(hyper(), facts())
+    some, none = np.array([5.0, 3.0, 2.0]), np.array([6.0, 1.0, 1.0])
+    for step, numbers in ((30, none), (40, some)):
+        one.end_epoch(base.Observation(step, numbers))
+    assert caplog.messages == []
+    for step in (50, 60):
+        one.end_epoch(base.Observation(step, none))
+    # E of 6 at beta 1/2 is 2 - 1/32.
+    assert caplog.messages == [
+        "2 of 3 classes have at most one pseudo-label, and the largest unlabeled weight is 1.97 "
+        "times the smallest; max_weight_ratio bounds that"
+    ]
+
+
+def test_nothing_is_told_of_classes_whose_weights_are_bounded(caplog):
+    one = class_weights.DynamicWeights(hyper(max_weight_ratio=1.5), facts())
+    one.end_epoch(base.Observation(40, np.array([6.0, 1.0, 1.0])))
+    assert caplog.messages == []
 
 
 def test_an_epoch_without_pseudo_numbers_leaves_weights_and_prior():

@@ -16,7 +16,7 @@ from tests import ended_runs, event_values
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
-REWEIGHTED = ("--method=drw", "--reweight_start=0.5")
+REWEIGHTED = ("--method=drw", "--reweight_start=0.5", "--pseudo_smoothing=0.5")
 DARP = ("--method=drw_darp", "--reweight_start=0.5")
 
 
