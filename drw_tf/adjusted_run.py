@@ -22,7 +22,7 @@ def configuration_as(
 
     Args:
         config: of a run.
-        method: recipe that is the run's own and logit adjustment.
+        method: recipe that is the run's own and logit adjustment, with the same defaults.
         given: values of `FLAGS`, None for the default.
 
     Raises:
@@ -33,6 +33,7 @@ def configuration_as(
         name
         for name, recipe in recipes.RECIPES.items()
         if (recipe.method, recipe.rebalancers) == (own.method, (*own.rebalancers, _ADJUSTMENT))
+        and recipe.defaults == own.defaults
     ]
     if method not in fitting:
         allowed = f"one of {', '.join(fitting)}" if fitting else "left out"

@@ -222,6 +222,12 @@ RECIPES = {
         ("labeled_weights", "dynamic_weights"),
         _SAW,
     ),
+    "saw_la": Recipe(
+        "the same, logits adjusted at test time",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights", "logit_adjustment"),
+        _SAW,
+    ),
     "focal1": Recipe(
         "FixMatch with focal loss, gamma 1", "fixmatch", ("focal",), {"focal_gamma": 1.0}
     ),

@@ -69,8 +69,9 @@ def test_pseudo_counts_are_those_of_the_latest_label_of_each_picture():
     assert rows == pool
 
 
-def test_weights_start_with_the_run():
-    flags = config.resolve(config.parse(["train", "--method=saw"]))
+@pytest.mark.parametrize("method", ["saw", "saw_la"])
+def test_weights_start_with_the_run(method):
+    flags = config.resolve(config.parse(["train", f"--method={method}"]))
     assert flags.reweight_start == 0
     assert flags.beta == "auto_mean"
     assert flags.pseudo_memory == "bank"
