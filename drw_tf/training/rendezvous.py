@@ -1,14 +1,19 @@
 """Workers wait for each other, for a limited time, before TensorFlow does.
 
 TensorFlow waits for an hour inside one call, which keeps Python's lock: neither a signal nor a
-timer ends it. So worker 0 listens where its TensorFlow server will be, the others tell it their
-numbers, and when all have come it lets them go and makes room for the server.
+timer ends it. So each worker listens where its TensorFlow server will be, as a port that is another
+process's would be found out too late. The others tell worker 0 their numbers, and when all have
+come it lets them go; they make room for the servers.
 """
 
 import contextlib
+import errno
+import logging
+import os
 import socket
 import time
 
+_LOG = logging.getLogger("drw_tf")
 _GO = b"go"
 _RETRY_SECONDS = 0.2
 # A stranger who connects and says nothing keeps the others waiting for this long.
@@ -16,7 +21,7 @@ _SILENCE_SECONDS = 5
 
 
 class NotAllCame(RuntimeError):
-    """Workers are missing; the message is one line for the user."""
+    """Workers are missing, or this one has no port; the message is one line for the user."""
 
 
 def meet(addresses: list[str], own: int, seconds: float) -> None:
@@ -28,29 +33,49 @@ def meet(addresses: list[str], own: int, seconds: float) -> None:
         seconds: how long to wait.
 
     Raises:
-        NotAllCame: in this time.
-        OSError: worker 0 cannot listen on its port.
+        NotAllCame: in this time; or this worker's port was another process's all the time.
+        OSError: this worker may not listen on its port.
     """
     deadline = time.monotonic() + seconds
-    host, _, port = addresses[0].rpartition(":")
-    if own == 0:
-        missing = _receive(int(port), len(addresses), deadline)
-        names = ", ".join(addresses[one] for one in sorted(missing))
-    else:
-        names = "" if _announce((host, int(port)), own, deadline) else addresses[0]
+    server = _listen(addresses[own], deadline)
+    if server is None:
+        raise NotAllCame(f"waited {seconds} seconds: {addresses[own]} is in use by another process")
+    with server:
+        if own == 0:
+            missing = _receive(server, len(addresses), deadline)
+            names = ", ".join(addresses[one] for one in sorted(missing))
+        else:
+            host, _, port = addresses[0].rpartition(":")
+            names = "" if _announce((host, int(port)), own, deadline) else addresses[0]
     if names:
-        raise NotAllCame(f"not all workers came within {seconds} seconds: {names} did not.")
+        raise NotAllCame(f"not all workers came within {seconds} seconds: {names} did not")
 
 
-def _receive(port: int, workers: int, deadline: float) -> set[int]:
-    """Lets all others go when they have come; the numbers of those that have not."""
-    missing = set(range(1, workers))
+def _listen(address: str, deadline: float) -> socket.socket | None:
+    """A server on the port of host:port, once no other process has it; None if one always had."""
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET
+    port = int(address.rpartition(":")[2])
+    is_told = False
+    while True:
+        try:
+            return socket.create_server(("", port), family=family, dualstack_ipv6=dual)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                reason = os.strerror(error.errno)
+                raise OSError(f"this worker cannot listen on {address}: {reason}.") from None
+        if time.monotonic() >= deadline:
+            return None
+        if not is_told:
+            _LOG.warning("%s is in use by another process; waiting for it.", address)
+            is_told = True
+        time.sleep(_RETRY_SECONDS)
+
+
+def _receive(server: socket.socket, workers: int, deadline: float) -> set[int]:
+    """Lets all others go when they have come; the numbers of those that have not."""
+    missing = set(range(1, workers))
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(
-            socket.create_server(("", port), family=family, dualstack_ipv6=dual)
-        )
         come = {}
         while True:
             if not missing:

@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import socket
 from types import SimpleNamespace
 
 import numpy as np
@@ -272,6 +273,23 @@ def test_a_worker_that_never_comes_is_waited_for_no_longer_than_asked(tmp_path):
     with processes.Worker(tmp_path, 0, ports, *words) as worker:
         assert worker.ends(120) == LOST
         assert f"not all workers came within 5 seconds: 127.0.0.1:{ports[1]}" in worker.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "other"])
+def test_a_port_of_another_process_is_waited_for_no_longer_than_asked(tmp_path, victim):
+    ports = processes.free_ports(2)
+    words = together(tmp_path, "--cluster_timeout=5")
+    with (
+        socket.create_server(("127.0.0.1", ports[victim])),
+        processes.Worker(tmp_path, 0, ports, *words) as chief,
+        processes.Worker(tmp_path, 1, ports, *words) as other,
+    ):
+        workers = (chief, other)
+        assert [worker.ends(120) for worker in workers] == [LOST, LOST]
+    address = f"127.0.0.1:{ports[victim]} is in use by another process"
+    assert f"train: waited 5 seconds: {address}; the same commands" in workers[victim].stderr
+    assert "Traceback" not in chief.stderr + other.stderr
 
 
 def interrupted(folder, victim, number):

@@ -1,5 +1,6 @@
 """Workers find each other, or say who is missing, in bounded time."""
 
+import errno
 import socket
 import struct
 import threading
@@ -40,10 +41,63 @@ def test_all_go_when_all_have_come_in_any_order(addresses, order):
     assert run(addresses, order, 20) == {0: None, 1: None, 2: None}
 
 
-def test_the_port_is_free_afterwards(addresses):
+def test_the_ports_are_free_afterwards(addresses):
     run(addresses, (0, 1, 2), 20)
-    with socket.create_server(("127.0.0.1", int(addresses[0].rpartition(":")[2]))):
-        pass
+    for address in addresses:
+        taken(address).close()
+
+
+def taken(address):
+    """A server of a stranger on the port of this address."""
+    return socket.create_server(("127.0.0.1", int(address.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_port_that_is_in_use_is_named_at_once_and_waited_for(addresses, number, caplog):
+    found = {}
+    all_three = threading.Thread(target=lambda: found.update(run(addresses, (0, 1, 2), 20)))
+    with taken(addresses[number]):
+        all_three.start()
+        time.sleep(1)
+        assert caplog.messages == [
+            f"{addresses[number]} is in use by another process; waiting for it."
+        ]
+        assert found == {}
+    all_three.join(20)
+    assert found == {0: None, 1: None, 2: None}
+
+
+@pytest.mark.parametrize(("number", "others"), [(0, {1: 0, 2: 0}), (2, {0: 2, 1: 0})])
+def test_a_port_that_stays_in_use_ends_all_in_bounded_time(addresses, number, others):
+    began = time.monotonic()
+    with taken(addresses[number]):
+        found = run(addresses, (0, 1, 2), 1)
+    assert time.monotonic() - began < 10
+    assert all(isinstance(error, rendezvous.NotAllCame) for error in found.values())
+    assert str(found[number]) == (
+        f"waited 1 seconds: {addresses[number]} is in use by another process"
+    )
+    for other, missing in others.items():
+        assert str(found[other]).endswith(f"within 1 seconds: {addresses[missing]} did not")
+
+
+def test_two_workers_of_one_address_are_noticed(addresses):
+    same = [addresses[0], addresses[1], addresses[1]]
+    first = threading.Thread(target=run, args=(same, (1,), 3))
+    first.start()
+    time.sleep(0.3)
+    with pytest.raises(rendezvous.NotAllCame, match=f"{addresses[1]} is in use by another"):
+        rendezvous.meet(same, 2, 1)
+    first.join(20)
+
+
+def test_a_port_that_is_not_this_users_is_one_line(addresses, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied (while attempting to bind)")
+
+    monkeypatch.setattr(socket, "create_server", refused)
+    with pytest.raises(OSError, match=f"^this worker cannot listen on {addresses[1]}: Permission "):
+        rendezvous.meet(addresses, 1, 20)
 
 
 @pytest.mark.parametrize(
