@@ -231,7 +231,11 @@ class Method(keras.Model):
         batch = batches.to_float(batch)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         rules = self.training_rules
-        trial = undo.Undo(self.undone_variables())
+        trial = undo.Undo(
+            self.undone_variables(),
+            self.undone_banks(),
+            batch.get("unlabeled", {}).get("index"),
+        )
         prepared = self.prepare(batch)
         with tf.GradientTape() as tape:
             terms, scalars = self.loss_terms(batch, prepared)
@@ -261,13 +265,26 @@ class Method(keras.Model):
         return {"loss": shown}
 
     def undone_variables(self) -> list[tf.Variable]:
-        """All that a step may change and a skipped step must not; its number counts on."""
+        """All that a step may change and a skipped step must not; its number counts on.
+
+        But for `undone_banks`.
+        """
         if self.training_rules.on_nonfinite != "skip":
             return []
-        counted = {id(self.optimizer.iterations), *(id(one) for one in self.alarm.variables)}
+        left = [self.optimizer.iterations, *self.alarm.variables, *self.undone_banks()]
+        left = {id(one) for one in left}
         state = [*self.variables, *self.optimizer.variables]
         state += loss_scale.variables(self.optimizer)
-        return [one for one in state if id(one) not in counted]
+        return [one for one in state if id(one) not in left]
+
+    def undone_banks(self) -> list[tf.Variable]:
+        """Those of which a step changes the rows of its batch, and a skipped step must not."""
+        if self.training_rules.on_nonfinite != "skip":
+            return []
+        found = [bank for one in self.rebalancers for bank in one.banks()]
+        if self.histogram is not None and self.histogram.bank is not None:
+            found.append(self.histogram.bank)
+        return found
 
     # ---- the end of an epoch, outside of the graph
 

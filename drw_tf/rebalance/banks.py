@@ -3,6 +3,11 @@
 import tensorflow as tf
 
 
+def read_rows(bank: tf.Variable, index: tf.Tensor) -> tf.Tensor:
+    """[N, ...], rows of a variable as this replica has it; arguments as of `write_rows`."""
+    return tf.raw_ops.ResourceGather(resource=bank.handle, indices=index, dtype=bank.dtype)
+
+
 def write_rows(bank: tf.Variable, index: tf.Tensor, rows: tf.Tensor) -> None:
     """Writes rows of a variable in place, so that the cost does not grow with the variable.
 

@@ -217,6 +217,10 @@ class Rebalancer(keras.layers.Layer):
         """Scalars added to the loss, by the names in `terms`."""
         return {}
 
+    def banks(self) -> tuple[tf.Variable, ...]:
+        """Variables with a row for each picture of the pool, written for the batch's alone."""
+        return ()
+
     # ---- between epochs and stages, and at test time
 
     def begin_stage(self, index: int, ask: "Ask") -> None:

@@ -41,7 +41,10 @@ class DistributionAligningRefinery(base.Rebalancer):
         since = weak.step - round(self.hyper.darp_start * weak.stage_steps)
         is_due = (since >= 0) & (since % self.hyper.darp_refresh == 0)
         tf.cond(is_due, self._refresh, lambda: tf.no_op())
-        return tf.where(since >= 0, tf.gather(self.refined, weak.index), probabilities)
+        # Read whole, which costs nothing: gathered from, a variable is copied whenever it is read,
+        # as where a step may have to be undone.
+        refined = tf.gather(tf.convert_to_tensor(self.refined), weak.index)
+        return tf.where(since >= 0, refined, probabilities)
 
     def _refresh(self):
         """Computes all of R, starting from the last dual solution."""
@@ -52,6 +55,9 @@ class DistributionAligningRefinery(base.Rebalancer):
         self.dual.assign(found.dual)
         self.column_error.assign(found.column_error)
         return tf.no_op()
+
+    def banks(self):
+        return (self.latest,)
 
     def describe(self):
         # In pictures, of the class that is off most; above 0 only where the solver gave up.

@@ -107,8 +107,11 @@ def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind
     [
         ["drw", "--pseudo_memory=bank", "--sync_batch_norm"],
         pytest.param(["fixmatch", "--precision=float16"], marks=pytest.mark.slow),
+        pytest.param(
+            ["fixmatch_darp", "--darp_start=0", "--darp_refresh=1"], marks=pytest.mark.slow
+        ),
     ],
-    ids=["float32", "float16"],
+    ids=["float32", "float16", "darp"],
 )
 def test_two_replicas_skip_together(run_steps, two_replicas, arguments):
     method, (_, before), after = run_steps(*arguments, strategy=two_replicas, replicas=2)
