@@ -243,6 +243,18 @@ RECIPES = {
         ("darp",),
         _REMIXMATCH,
     ),
+    "mixmatch_drw": Recipe(
+        "MixMatch with DRw's weights, on each share of a soft target those of its class",
+        "mixmatch",
+        ("labeled_weights", "dynamic_weights"),
+        _MIXMATCH,
+    ),
+    "remixmatch_drw": Recipe(
+        "ReMixMatch with DRw's weights, on each share of a soft target those of its class",
+        "remixmatch",
+        ("labeled_weights", "dynamic_weights"),
+        _REMIXMATCH,
+    ),
     "fixmatch_darp": Recipe(
         "FixMatch, pseudo-labels refined to the labeled prior", "fixmatch", ("darp",)
     ),

@@ -13,6 +13,7 @@ import tensorflow as tf
 from drw_tf import config as configuration
 from drw_tf import flag_table, recipes
 from drw_tf.data import dataset as records
+from drw_tf.methods import batches
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import assembly
 
@@ -144,6 +145,48 @@ def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
         v.name for v, m in zip(method.network.weights, moved, strict=False) if not m
     ]
     method.end_epoch(config.steps)
+
+
+def effective_weights(counts, beta):
+    """Sum to C; in float64."""
+    raw = (1 - beta) / (1 - beta ** np.asarray(counts))
+    return raw * len(raw) / raw.sum()
+
+
+@pytest.mark.parametrize("name", ["mixmatch_drw", "remixmatch_drw"])
+def test_weights_of_drw_act_on_each_share_of_a_soft_target(name, noise):
+    config = resolve(name)
+    method = assembly.build_method(config, *noise)
+    assembly.compile_method(config, method, method.stages(config.steps)[0])
+    batch = batch_for(method, ROWS * config.unlabeled_ratio)
+    method.train_step(batch)
+    numbers = np.array(method.end_epoch(50)["pseudo_numbers"])
+    of_labeled = effective_weights([10, 5, 3, 2], 0.999)
+    of_pseudo = effective_weights(numbers, 0.999)
+    assert of_pseudo.max() > 1.1 * of_pseudo.min()
+
+    batch = batches.to_float(batch)
+    prepared = method.prepare(batch)
+    targets = prepared["mixed_targets"].numpy().astype(np.float64)
+    pictures = [prepared["images"]]
+    if name == "remixmatch_drw":
+        pictures += [prepared["turned"], batch["unlabeled"]["strong"]]
+    # In training mode all pass together, and batch statistics are those of all.
+    logits = method.network(tf.concat(pictures, 0), training=True)["logits"].numpy()
+    shifted = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
+    shares = shifted / shifted.sum(1, keepdims=True)
+    mixed, strong = shares[: len(targets)], shares[-len(prepared["targets"]) :]
+    expected = {"loss_labeled": -np.log(mixed[:ROWS]) * targets[:ROWS] @ of_labeled}
+    if name == "mixmatch_drw":
+        errors = ((mixed[ROWS:] - targets[ROWS:]) ** 2).mean(1) * (targets[ROWS:] @ of_pseudo)
+        expected["loss_unlabeled"] = 75.0 * errors
+    else:
+        errors = -np.log(mixed[ROWS:]) * targets[ROWS:] @ of_pseudo
+        expected["loss_unlabeled"] = 1.5 * errors
+        expected["loss_strong"] = 0.5 * -np.log(strong) * prepared["targets"].numpy() @ of_pseudo
+    terms, _ = method.loss_terms(batch, prepared)
+    for term, rows in expected.items():
+        np.testing.assert_allclose(terms[term], rows.mean(), rtol=1e-4, err_msg=term)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

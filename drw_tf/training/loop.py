@@ -201,6 +201,7 @@ class _Runner(keras.callbacks.Callback):
         if self.step % self.plan.steps_per_epoch:
             return
         self._tick()
+        self.bar.clear()  # what is logged at the end of an epoch has a line of its own
         seconds, steps = (self.seconds, self.step)
         began_seconds, began_step = self._epoch_began
         entry = {

@@ -81,12 +81,12 @@ CASES = [
         marks=pytest.mark.slow,
     ),
     pytest.param(
-        ["--method=mixmatch", "--ramp_fraction=0", "--pseudo_memory=bank"],
+        ["--method=mixmatch_drw", "--ramp_fraction=0", "--pseudo_memory=bank"],
         id="mixmatch",
         marks=pytest.mark.slow,
     ),
     pytest.param(
-        ["--method=remixmatch", "--ramp_fraction=0"], id="remixmatch", marks=pytest.mark.slow
+        ["--method=remixmatch_drw", "--ramp_fraction=0"], id="remixmatch", marks=pytest.mark.slow
     ),
     pytest.param(
         ["--method=drw_abc", "--threshold=0.3", "--reweight_start=0"],
