@@ -111,7 +111,8 @@ class DynamicReweighting(keras.layers.Layer):
             logits: float [B, C].
             labels: int [B].
         """
-        each = losses.cross_entropy(logits, tf.cast(labels, tf.int32))
+        labels = tf.cast(labels, tf.int32)
+        each = losses.cross_entropy(logits, labels)
         weights = self._labeled.labeled_weights(labels)
         return reweighting.weighted_labeled_loss(each, weights) / replicas.count()
 

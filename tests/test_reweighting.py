@@ -25,11 +25,12 @@ def make(**changed):
 WEAK = tf.constant([[5.0, 0.0], [0.0, 5.0], [0.0, 1.0]])
 
 
-def test_labeled_rows_weigh_by_the_effective_number_of_their_class():
+@pytest.mark.parametrize("kind", [tf.int32, tf.int64, tf.uint8])
+def test_labeled_rows_weigh_by_the_effective_number_of_their_class(kind):
     # E = 1, 1 + 1/2: weights 1 and 2/3, times 2 / (5/3): 1.2 and 0.8.
     balance = make()
     np.testing.assert_allclose(balance.labeled_weights, [1.2, 0.8], rtol=1e-6)
-    loss = balance.labeled_loss(tf.zeros([4, 2]), tf.constant([0, 1, 1, 1], tf.int64))
+    loss = balance.labeled_loss(tf.zeros([4, 2]), tf.constant([0, 1, 1, 1], kind))
     assert float(loss) == pytest.approx(math.log(2) * (1.2 + 3 * 0.8) / 4)
 
 
@@ -196,6 +197,8 @@ def test_a_step_is_that_of_the_whole_batch_however_many_replicas_share_it(two_re
     ("changed", "message"),
     [
         ({"beta": 1.0}, "beta must be in"),
+        ({"beta": "mean"}, r"beta must be a number in \[0, 1\), auto, auto_mean or literal, got"),
+        ({"beta": None}, "beta must be a number in .*, got None"),
         ({"reweight_start": 1.5}, "reweight_start must be in"),
         ({"pool_size": 0}, "pool_size and epochs must be >= 1"),
         ({"epochs": 0}, "pool_size and epochs must be >= 1"),

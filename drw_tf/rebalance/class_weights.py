@@ -27,6 +27,20 @@ def beta_for_imbalance(labeled_counts: np.ndarray) -> float:
     return 0.999 if labeled_counts.max() <= 50 * labeled_counts.min() else 0.995
 
 
+def _number(beta: float | str) -> float:
+    """A beta that is not one of the words.
+
+    Raises:
+        ValueError: it is no number either.
+    """
+    try:
+        return float(beta)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"beta must be a number in [0, 1), auto, auto_mean or literal, got {beta!r}."
+        ) from None
+
+
 class _ClassWeights(base.Rebalancer):
     """Holds one weight a class in a variable and looks it up."""
 
@@ -42,7 +56,7 @@ class _ClassWeights(base.Rebalancer):
         if beta == "auto":
             beta = beta_for_imbalance(self.facts.labeled_counts)
         elif beta not in ("auto_mean", "literal"):
-            beta = float(beta)
+            beta = _number(beta)
         return reweighting.class_weights(
             counts,
             beta,
