@@ -54,6 +54,11 @@ def found(values: Mapping) -> Iterator[str]:
             f"--precision must be float32 for --method={values['method']}, whose finite "
             f"differences vanish in 16 bits, got {values['precision']}."
         )
+    if values["la_prior"] == "effective" and not recipes.RECIPES[values["method"]].weighs_labeled:
+        yield (
+            "--la_prior must be labeled or pseudo for methods without weights on the labeled loss, "
+            f"got effective with --method={values['method']}."
+        )
     if values["data_service"] and values["deterministic"]:
         yield (
             "--data_service hands over steps in the order in which they are ready, so it cannot "

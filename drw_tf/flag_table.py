@@ -513,16 +513,18 @@ FLAGS = (
     _number(
         "reweight_start",
         "float",
-        "fraction of all steps before the unlabeled loss is weighted, [0, 1] [by data set; fixed "
+        "fraction of all steps before the unlabeled loss is weighted, [0, 1) [by data set; fixed "
         "weights: 0]",
         METHOD,
         0,
         1,
+        closed=False,
     ),
     _choice(
         "la_prior",
         ("labeled", "effective", "pseudo"),
-        "prior of logit adjustment: labeled counts, counts x class weights, pseudo numbers",
+        "prior of logit adjustment: labeled counts, these x weights of the labeled loss, or pseudo "
+        "numbers",
         METHOD,
         default="labeled",
     ),
@@ -697,10 +699,11 @@ FLAGS = (
         "darp_start",
         "float",
         "DARP: fraction of the steps, of each stage if there are several, before pseudo-labels "
-        "are refined, [0, 1]",
+        "are refined, [0, 1)",
         METHOD,
         0,
         1,
+        closed=False,
         default=0.4,
     ),
     _number(

@@ -26,11 +26,13 @@ class Component:
         path: "package.module.Class".
         flags: names of the hyper-parameter flags that change what the class does.
         adjusts: whether it changes logits at test time.
+        weighs_labeled: whether it has weights for the labeled loss.
     """
 
     path: str
     flags: tuple[str, ...] = ()
     adjusts: bool = False
+    weighs_labeled: bool = False
 
     def load(self) -> type:
         """The class itself; imports its module."""
@@ -66,6 +68,11 @@ class Recipe:
     def adjusts(self) -> bool:
         """Whether logits are changed at test time."""
         return any(REBALANCERS[key].adjusts for key in self.rebalancers)
+
+    @property
+    def weighs_labeled(self) -> bool:
+        """Whether the labeled loss has class weights."""
+        return any(REBALANCERS[key].weighs_labeled for key in self.rebalancers)
 
     @property
     def reads_unlabeled(self) -> bool:
@@ -106,7 +113,9 @@ _WEIGHTS = ("beta", "weight_normalization", "max_weight_ratio")
 _CREST = ("crest_generations", "crest_alpha")
 
 REBALANCERS = {
-    "labeled_weights": Component("drw_tf.rebalance.class_weights.LabeledWeights", _WEIGHTS),
+    "labeled_weights": Component(
+        "drw_tf.rebalance.class_weights.LabeledWeights", _WEIGHTS, weighs_labeled=True
+    ),
     "fixed_unlabeled_weights": Component(
         "drw_tf.rebalance.class_weights.FixedUnlabeledWeights", (*_WEIGHTS, "reweight_start")
     ),
@@ -123,6 +132,7 @@ REBALANCERS = {
     "margin_loss": Component(
         "drw_tf.rebalance.ldam.MarginLoss",
         ("ldam_margin", "ldam_scale", "deferred_start", "deferred_beta"),
+        weighs_labeled=True,
     ),
     "classifier_retraining": Component(
         "drw_tf.rebalance.crt.ClassifierRetraining", ("crt_head_fraction", "crt_learning_rate")

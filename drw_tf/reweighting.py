@@ -59,7 +59,7 @@ class DynamicReweighting(keras.layers.Layer):
             epochs: how many there will be, >= 1.
             beta: in [0, 1); "auto" is .999 up to an imbalance of 50 and .995 above;
                 "auto_mean" and "literal": `drw_tf.ops.reweighting.resolve_beta`.
-            reweight_start: share of the epochs before the unlabeled loss is weighted, [0, 1].
+            reweight_start: share of the epochs before the unlabeled loss is weighted, [0, 1).
                 The weights change at the first end of an epoch that is not before it: .4 of 3
                 epochs is after 2.
             threshold: tau, least confidence of a pseudo-label, in [0, 1].
@@ -79,8 +79,8 @@ class DynamicReweighting(keras.layers.Layer):
             raise ValueError(f"labeled_counts must be [C], each >= 1, got {labeled_counts}.")
         if min(pool_size, epochs) < 1:
             raise ValueError(f"pool_size and epochs must be >= 1, got {pool_size}, {epochs}.")
-        if not 0 <= reweight_start <= 1:
-            raise ValueError(f"reweight_start must be in [0, 1], got {reweight_start}.")
+        if not 0 <= reweight_start < 1:
+            raise ValueError(f"reweight_start must be in [0, 1), got {reweight_start}.")
         if max_weight_ratio != 0 and not 1 <= max_weight_ratio < math.inf:
             raise ValueError(f"max_weight_ratio must be 0 or >= 1, got {max_weight_ratio}.")
         if not 0 <= pseudo_smoothing < 1:

@@ -44,7 +44,7 @@ def _refresh_seconds(pool, target_counts, alpha):
 
 def main(_):
     """Prints a refinement, a step, and the share of the first in all."""
-    flags_of_run = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=1"]
+    flags_of_run = [*FLAGS.step_flags, "method=fixmatch_darp", "darp_start=0.99"]
     run, ways = fed_run.build("cifar10", flags_of_run)
     config, facts = run.config, run.method.facts
     spent = _refresh_seconds(facts.pool_size, facts.expected_in_pool, config.darp_alpha)

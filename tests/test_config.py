@@ -68,6 +68,8 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
             "--max_weight_ratio must be 0 or a number in [1, infinity), got",
         ),
         ("--pseudo_smoothing=1", "--pseudo_smoothing must be a number in [0, 1), got 1.0."),
+        ("--reweight_start=1", "--reweight_start must be a number in [0, 1), got 1.0."),
+        ("--darp_start=1", "--darp_start must be a number in [0, 1), got 1.0."),
         ("--threshold=1.5", "--threshold must be a number in [0, 1], got 1.5."),
         ("--threshold=nan", "--threshold must be a number in [0, 1], got nan."),
         ("--steps=0", "--steps must be a whole number in [1, 1000000000], got 0."),
@@ -115,6 +117,11 @@ def test_bad_values_are_refused_in_one_line(argument, message):
             ["--method=fixmatch_crest", "--steps=350", "--warmup_steps=50"],
             "--warmup_steps must be less than 50, the steps of the shortest of",
         ),
+        (
+            ["--method=fixmatch_crest_plus_la", "--la_prior=effective"],
+            "--la_prior must be labeled or pseudo for methods without weights on the labeled loss, "
+            "got effective with --method=fixmatch_crest_plus_la.",
+        ),
         (["--method=mixmatch", "--jit_compile=on"], "--jit_compile must be auto or off"),
         (
             ["--export_temperature=2", "--noexport"],
@@ -157,6 +164,17 @@ def test_a_uniform_pool_has_no_ratio(words):
     # What a run has recorded gives the same configuration again.
     recorded = {name: value for name, value in got.items() if value is not None}
     assert config.resolve(recorded) == got
+
+
+def test_an_effective_prior_is_for_methods_that_weigh_the_labeled_loss():
+    for method, recipe in recipes.RECIPES.items():
+        if "la_prior" in recipe.flags:
+            words = (f"--method={method}", "--la_prior=effective")
+            if "labeled_weights" in recipe.rebalancers:
+                assert resolve(*words).la_prior == "effective"
+            else:
+                with pytest.raises(config.ConfigError, match="--la_prior must be labeled or"):
+                    resolve(*words)
 
 
 def test_an_export_that_the_flags_allow_is_not_refused():

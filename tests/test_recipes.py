@@ -36,6 +36,12 @@ def test_the_table_knows_which_rebalancers_adjust_logits_at_test_time():
         assert component.adjusts == does, name
 
 
+def test_the_table_knows_which_rebalancers_weigh_the_labeled_loss():
+    for name, component in recipes.REBALANCERS.items():
+        does = component.load().labeled_weights is not rebalance.Rebalancer.labeled_weights
+        assert component.weighs_labeled == does, name
+
+
 def images(generator, rows):
     return generator.integers(0, 256, [rows, 8, 8, 1]).astype(np.uint8)
 

@@ -11,7 +11,9 @@ COUNTS = np.array([4.0, 1.0])
 VALUES = {
     "beta": "0.9",
     "weight_normalization": "class",
+    "max_weight_ratio": 0.0,
     "reweight_start": 0.0,
+    "pseudo_smoothing": 0.0,
     "la_prior": "pseudo",
     "la_strength": 1.0,
 }

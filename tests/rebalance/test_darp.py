@@ -162,7 +162,13 @@ def test_fixmatch_judges_and_counts_the_refined_labels(make, make_facts, fixmatc
 
 def test_class_weights_follow_the_refined_labels(make, make_facts, make_hyper, fixmatch_step):
     facts = make_facts(COUNTS, pool_size=POOL)
-    flags = make_hyper(beta="0.5", weight_normalization="none", reweight_start=0.0)
+    flags = make_hyper(
+        beta="0.5",
+        weight_normalization="none",
+        max_weight_ratio=0.0,
+        reweight_start=0.0,
+        pseudo_smoothing=0.0,
+    )
     dynamic = class_weights.DynamicWeights(flags, facts)
     dynamic.class_weights.assign([1.0, 2.0, 4.0])
     views, _, counts = head_heavy_views()

@@ -25,7 +25,7 @@ def make(make_facts, make_hyper):
 @pytest.fixture
 def labeled_weights(make_facts, make_hyper):
     """1 - beta over 1 - beta ** N: at .5 those of 4, 2 and 1 are as 8 / 15, 2 / 3 and 1."""
-    hyper = make_hyper(beta="0.5", weight_normalization="class")
+    hyper = make_hyper(beta="0.5", weight_normalization="class", max_weight_ratio=0.0)
     return class_weights.LabeledWeights(hyper, make_facts(COUNTS))
 
 
