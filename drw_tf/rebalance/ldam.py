@@ -26,6 +26,7 @@ class MarginLoss(base.Rebalancer):
         self.class_weights = tf.Variable(
             tf.ones([facts.num_classes]), trainable=False, name="deferred_weights"
         )
+        self.end_epoch(base.Observation(0, None))
 
     def heads(self):
         scale = self.hyper.ldam_scale

@@ -72,6 +72,13 @@ def test_weights_wait_for_their_start(make_facts, make_hyper):
     assert weights.mean() == pytest.approx(1, rel=1e-6)
 
 
+def test_weights_that_wait_for_nothing_act_from_the_first_step(make_facts, make_hyper):
+    one = make(make_facts, make_hyper, [2, 1], deferred_start=0.0, deferred_beta=0.5)
+    # E = 1.5 and 1: weights as 2 to 3, over their mean.
+    weights = one.labeled_weights(tf.constant([0, 1]))
+    np.testing.assert_allclose(weights, [0.8, 1.2], rtol=1e-6)
+
+
 def test_weights_are_in_the_checkpoint(make_facts, make_hyper, tmp_path):
     one, other = (make(make_facts, make_hyper, [9, 1]) for _ in range(2))
     one.end_epoch(base.Observation(80, None))
