@@ -33,7 +33,8 @@ class Training:
         weight_decay_kind: "l2" (gradient of kernels) or "decoupled" (the whole state
             shrinks by learning rate x weight_decay a step).
         on_nonfinite: "stop" or "skip"; under "skip" a step whose loss or gradient is not
-            finite leaves all state as it was, but for the counts of steps and of such steps.
+            finite leaves all state as it was, but for the counts of steps and of such steps,
+            and the random generators of a network that drops units, which have drawn.
     """
 
     ema_decay: float

@@ -80,19 +80,17 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1 / optimize.brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE)
 
 
-def calibration_bins(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> dict[str, list]:
+def bin_rows(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[str, list]:
     """Confidence and accuracy of the rows in each of K bins of confidence of equal width.
 
     An edge belongs to the bin below it.
 
-    >>> calibration_bins([[0.75, 0.25]] * 2, [0, 1], bins=2)["count"]
-    [0, 2]
+    >>> bin_rows(np.array([0.75, 0.25]), np.array([True, False]), bins=2)["accuracy"]
+    [0.0, 1.0]
 
     Args:
-        probabilities: float [N, C], rows that sum to 1.
-        labels: int [N] in [0, C).
+        confidence: float [N] in [0, 1], largest probability of each row.
+        right: bool [N], whether the class of that probability is the true one.
         bins: K, >= 1.
 
     Returns:
@@ -100,41 +98,19 @@ def calibration_bins(
         the bin in [0, 1], nan for an empty one).
 
     Raises:
-        ValueError: `bins` is below 1, or a label is outside [0, C).
+        ValueError: `bins` is below 1.
 
     Source:
         Guo et al., ICML 2017 (arXiv:1706.04599), Sec. 2.
     """
     if bins < 1:
         raise ValueError(f"bins must be >= 1, got {bins}.")
-    probabilities = np.asarray(probabilities, np.float64)
-    labels = metrics.class_indices("labels", labels, probabilities.shape[1])
-    return bin_rows(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
-
-
-def bin_rows(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> dict[str, list]:
-    """`calibration_bins` of [N] confidences in [0, 1] and [N] bools: which rows are right.
-
-    >>> bin_rows(np.array([0.75, 0.25]), np.array([True, False]), bins=2)["accuracy"]
-    [0.0, 1.0]
-    """
     # Clipped: a softmax may be 1 + 1e-16.
     bin_of_row = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(bin_of_row, minlength=bins)
     sums = (np.bincount(bin_of_row, weights=part, minlength=bins) for part in (confidence, right))
     confidence, accuracy = (metrics.shares(part, count).tolist() for part in sums)
     return {"count": count.tolist(), "confidence": confidence, "accuracy": accuracy}
-
-
-def expected_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> float:
-    """`calibration_error` of the bins of `calibration_bins`, which takes the same arguments.
-
-    >>> expected_calibration_error([[0.75, 0.25]] * 2, [0, 1])  # sure to 3/4, right in 1/2
-    0.25
-    """
-    return calibration_error(calibration_bins(probabilities, labels, bins))
 
 
 def calibration_error(bins: Mapping[str, Sequence]) -> float:
@@ -146,7 +122,7 @@ def calibration_error(bins: Mapping[str, Sequence]) -> float:
     0.75
 
     Args:
-        bins: as `calibration_bins` returns them, at least one row in all.
+        bins: as `bin_rows` returns them, at least one row in all.
 
     Source:
         Guo et al., ICML 2017 (arXiv:1706.04599), Eq. 3.

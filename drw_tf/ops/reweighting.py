@@ -183,8 +183,9 @@ def class_weights(
         "sample"  s such that sum_c N_c w_c = sum_c N_c: an example weighs 1 on average
         "none"    s = 1, as the paper prints it
 
-    A count below 1 is taken as 1 (but not in the mean of "auto_mean"). Where weights sum to C, a
-    class that is so rare takes most of that sum from all others, unless r bounds it.
+    A count below 1 is taken as 1, but not in the mean of "auto_mean"; pseudo numbers are at least 1
+    before they come here. Where weights sum to C, a class that is so rare takes most of that sum
+    from all others, unless r bounds it.
 
     >>> print(class_weights([1, 2], 0.5).numpy())  # E is 1 and 1.5
     [1.2 0.8]

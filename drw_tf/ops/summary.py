@@ -19,7 +19,7 @@ def summarize(labels: np.ndarray, logits: np.ndarray, train_counts: np.ndarray) 
     Returns:
         "balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece"
         (floats in [0, 1]); "loss" (nats); "recall", "precision" (C floats); "reliability"
-        (`calibration_bins`); up to `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints,
+        (`calibration.bin_rows`); up to `MAX_CONFUSION_CLASSES` "confusion" (C lists of C ints,
         `[true][predicted]`). nan is what the test set cannot tell.
 
     Raises:

@@ -32,6 +32,7 @@ class ClassifierRetraining(base.Rebalancer):
                     "learning_rate": self.hyper.crt_learning_rate,
                     "schedule": "cosine",
                     "warmup_steps": 0,
+                    # Differs from the code above, whose weight decay is 5e-4.
                     "weight_decay": 0.0,
                     # The average forgets the new head's initial weights.
                     "ema_warmup": True,
