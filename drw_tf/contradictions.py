@@ -54,6 +54,11 @@ def found(values: Mapping) -> Iterator[str]:
             f"--precision must be float32 for --method={values['method']}, whose finite "
             f"differences vanish in 16 bits, got {values['precision']}."
         )
+    if values["unlabeled_prior"] == "true" and values["dataset"] in ("folder", "csv"):
+        yield (
+            "--unlabeled_prior must be labeled for own pictures, as nobody knows the classes of "
+            "the unlabeled ones, got true."
+        )
     if values["la_prior"] == "effective" and not recipes.RECIPES[values["method"]].weighs_labeled:
         yield (
             "--la_prior must be labeled or pseudo for methods without weights on the labeled loss, "
@@ -86,6 +91,24 @@ def found(values: Mapping) -> Iterator[str]:
     yield from _in_tails(values)
     yield from _in_stages(values)
     yield from _in_export(values)
+
+
+def doubts(values: Mapping) -> Iterator[str]:
+    """One line for what the flags of a run may not be meant to say; nothing is refused for it.
+
+    Args:
+        values: see `found`.
+    """
+    labeled, unlabeled = values["imbalance_ratio"], values["unlabeled_imbalance_ratio"]
+    is_same = values["unlabeled_order"] in (None, "same") and labeled == unlabeled
+    keys = recipes.RECIPES[values["method"]].rebalancers
+    is_read = any("unlabeled_prior" in recipes.REBALANCERS[key].flags for key in keys)
+    is_read = is_read or values["align_distribution"]
+    if values["unlabeled_prior"] == "labeled" and is_read and not is_same:
+        yield (
+            f"{values['method']} takes the pool to be as long-tailed as the labeled pictures, "
+            "which it is not; --unlabeled_prior=true tells it the true numbers."
+        )
 
 
 def among_pictures(

@@ -521,6 +521,14 @@ FLAGS = (
         closed=False,
     ),
     _choice(
+        "unlabeled_prior",
+        ("labeled", "true"),
+        "classes that DARP, ReMixMatch's alignment and fixed unlabeled weights expect in the pool: "
+        "as many as of the labeled pictures, or the true ones, which only benchmarks know",
+        METHOD,
+        default="labeled",
+    ),
+    _choice(
         "la_prior",
         ("labeled", "effective", "pseudo"),
         "prior of logit adjustment: labeled counts, these x weights of the labeled loss, or pseudo "

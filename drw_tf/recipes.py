@@ -103,6 +103,7 @@ METHODS = {
             *_STRONG,
             "strong_views",
             "align_distribution",
+            "unlabeled_prior",
             "strong_weight",
             "rotation_weight",
         ),
@@ -117,7 +118,8 @@ REBALANCERS = {
         "drw_tf.rebalance.class_weights.LabeledWeights", _WEIGHTS, weighs_labeled=True
     ),
     "fixed_unlabeled_weights": Component(
-        "drw_tf.rebalance.class_weights.FixedUnlabeledWeights", (*_WEIGHTS, "reweight_start")
+        "drw_tf.rebalance.class_weights.FixedUnlabeledWeights",
+        (*_WEIGHTS, "reweight_start", "unlabeled_prior"),
     ),
     "dynamic_weights": Component(
         "drw_tf.rebalance.class_weights.DynamicWeights",
@@ -143,7 +145,7 @@ REBALANCERS = {
     ),
     "darp": Component(
         "drw_tf.rebalance.darp.DistributionAligningRefinery",
-        ("darp_start", "darp_refresh", "darp_alpha"),
+        ("darp_start", "darp_refresh", "darp_alpha", "unlabeled_prior"),
     ),
     "focal": Component("drw_tf.rebalance.focal.FocalLoss", ("focal_gamma", "focal_apply")),
     "abc": Component("drw_tf.rebalance.abc.AuxiliaryBalancedClassifier", ("threshold",)),

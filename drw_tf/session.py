@@ -136,7 +136,10 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         batches = [stream.batch for stream in streams]
         _LOG.info(split_report.line(run.dataset, run.split))
         _LOG.info(devices.line(team.strategy, team.workers, batches, config.precision, compiled))
-        for doubt in devices.doubts(team.strategy, run.method.network):
+        for doubt in (
+            *contradictions.doubts(config),
+            *devices.doubts(team.strategy, run.method.network),
+        ):
             _LOG.warning(doubt)
     judges = run.judges()
     plan = loop.Plan(

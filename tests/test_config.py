@@ -187,6 +187,8 @@ def test_an_export_that_the_flags_allow_is_not_refused():
         config.ConfigError, match="give --validation_per_class, --validation_dir or a"
     ):
         resolve(*own)
+    with pytest.raises(config.ConfigError, match="--unlabeled_prior must be labeled for own pic"):
+        resolve(*own[:2], "--method=drw_darp", "--unlabeled_prior=true")
     # Whether a table has some is not known before it is read.
     resolve("--dataset=csv", "--labels_csv=t.csv", "--export_temperature=fit")
     resolve("--export_temperature=none", "--noexport")

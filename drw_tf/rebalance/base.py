@@ -24,6 +24,8 @@ class Facts:
         total_steps: length of the whole run in steps.
         steps_per_epoch: steps between two ends of an epoch.
         seed: of the run.
+        pool_counts: float64 [C], pictures of each class in the pool, where a method may know them;
+            None where it has to expect them.
     """
 
     num_classes: int
@@ -32,10 +34,16 @@ class Facts:
     total_steps: int
     steps_per_epoch: int
     seed: int = 0
+    pool_counts: np.ndarray | None = None
 
     @property
     def expected_in_pool(self) -> np.ndarray:
-        """float64 [C], N_c P / sum N: the pool's classes, were it as long-tailed as the labels."""
+        """float64 [C], N_c P / sum N: the pool's classes, were it as long-tailed as the labels.
+
+        The true ones where they are known.
+        """
+        if self.pool_counts is not None:
+            return self.pool_counts
         return self.labeled_counts * self.pool_size / self.labeled_counts.sum()
 
 

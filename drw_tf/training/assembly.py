@@ -51,6 +51,7 @@ def build_method(
         total_steps=config.steps,
         steps_per_epoch=config.steps_per_epoch,
         seed=config.seed,
+        pool_counts=_pool_counts(config, dataset, split),
     )
     rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
     component = recipes.METHODS[recipe.method]
@@ -80,6 +81,19 @@ def build_method(
         if (known != records.UNKNOWN_LABEL).any():
             method.histogram.truth = truth.PseudoLabelTruth(dataset.num_classes, known)
     return method
+
+
+def _pool_counts(config, dataset: records.Dataset, split: records.Split) -> np.ndarray | None:
+    """float64 [C] of the pool where `--unlabeled_prior` asks for it, else None."""
+    if config.unlabeled_prior != "true":
+        return None
+    labels = dataset.train.labels[split.pool(config.pool == "all")]
+    if (labels == records.UNKNOWN_LABEL).any():
+        raise ValueError(
+            "--unlabeled_prior must be labeled where nobody knows the classes of unlabeled "
+            "pictures, got true."
+        )
+    return records.class_counts(labels, dataset.num_classes).astype(np.float64)
 
 
 def _pool_truth(dataset: records.Dataset, split: records.Split, pool: np.ndarray) -> np.ndarray:

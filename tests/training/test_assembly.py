@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
+from drw_tf import contradictions
 from drw_tf import run as runs
+from drw_tf.data import dataset as records
 from drw_tf.models import heads
 from drw_tf.training import assembly
 
@@ -25,6 +27,46 @@ def test_a_network_has_the_constants_of_its_data_and_flags(resolve, quarters):
     for layer in norms:
         assert (layer.momentum, layer.epsilon) == (0.9, 0.002), layer.name
         assert layer.synchronized, layer.name
+
+
+def test_a_true_prior_is_counted_over_the_pool(resolve, quarters):
+    dataset = quarters[0]
+    one_of_each = np.array([0, 40, 60, 72])
+    others = np.setdiff1d(np.arange(80), one_of_each)
+    split = records.Split(one_of_each, others, others[:0])
+
+    def expected(*words, data=dataset):
+        config = resolve("--method=frwu", *words)
+        return assembly.build_method(config, data, split).facts.expected_in_pool.tolist()
+
+    assert expected() == [20, 20, 20, 20]
+    assert expected("--unlabeled_prior=true") == [40, 20, 12, 8]
+    assert expected("--unlabeled_prior=true", "--pool=unlabeled") == [39, 19, 11, 7]
+    labels = np.where(np.isin(np.arange(80), one_of_each), dataset.train.labels, -1)
+    train = dataclasses.replace(dataset.train, labels=labels)
+    unknown = dataclasses.replace(dataset, train=train)
+    assert expected(data=unknown) == [20, 20, 20, 20]
+    with pytest.raises(ValueError, match="--unlabeled_prior must be labeled where nobody knows"):
+        expected("--unlabeled_prior=true", data=unknown)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--method=frwu_darp"], False),
+        (["--method=frwu_darp", "--unlabeled_order=reversed"], True),
+        (["--method=remixmatch", "--unlabeled_order=uniform"], True),
+        (["--method=frwu", "--unlabeled_imbalance_ratio=2"], True),
+        (["--method=frwu", "--unlabeled_imbalance_ratio=2", "--unlabeled_prior=true"], False),
+        (["--method=remixmatch", "--unlabeled_order=uniform", "--align_distribution=false"], False),
+        (["--method=drw", "--unlabeled_order=reversed"], False),  # counts them itself
+    ],
+)
+def test_a_pool_of_another_tail_than_a_method_expects_is_told(resolve, words, told):
+    lines = list(contradictions.doubts(resolve(*words)))
+    assert [
+        line.endswith("--unlabeled_prior=true tells it the true numbers.") for line in lines
+    ] == ([True] * told)
 
 
 @pytest.mark.usefixtures("small_data")
