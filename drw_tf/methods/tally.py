@@ -23,6 +23,15 @@ def _summed(shape, name) -> tf.Variable:
     )
 
 
+def whole(counts: tf.Variable) -> np.ndarray:
+    """float64, whole numbers that all replicas have counted together.
+
+    A checkpoint holds their sum and gives each replica an equal part of it. With three replicas
+    these are thirds, which float32 does not add up to the same sum.
+    """
+    return np.rint(np.asarray(counts.read_value(), np.float64))
+
+
 class Means(keras.layers.Layer):
     """Means over an epoch of named scalars, each given once a step."""
 
@@ -104,10 +113,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
             labels = seen % self.num_classes if count == "all" else seen[seen < self.num_classes]
             return np.bincount(labels, minlength=self.num_classes).astype(float), len(seen)
         column = self.ALL if count == "all" else self.CONFIDENT
-        return (
-            np.asarray(self.counts.read_value(), np.float64)[:, column],
-            float(self.rows.read_value()),
-        )
+        return whole(self.counts)[:, column], float(whole(self.rows))
 
     def loss_by_class(self) -> np.ndarray:
         """float64 [C], unlabeled loss of the epoch, summed by pseudo-label."""
@@ -121,7 +127,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
         """
         found = {} if self.truth is None else self.truth.describe(has_threshold)
         if has_threshold:
-            counts = np.asarray(self.counts.read_value(), np.float64).T
+            counts = whole(self.counts).T
             found["confident_rate"] = metrics.shares(counts[self.CONFIDENT], counts[self.ALL])
         return found
 

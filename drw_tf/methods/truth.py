@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.data import dataset as records
+from drw_tf.methods import tally
 from drw_tf.ops import metrics
 
 
@@ -61,7 +62,7 @@ class PseudoLabelTruth(keras.layers.Layer):
         threshold also "confident_precision" and "confident_recall", of which only confident
         pseudo-labels are counted as calls.
         """
-        counts = np.asarray(self.counts.read_value(), np.float64).T
+        counts = tally.whole(self.counts).T
         called = {"pseudo": (self.RIGHT, self.ALL)}
         if has_threshold:
             called["confident"] = (self.CONFIDENT_RIGHT, self.CONFIDENT)

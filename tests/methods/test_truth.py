@@ -43,6 +43,29 @@ def test_precision_and_recall_of_pseudo_labels_match_a_count_by_hand():
         np.testing.assert_allclose(got[name], value, rtol=1e-6, err_msg=name)
 
 
+def test_counts_that_a_checkpoint_gave_to_three_replicas_are_whole_again():
+    # 41 and 43 of class 0 and 1 were saved; then the replicas counted 5, 4 and 3 of each.
+    parts = np.float32([41, 43]) / np.float32(3) + np.float32([[5, 5], [4, 4], [3, 3]])
+    restored = parts.sum(0)
+    assert restored.dtype == np.float32
+    assert (restored != [53, 55]).all()
+    histogram = tally.PseudoLabelHistogram(2, 6, "epoch")
+    histogram.counts.assign(np.stack([restored, restored, [0.5, 0.25]], axis=1))
+    histogram.rows.assign(restored.sum())
+    for count in ("all", "confident"):
+        labels, rows = histogram.numbers(count)
+        np.testing.assert_array_equal(labels, [53, 55])
+        assert rows == 108
+    np.testing.assert_array_equal(histogram.quality(True)["confident_rate"], [1, 1])
+    np.testing.assert_array_equal(histogram.loss_by_class(), [0.5, 0.25])
+    histogram.truth = truth.PseudoLabelTruth(2, [0, 1])
+    # All that was said is right; of 53 and 55, which the shares are exactly.
+    histogram.truth.counts.assign(np.stack([restored[::-1], *[restored] * 4], axis=1))
+    got = histogram.quality(has_threshold=False)
+    np.testing.assert_array_equal(got["pseudo_precision"], [53 / 55, 55 / 53])
+    np.testing.assert_array_equal(got["pseudo_recall"], [1, 1])
+
+
 def test_nothing_of_the_truth_is_of_32_bits_which_tensorflow_keeps_away_from_gpus():
     one = truth.PseudoLabelTruth(4, TRUTH)
     given = (tf.TensorSpec([2], kind) for kind in (tf.int32, tf.float32, tf.int64))
