@@ -4,6 +4,8 @@ Published results of the two families, `darp` and `modern`, differ; neither full
 here. So that only like is compared with like, a run has exactly one protocol, by name.
 """
 
+import re
+
 # The code lineage of DARP, from which Table 1's MixMatch, ReMixMatch, FixMatch and DARP rows are:
 # Adam, no schedule, decay of the whole state, weak views in a forward pass of their own, two
 # strong views.
@@ -83,6 +85,8 @@ _LONG_TAIL = (
     "validation_per_class",
 )
 _TFDS = (*_LONG_TAIL, "data_dir", "download", "image_size")
+# Where the unlabeled pictures are a split of their own, whose classes nobody knows.
+_TFDS_UNLABELED = tuple(name for name in _TFDS if not name.startswith("unlabeled_"))
 _FILES = ("image_size", "crop", "on_bad_image", "decode_all", "max_megapixels")
 _OWN = (*_FILES, "flip", "in_memory_gigabytes", "validation_per_class")
 _IMAGENET = ("data_dir", "cache_dir", "labeled_fraction", "validation_per_class")
@@ -184,10 +188,15 @@ _ANY_TFDS = {
     "imbalance_ratio": 10.0,
     "randaugment": "fixmatch",
 }
+# Sets of TensorFlow Datasets with a split of unlabeled pictures: it is what there is unlabeled.
+_WITH_UNLABELED_SPLIT = frozenset(["stl10"])
 
 
 def dataset(name: str) -> dict | None:
     """Defaults of a data set, and under "reads" the data flags it reads; None if unknown."""
     if name.startswith(TFDS_PREFIX):
+        # The name of its config, and its version, may follow.
+        if re.split("[/:]", name.removeprefix(TFDS_PREFIX))[0] in _WITH_UNLABELED_SPLIT:
+            return {**_ANY_TFDS, "reads": _TFDS_UNLABELED}
         return _ANY_TFDS
     return DATASETS.get(name)

@@ -4,6 +4,8 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
+import numpy as np
+
 from drw_tf.data import dataset as records
 from drw_tf.data import digits, identity, in_memory, long_tail, naming, splits
 
@@ -106,7 +108,14 @@ def _load_benchmark(name: str, config) -> records.Dataset:
         return small_imagenet127.load(data_dir, size, cache_dir=config.cache_dir)
     from drw_tf.data import tfds_images
 
-    return tfds_images.load(name, data_dir, image_size=config.image_size, download=config.download)
+    return tfds_images.load(
+        name,
+        data_dir,
+        image_size=config.image_size,
+        download=config.download,
+        unlabeled=config.unlabeled_max is None,
+        note=_LOG.warning,
+    )
 
 
 def _warn(bad) -> None:
@@ -178,18 +187,24 @@ def _fraction_split(dataset: records.Dataset, config) -> records.Split:
 
 
 def long_tailed_split(dataset: records.Dataset, config) -> records.Split:
-    """The split of the long-tail protocol for N1, M1 and both ratios."""
+    """The split of the long-tail protocol for N1, M1 and both ratios.
+
+    Without M1 the rows whose label nobody knows are unlabeled, all of them and no others.
+    """
     labeled = long_tail.class_counts(
         dataset.num_classes, config.labeled_max, config.imbalance_ratio
     )
-    unlabeled = long_tail.class_counts(
-        dataset.num_classes,
-        config.unlabeled_max,
-        config.unlabeled_imbalance_ratio,
-        config.unlabeled_order,
-    )
+    by_class = config.unlabeled_max is not None
+    unlabeled = np.zeros_like(labeled)
+    if by_class:
+        unlabeled = long_tail.class_counts(
+            dataset.num_classes,
+            config.unlabeled_max,
+            config.unlabeled_imbalance_ratio,
+            config.unlabeled_order,
+        )
     try:
-        return splits.draw_split(
+        split = splits.draw_split(
             dataset.train.labels,
             dataset.num_classes,
             labeled_counts=labeled,
@@ -198,6 +213,9 @@ def long_tailed_split(dataset: records.Dataset, config) -> records.Split:
             validation_per_class=config.validation_per_class,
         )
     except ValueError as error:
-        raise ValueError(
-            f"{error} Lower --labeled_max, --unlabeled_max or --validation_per_class."
-        ) from None
+        lower = "--labeled_max, --unlabeled_max" if by_class else "--labeled_max"
+        raise ValueError(f"{error} Lower {lower} or --validation_per_class.") from None
+    if by_class:
+        return split
+    unknown = np.flatnonzero(dataset.train.labels == records.UNKNOWN_LABEL)
+    return records.Split(split.labeled, unknown, split.validation)

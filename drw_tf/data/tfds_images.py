@@ -9,6 +9,7 @@ keep the order of its files, which depends on the version of the prepared set al
 import contextlib
 import pathlib
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, prepared_sets
+from drw_tf.data import image_files, naming, prepared_sets
 
 PREFIX = "tfds:"
 
@@ -46,6 +47,7 @@ NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped"])
 
 MAX_BYTES = 4 * 2**30
 
+_UNLABELED = ("unlabelled", "unlabeled")
 _NAME = re.compile(r"(\w+)(?:/([\w.+-]+))?(?::(\d+\.\d+\.\d+))?")
 _NUMBERED = re.compile(rb"(.*?)(\d+)", re.DOTALL)
 _BATCH = 512
@@ -57,6 +59,8 @@ def load(
     *,
     image_size: int | None = None,
     download: bool = False,
+    unlabeled: bool = False,
+    note: Callable[[str], None] = logging.info,
 ) -> records.Dataset:
     """A data set with all its pictures in memory.
 
@@ -73,18 +77,24 @@ def load(
             all be of one size for.
         download: whether to fetch and prepare what is missing. The network is used for
             nothing else.
+        unlabeled: whether the split "unlabelled" or "unlabeled" is read as well: training rows
+            of unknown label, after those of "train".
+        note: told of such a split that is not read.
 
     Raises:
         FileNotFoundError: the set is not prepared; the message has the command to do it.
-        ValueError: an unknown name, pictures that cannot be used, or files that are broken.
+        ValueError: an unknown name, no unlabeled split where one is asked for, pictures that
+            cannot be used, or files that are broken.
     """
     full_name = _full_name(name)
     folder = _folder(full_name, pathlib.Path(data_dir), download)
     with _quietly(folder):
         builder = tfds.builder_from_directory(folder)
         _check_features(name, builder)
-        shape, size = _shape(name, builder, image_size)
-        train = _read(builder, "train", shape, size)
+        parts = ["train", *_unlabeled_split(name, builder, unlabeled, note)]
+        shape, size = _shape(name, builder, parts, image_size)
+        train = _read(builder, parts, shape, size)
+        train.labels[builder.info.splits["train"].num_examples :] = records.UNKNOWN_LABEL
         test = _read_test(builder, shape, size)
     mean, std = STATISTICS.get(builder.name, (None, None))
     if mean is None or size is not None:
@@ -192,8 +202,30 @@ def _check_features(name: str, builder: tfds.core.DatasetBuilder) -> None:
         raise ValueError(f"--dataset must have a split train; {name} has {', '.join(splits)}.")
 
 
+def _unlabeled_split(
+    name: str,
+    builder: tfds.core.DatasetBuilder,
+    is_read: bool,
+    note: Callable[[str], None],
+) -> list[str]:
+    """The split of unlabeled pictures in a list; an empty one where it is not to be read."""
+    splits = builder.info.splits
+    found = [one for one in _UNLABELED if one in splits and splits[one].num_examples]
+    if is_read and not found:
+        raise ValueError(
+            f"{name} must have a split {' or '.join(_UNLABELED)}; it has {', '.join(splits)}."
+        )
+    if found and not is_read:
+        pictures = naming.counted(splits[found[0]].num_examples, "picture")
+        note(
+            f"{name}: the split {found[0]} ({pictures}) is not read; pictures of train are taken "
+            "as unlabeled ones."
+        )
+    return found[:1] if is_read else []
+
+
 def _shape(
-    name: str, builder: tfds.core.DatasetBuilder, image_size: int | None
+    name: str, builder: tfds.core.DatasetBuilder, parts: Sequence[str], image_size: int | None
 ) -> tuple[tuple[int, int, int], int | None]:
     """(H, W, Ch) of the pictures in memory, and the side to resize to or None."""
     shape = tuple(builder.info.features["image"].shape)
@@ -203,7 +235,8 @@ def _shape(
         shape = (image_size, image_size, shape[-1])
     else:
         image_size = None
-    needed = builder.info.splits["train"].num_examples * int(np.prod(shape, dtype=np.int64))
+    rows = sum(builder.info.splits[part].num_examples for part in parts)
+    needed = rows * int(np.prod(shape, dtype=np.int64))
     if needed > MAX_BYTES:
         raise ValueError(
             f"the training pictures of {name} must fit in {MAX_BYTES / 2**30:g} GiB of memory, "
@@ -219,18 +252,38 @@ def _read_test(
     splits = builder.info.splits
     for split in ("test", "validation"):
         if split in splits and splits[split].num_examples:
-            images = _read(builder, split, shape, size)
+            images = _read(builder, [split], shape, size)
             if (images.labels != records.UNKNOWN_LABEL).all():
                 return images
     return None
 
 
 def _read(
-    builder: tfds.core.DatasetBuilder, split: str, shape: tuple[int, int, int], size: int | None
+    builder: tfds.core.DatasetBuilder,
+    parts: Sequence[str],
+    shape: tuple[int, int, int],
+    size: int | None,
 ) -> records.ArrayImages:
-    rows = builder.info.splits[split].num_examples
-    pixels = np.empty((rows, *shape), np.uint8)
-    labels = np.empty(rows, np.int64)
+    """The rows of these splits, one after the other."""
+    rows = [builder.info.splits[part].num_examples for part in parts]
+    pixels = np.empty((sum(rows), *shape), np.uint8)
+    labels = np.empty(sum(rows), np.int64)
+    begin = 0
+    for part, number in zip(parts, rows, strict=True):
+        end = begin + number
+        _fill(builder, part, size, pixels[begin:end], labels[begin:end])
+        begin = end
+    return records.ArrayImages(pixels, labels)
+
+
+def _fill(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    size: int | None,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Writes the pictures and labels of a split into these rows."""
     ids, start = [], 0
     for batch in _batches(builder, split, size):
         end = start + len(batch["label"])
@@ -239,8 +292,7 @@ def _read(
         start = end
     order = official_order(ids)
     if order is not None:
-        pixels, labels = pixels[order], labels[order]
-    return records.ArrayImages(pixels, labels)
+        pixels[:], labels[:] = pixels[order], labels[order]
 
 
 def _batches(builder: tfds.core.DatasetBuilder, split: str, size: int | None):

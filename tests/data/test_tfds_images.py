@@ -6,7 +6,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from drw_tf.data import tfds_images
+from drw_tf import config as configuration
+from drw_tf.data import registry, tfds_images
 
 ROWS = 30
 SIDE = 4
@@ -163,6 +164,91 @@ def test_a_test_split_is_taken_before_validation(tmp_path):
     }
     prepare(tmp_path, splits)
     assert len(tfds_images.load("tfds:tiny", tmp_path).test) == 4
+
+
+def with_unlabeled(folder, split="unlabelled", name="tiny", label=-1, with_id=True):
+    """Writes a set with seven pictures, 50 to 56, in a split of their own."""
+    splits = {
+        "train": examples(with_id=with_id),
+        split: examples(split, 7, start=50, label=label, with_id=with_id),
+        "test": examples("test", 4, start=70, with_id=with_id),
+    }
+    prepare(folder, splits, name=name, **({} if with_id else {"id": None}))
+
+
+@pytest.mark.parametrize("split", ["unlabelled", "unlabeled"])
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_split_of_unlabeled_pictures_follows_the_labeled_ones(tmp_path, split, label):
+    with_unlabeled(tmp_path, split, label=label)
+    notes = []
+    dataset = tfds_images.load("tfds:tiny", tmp_path, unlabeled=True, note=notes.append)
+    numbers = [*range(ROWS), *range(50, 57)]
+    assert dataset.train.pixels[:, 0, 0, 0].tolist() == numbers
+    # Whatever the files say of the classes.
+    assert dataset.train.labels.tolist() == [i % 3 for i in range(ROWS)] + [-1] * 7
+    assert len(dataset.test) == 4
+    np.testing.assert_allclose(dataset.mean, [np.mean(numbers) / 255] * 3, rtol=1e-12)
+    assert notes == []
+
+
+def test_a_split_of_unlabeled_pictures_that_is_not_read_is_told(tmp_path):
+    with_unlabeled(tmp_path)
+    notes = []
+    dataset = tfds_images.load("tfds:tiny", tmp_path, note=notes.append)
+    assert dataset.train.labels.tolist() == [i % 3 for i in range(ROWS)]
+    assert notes == [
+        "tfds:tiny: the split unlabelled (7 pictures) is not read; pictures of train are taken "
+        "as unlabeled ones."
+    ]
+
+
+def test_a_missing_split_of_unlabeled_pictures_is_refused(tiny):
+    with pytest.raises(ValueError, match=r"^tfds:tiny must have a split unlabelled or unlabeled; "):
+        tfds_images.load("tfds:tiny", tiny, unlabeled=True)
+
+
+def test_unlabeled_pictures_count_where_memory_is_short(tmp_path, monkeypatch):
+    with_unlabeled(tmp_path)
+    monkeypatch.setattr(tfds_images, "MAX_BYTES", (ROWS + 7) * SIDE * SIDE * 3 - 1)
+    tfds_images.load("tfds:tiny", tmp_path)
+    with pytest.raises(ValueError, match="must fit in"):
+        tfds_images.load("tfds:tiny", tmp_path, unlabeled=True)
+
+
+@pytest.mark.parametrize("name", ["tfds:stl10", "tfds:stl10:1.0.0"])
+def test_all_of_stl10s_unlabeled_pictures_are_unlabeled_and_no_others(tmp_path, name):
+    with_unlabeled(tmp_path, name="stl10", with_id=False)
+    words = {"dataset": name, "data_dir": str(tmp_path), "validation_per_class": 2}
+    config = configuration.resolve({**words, "labeled_max": 8, "imbalance_ratio": 4.0})
+    assert (config.unlabeled_max, config.unlabeled_imbalance_ratio, config.unlabeled_order) == (
+        None,
+        None,
+        None,
+    )
+    dataset, split = registry.load(config)
+    assert split.unlabeled.tolist() == list(range(ROWS, ROWS + 7))
+    assert sorted(dataset.train.pixels[split.unlabeled, 0, 0, 0]) == list(range(50, 57))
+    # 8 x 4 ** (-c / 2) is 8, 4, 2.
+    assert np.bincount(dataset.train.labels[split.labeled]).tolist() == [8, 4, 2]
+    assert np.bincount(dataset.train.labels[split.validation]).tolist() == [2, 2, 2]
+    config = configuration.resolve({**words, "labeled_max": 9, "imbalance_ratio": 1.0})
+    said = r"class 0 must have 11 pictures .* Lower --labeled_max or --validation_per_class\.$"
+    with pytest.raises(ValueError, match=said):
+        registry.load(config)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("unlabeled_max", 20),
+        ("unlabeled_imbalance_ratio", 2.0),
+        ("unlabeled_order", "uniform"),
+    ],
+)
+def test_flags_of_an_unlabeled_tail_are_refused_where_there_is_none(flag, value):
+    with pytest.raises(configuration.ConfigError, match=rf"^--{flag} is not read by --dataset="):
+        configuration.resolve({"dataset": "tfds:stl10", flag: value})
+    configuration.resolve({"dataset": "tfds:stl10x", flag: value})
 
 
 @pytest.mark.parametrize(
