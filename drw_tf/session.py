@@ -7,15 +7,15 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from drw_tf import config as configuration
 from drw_tf import contradictions, finished_run, flag_table, run_log
 from drw_tf import run as runs
+from drw_tf.data import data_service, identity, image_scan, pipeline, registry
 from drw_tf.data import dataset as records
-from drw_tf.data import identity, image_scan, pipeline, registry
 from drw_tf.methods import alarm
 from drw_tf.report import environment, groups, record, record_file, split_report
 from drw_tf.serving import folders, run_export
@@ -59,6 +59,10 @@ LEAVE_OUT = (
     "give the same command again, or with --decode_all --on_bad_image=skip, which leaves out what "
     "cannot be decoded"
 )
+
+
+class ServiceLost(RuntimeError):
+    """A tf.data service that was there is not there now; the message is the end of a sentence."""
 
 
 class DiskCameBack(OSError):
@@ -158,8 +162,16 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         if log:
             log.start(logged)
 
+    def has_trained():
+        steps = run.method.stage_start + int(run.method.optimizer.iterations.numpy())
+        return steps > 0 or folder.has_checkpoints
+
     try:
-        with naming_memory(config, "batch_size"), naming_damage(run.dataset, _GO_ON):
+        with (
+            naming_memory(config, "batch_size"),
+            naming_damage(run.dataset, _GO_ON),
+            naming_service(config.data_service, has_trained),
+        ):
             history = loop.run(
                 run.method,
                 run.stages.all,
@@ -228,6 +240,35 @@ def naming_memory(config: configuration.Config, *flags: str) -> Iterator[None]:
         ]
         raise configuration.ConfigError(
             f"memory ran out ({messages.one_line(error)}); give {', or '.join(smaller)}."
+        ) from None
+
+
+@contextlib.contextmanager
+def naming_service(address: str | None, has_trained: Callable[[], bool]) -> Iterator[None]:
+    """Context: a tf.data service that is lost in mid-run is told from one that never was there.
+
+    Args:
+        address: of the service; None without one.
+        has_trained: whether this run has had batches of it.
+
+    Raises:
+        ServiceLost: it was there, and the run can go on when it is again.
+        data_service.NoAnswer: it may not be where the flag says.
+    """
+    try:
+        yield
+    except data_service.NoAnswer as error:
+        if not has_trained():
+            raise
+        raise ServiceLost(f"a lost data service ({str(error).rstrip('.')})") from None
+    except tf.errors.OpError as error:
+        text = messages.without_places(error)
+        # An error between workers may tell of what ended another one.
+        is_of_input = "IteratorGetNext" in str(error) and "collective" not in text.lower()
+        if not (address and is_of_input and data_service.is_outage(error)):
+            raise
+        raise ServiceLost(
+            f"a lost data service (--data_service={address}: {messages.one_line(error)})"
         ) from None
 
 

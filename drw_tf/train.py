@@ -35,7 +35,7 @@ def _run(config: configuration.Config, command: list[str]) -> None:
 
     try:
         result = session.train(config, command)
-    except session.DiskCameBack as error:
+    except (session.DiskCameBack, session.ServiceLost) as error:
         _say_stopped(error, "the last checkpoint", config)
         raise SystemExit(EXIT_STOPPED) from None
     except session.USER_ERRORS as error:

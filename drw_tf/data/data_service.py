@@ -1,6 +1,9 @@
 """Batches made by a tf.data service: other machines read, decode and augment."""
 
+import logging
+import re
 import socket
+import time
 import urllib.parse
 
 import numpy as np
@@ -10,11 +13,28 @@ from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
 from drw_tf.data import parallelism, pipeline
 
+_LOG = logging.getLogger("drw_tf")
 _ANSWER_SECONDS = 10
+# How long a dispatcher may take to come, or to be started again.
+_PATIENCE_SECONDS = 60
+_RETRY_SECONDS = 0.5
+# What TensorFlow raises of itself once it has asked a service in vain for an hour.
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+# Of a dispatcher that was started again without a journal; a missing picture is not found, too.
+_FORGOTTEN = re.compile(r"iteration( client)? id|failed to get (split|tasks)", re.IGNORECASE)
 
 
 class DataServiceError(ValueError):
     """The service cannot make these batches; the message is one line for the user."""
+
+
+class NoAnswer(DataServiceError):
+    """The dispatcher is not there, or not yet again."""
 
 
 def batches(
@@ -45,7 +65,8 @@ def batches(
         shard: which part of each batch is wanted.
 
     Raises:
-        DataServiceError: the dispatcher does not answer, or pixels lie in this process.
+        NoAnswer: the dispatcher does not answer for a minute.
+        DataServiceError: pixels lie in this process.
         ValueError: a stream without rows, or a batch that the shards do not divide.
     """
     pipeline.check_streams(streams, shard)
@@ -74,12 +95,26 @@ def batches(
     return parallelism.untuned(one_a_step)
 
 
+def is_outage(error: tf.errors.OpError) -> bool:
+    """Whether what taking a batch raised says that the service is gone, or has forgotten it."""
+    forgotten = isinstance(error, tf.errors.NotFoundError) and _FORGOTTEN.search(str(error))
+    return bool(forgotten) or isinstance(error, _GONE)
+
+
 def _require_answer(address: str) -> None:
-    """Refuses a dispatcher that is not there: TensorFlow would ask it again for an hour."""
+    """Waits for the dispatcher, for a limited time: TensorFlow would ask it for an hour."""
     place = urllib.parse.urlsplit(address)
-    try:
-        socket.create_connection((place.hostname, place.port), _ANSWER_SECONDS).close()
-    except OSError as error:
-        raise DataServiceError(
-            f"--data_service={address} does not answer: {error.strerror or error}."
-        ) from None
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    is_told = False
+    while True:
+        try:
+            socket.create_connection((place.hostname, place.port), _ANSWER_SECONDS).close()
+            return
+        except OSError as error:
+            silence = f"--data_service={address} does not answer: {error.strerror or error}"
+        if time.monotonic() >= deadline:
+            raise NoAnswer(f"{silence}; waited {_PATIENCE_SECONDS} seconds.")
+        if not is_told:
+            _LOG.warning("%s; waiting for it.", silence)
+            is_told = True
+        time.sleep(_RETRY_SECONDS)

@@ -35,8 +35,6 @@ _BETWEEN_WORKERS = re.compile(
     "|UnavailableError",
     re.IGNORECASE,
 )
-# Operations' names and places in an error's text: a fault may show itself at a collective one.
-_PLACES = re.compile(r'^Detected at node.*$|^\s*File ".*$|\[\[.*?\]\]|\{\{.*?\}\}', re.MULTILINE)
 Value = TypeVar("Value")
 
 
@@ -201,7 +199,7 @@ def watched(function: Callable[[], Value]) -> Value:
 
 def _is_of_peer(error: Exception) -> bool:
     if isinstance(error, tf.errors.InternalError):
-        return bool(_BETWEEN_WORKERS.search(_PLACES.sub("", str(error))))
+        return bool(_BETWEEN_WORKERS.search(messages.without_places(error)))
     return isinstance(error, _PEER_ERRORS)
 
 

@@ -234,17 +234,15 @@ class _Runner(keras.callbacks.Callback):
             ) from None
         except Exception:
             # A test picture that is unreadable, or too little memory, costs no training either.
-            if not self._is_of_several:  # who would have to save together
-                with contextlib.suppress(checkpoint.CheckpointError):
-                    self._save(unevaluated=entry)
+            self._save_if_alone(unevaluated=entry)
             raise
         self._append(entry)
         try:
             for listener in self.listeners:
                 listener(entry)
-        except OSError:
-            if not self._is_of_several:  # who would have to save together
-                self._save()  # a log that cannot be written costs no training
+        except Exception:
+            # A log that cannot be written costs no training.
+            self._save_if_alone()
             raise
         self._agree_to_stop()
         due = self.step % self.plan.checkpoint_steps == 0 or self.step == self.plan.steps
@@ -309,6 +307,12 @@ class _Runner(keras.callbacks.Callback):
             **more,
         }
         self.checkpoints.save(self.step, state, best["step"])
+
+    def _save_if_alone(self, **more):
+        """Saves before an error ends this process; several workers would have to do it together."""
+        if not self._is_of_several:
+            with contextlib.suppress(checkpoint.CheckpointError):
+                self._save(**more)
 
     def _show(self, entry):
         shown = {}

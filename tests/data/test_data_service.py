@@ -1,8 +1,11 @@
 """Batches of a tf.data service: every step once, each as it would have been made here."""
 
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -127,11 +130,52 @@ def test_pixels_of_this_process_are_refused(service, tmp_path):
         data_service.batches(service, images, streams(SIZE), views(), 0, 0, pipeline.Shard())
 
 
-def test_a_service_that_is_not_there_is_refused_at_once(pixels):
+@pytest.fixture
+def nobody(monkeypatch):
+    """grpc://host:port where nobody listens, and is waited for a second."""
+    monkeypatch.setattr(data_service, "_PATIENCE_SECONDS", 1)
     (port,) = processes.free_ports(1)
-    address = f"grpc://127.0.0.1:{port}"
-    with pytest.raises(data_service.DataServiceError, match=f"{address} does not answer"):
-        data_service.batches(address, pixels, streams(SIZE), views(), 0, 0, pipeline.Shard())
+    return f"grpc://127.0.0.1:{port}"
+
+
+def test_a_service_that_is_not_there_is_told_at_once_and_refused_after_a_while(
+    nobody, pixels, caplog
+):
+    silence = f"--data_service={nobody} does not answer: Connection refused"
+    with pytest.raises(data_service.NoAnswer, match=rf"^{silence}; waited 1 seconds\.$"):
+        data_service.batches(nobody, pixels, streams(SIZE), views(), 0, 0, pipeline.Shard())
+    assert caplog.messages == [f"{silence}; waiting for it."]
+
+
+def test_a_service_that_is_being_started_is_waited_for(nobody, monkeypatch):
+    monkeypatch.setattr(data_service, "_PATIENCE_SECONDS", 20)
+    waiting = threading.Thread(target=data_service._require_answer, args=(nobody,))
+    waiting.start()
+    time.sleep(0.7)
+    assert waiting.is_alive()
+    with socket.create_server(("127.0.0.1", int(nobody.rpartition(":")[2]))):
+        waiting.join(10)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        # As TensorFlow 2.15 words them after a dispatcher was started again without a journal.
+        (
+            tf.errors.NotFoundError,
+            "Failed to get tasks: Unknown iteration client id 3000. The dispatcher is not "
+            "configured to be fault tolerant",
+            True,
+        ),
+        (tf.errors.NotFoundError, "Failed to get split: Iteration id 1000 not found", True),
+        (tf.errors.UnavailableError, "failed to connect to all addresses", True),
+        (tf.errors.NotFoundError, "/data/train/7.png; No such file or directory", False),
+        (tf.errors.InvalidArgumentError, "Input size should match", False),
+    ],
+)
+def test_an_outage_is_told_from_a_picture_that_is_missing(kind, text, expected):
+    assert data_service.is_outage(kind(None, None, text)) is expected
 
 
 def test_batch_that_replicas_do_not_divide_is_refused(service, pixels):
@@ -206,3 +250,27 @@ def test_training_through_the_scripts_processes_and_sigterm_ends_them(script, tm
     for process in (*workers, dispatcher):
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_a_dispatcher_that_was_started_again_without_a_journal_is_a_stop(script, tmp_path):
+    (port,) = processes.free_ports(1)
+    address = f"127.0.0.1:{port}"
+    dispatcher, _ = script("--role=dispatcher", f"--port={port}")
+    script("--role=worker", f"--dispatcher={address}")
+    words = [
+        *(sys.executable, "-m", "drw_tf.train", *processes.TINY, "--steps=20000"),
+        *("--steps_per_epoch=10000", f"--data_service=grpc://{address}"),
+        f"--workdir={tmp_path / 'run'}",
+    ]
+    with subprocess.Popen(words, cwd=processes.ROOT, stderr=subprocess.PIPE, text=True) as training:
+        processes.wait_for(lambda: list((tmp_path / "run" / "checkpoints").glob("step_*")))
+        dispatcher.kill()
+        dispatcher.wait()
+        script("--role=dispatcher", f"--port={port}")
+        _, printed = training.communicate(timeout=120)
+    assert training.returncode == 75, printed
+    assert "Traceback" not in printed
+    (line,) = [one for one in printed.splitlines() if one.startswith("train:")]
+    assert f"stopped by a lost data service (--data_service=grpc://{address}: Failed to get" in line
+    assert line.endswith("); the same command goes on from the last checkpoint.")

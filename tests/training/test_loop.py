@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from drw_tf import finished_run, session
+from drw_tf import finished_run, run_log, session
+from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
-from drw_tf.data import registry
 from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import record_file
-from drw_tf.training import loop
+from drw_tf.training import loop, workdir
 from tests import event_values
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -234,7 +234,7 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
         with session.naming_damage(dataset, session.LEAVE_OUT):
             raise kind(None, None, "stale file handle [Op:IteratorGetNext]")
 
-    with pytest.raises(session.DiskCameBack, match=r"stale file handle .*though all can be now"):
+    with pytest.raises(session.DiskCameBack, match=r"stale file handle\), though all can be now"):
         fails(tf.errors.UnknownError)
     # Nothing that a disk does: a fault of the code.
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -244,6 +244,68 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
         session.configuration.ConfigError, match=r"1\.png: No such .* --decode_all --on_b"
     ):
         fails(tf.errors.NotFoundError)
+
+
+ADDRESS = "grpc://127.0.0.1:5050"
+# As TensorFlow lays it out; where a fault is seen is not what it is.
+AT_INPUT = """Graph execution error:
+
+Detected at node IteratorGetNext defined at (most recent call last):
+  File "/home/collective_all_reduce_strategy.py", line 198, in fit
+
+{}
+\t [[{{{{node IteratorGetNext}}}}]] [Op:__inference_train_function_2867]"""
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "is_lost"),
+    [
+        (AT_INPUT.format("failed to connect to all addresses"), ADDRESS, True),
+        (AT_INPUT.format("failed to connect to all addresses"), None, False),
+        # What ended another worker, as this one hears of it.
+        (AT_INPUT.format("Collective ops is aborted by: no answer"), ADDRESS, False),
+        ("Socket closed [[{{node CollectiveReduceV2}}]]", ADDRESS, False),
+    ],
+)
+def test_a_lost_data_service_is_told_from_a_lost_worker(text, address, is_lost):
+    error = tf.errors.UnavailableError(None, None, text)
+    with (
+        pytest.raises(session.ServiceLost if is_lost else type(error)) as caught,
+        session.naming_service(address, lambda: True),
+    ):
+        raise error
+    if is_lost:
+        assert str(caught.value) == (
+            f"a lost data service (--data_service={ADDRESS}: failed to connect to all addresses)"
+        )
+
+
+def test_a_data_service_that_never_answered_is_refused_and_one_that_did_is_a_stop(
+    resolve, monkeypatch
+):
+    def silent(address, *_):
+        raise data_service.NoAnswer(f"--data_service={address} does not answer.")
+
+    words = ("--method=supervised", "--tensorboard=true", "--checkpoint_steps=20")
+    config = resolve(*words, f"--data_service={ADDRESS}")
+    monkeypatch.setattr(data_service, "batches", silent)
+    with pytest.raises(data_service.NoAnswer):
+        train(config)
+    # It is there for the first epoch, whose first batch the log wants to show then.
+    with monkeypatch.context() as patch:
+        patch.setattr(data_service, "batches", lambda _, *rest: pipeline.training_batches(*rest))
+        patch.setattr(run_log.RunLog, "_first_batch", lambda self: silent(ADDRESS))
+        with pytest.raises(session.ServiceLost, match=r"\(--data_service=.* does not answer\)$"):
+            train(config)
+        assert checkpoint_steps(config) == [10]
+    # It was there for an earlier process.
+    with pytest.raises(session.ServiceLost):
+        train(config)
+
+
+def checkpoint_steps(config):
+    folder = workdir.Layout(config.workdir).checkpoints
+    return sorted(int(path.name.removeprefix("step_")) for path in folder.iterdir())
 
 
 def test_a_fault_in_a_methods_code_keeps_its_traceback(resolve, monkeypatch):
