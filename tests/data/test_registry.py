@@ -339,8 +339,8 @@ def test_a_download_is_what_the_flag_asks_for(monkeypatch, tmp_path, asked):
     class Asked(Exception):
         pass
 
-    def load(name, data_dir, image_size, download):
-        assert (name, data_dir, image_size) == ("cifar10", str(tmp_path), None)
+    def load(name, data_dir, image_size, download, unlabeled, note):
+        assert (name, data_dir, image_size, unlabeled) == ("cifar10", str(tmp_path), None, False)
         raise Asked(download)
 
     monkeypatch.setattr(tfds_images, "load", load)
