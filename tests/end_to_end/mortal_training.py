@@ -20,7 +20,7 @@ import traceback
 MOMENTS = {
     "between steps": ("drw_tf.training.loop:_Runner.on_train_batch_end", "before"),
     "after a step's end": ("drw_tf.training.loop:_Runner.on_train_batch_end", "after"),
-    "first file of a checkpoint": ("drw_tf.training.checkpoint:_checksum", "before"),
+    "first file of a checkpoint": ("drw_tf.whole_files:checksum", "before"),
     "files of a checkpoint": ("drw_tf.whole_files:flush", "before"),
     "checkpoint renamed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "before"),
     "old checkpoints removed": ("drw_tf.training.checkpoint:Checkpoints._remove_old", "after"),
