@@ -101,10 +101,12 @@ def doubts(values: Mapping) -> Iterator[str]:
     """
     labeled, unlabeled = values["imbalance_ratio"], values["unlabeled_imbalance_ratio"]
     is_same = values["unlabeled_order"] in (None, "same") and labeled == unlabeled
+    # A pool that is not cut by class has a tail that nobody knows.
+    is_known = values["unlabeled_max"] is not None
     keys = recipes.RECIPES[values["method"]].rebalancers
     is_read = any("unlabeled_prior" in recipes.REBALANCERS[key].flags for key in keys)
     is_read = is_read or values["align_distribution"]
-    if values["unlabeled_prior"] == "labeled" and is_read and not is_same:
+    if values["unlabeled_prior"] == "labeled" and is_read and is_known and not is_same:
         yield (
             f"{values['method']} takes the pool to be as long-tailed as the labeled pictures, "
             "which it is not; --unlabeled_prior=true tells it the true numbers."

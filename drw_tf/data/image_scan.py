@@ -8,7 +8,6 @@ the speed of decoding.
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from drw_tf import whole_files
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, image_headers, naming
 
@@ -172,8 +172,8 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
     sizes = np.array(_each(os.path.getsize, paths, "Listing files"), np.int64)
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[inverse] > 1)
-    digests = _each(_digest, [paths[row] for row in candidates], "Comparing files")
-    groups: dict[bytes, list[int]] = {}
+    digests = _each(whole_files.checksum, [paths[row] for row in candidates], "Comparing files")
+    groups: dict[str, list[int]] = {}
     for row, digest in zip(candidates, digests, strict=True):
         groups.setdefault(digest, []).append(int(row))
     return [np.array(rows, np.int64) for rows in groups.values() if len(rows) > 1]
@@ -211,14 +211,6 @@ def _decoding_fault(contents: bytes) -> str:
     except Exception:  # Pillow's readers raise many kinds, SyntaxError among them.
         return "it cannot be decoded: damaged, cut off, or of a rare kind"
     return ""
-
-
-def _digest(path: str) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()
 
 
 def _each(

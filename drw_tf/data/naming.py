@@ -23,6 +23,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def sets(held_out: bool) -> str:
+    """Where a picture should not be more than once, after "in"; with a validation set or not."""
+    return "two of training, validation and test" if held_out else "training and test"
+
+
 def some(names: Sequence[str], separator: str = ", ") -> str:
     """The first ten names, and how many more there are."""
     more = len(names) - _NAMED

@@ -131,8 +131,7 @@ def note_copies(
         leaks = sum(differ(roles, rows) for rows in groups)
         torn = sum(differ(labels, rows) for rows in groups)
         named = [naming.some(list(paths[rows]), " = ") for rows in groups]
-        sets = "two of training, validation and test"
-        sets = sets if len(split.validation) else "training and test"
+        sets = naming.sets(len(split.validation) > 0)
         note(
             f"there more than once: {naming.counted(len(groups), 'picture')}, {leaks:,} in "
             f"{sets}, {torn:,} as two classes: {naming.some(named, '; ')}."

@@ -26,7 +26,7 @@ class Undo:
     ):
         self.variables = list(variables)
         self.kept = [tf.identity(one) for one in self.variables]
-        self.banks = list(banks)
+        self.banks, self.kept_rows = list(banks), []
         if self.banks:
             self.index = replicas.all_rows(index)
             self.kept_rows = [pool_banks.read_rows(one, self.index) for one in self.banks]
@@ -37,7 +37,7 @@ class Undo:
             context = tf.distribute.get_replica_context()
             # Mirrored variables may only be written from the cross-replica side.
             context.merge_call(self._restore, args=(self.kept, bad))
-        for bank, rows in zip(self.banks, self.kept_rows if self.banks else (), strict=True):
+        for bank, rows in zip(self.banks, self.kept_rows, strict=True):
             now = pool_banks.read_rows(bank, self.index)
             pool_banks.write_rows(bank, self.index, tf.where(bad, rows, now))
 

@@ -262,8 +262,7 @@ def _copies(found: Facts, whole: bool) -> str:
         return title + "None."
     leaks = sum(_is_leak(group) for group in found.copies)
     torn = sum(_is_torn(group) for group in found.copies)
-    sets = "two of training, validation and test"
-    sets = sets if found.counts[VALIDATION].any() else "training and test"
+    sets = naming.sets(bool(found.counts[VALIDATION].any()))
     lines = [
         f"There more than once: {naming.counted(len(found.copies), 'picture')}, {leaks:,} of "
         f"them in {sets}, {torn:,} as two classes.",

@@ -87,10 +87,6 @@ def standings(
     """
     base = groups.find(variants, reference or REFERENCE)
     theirs = values(base, METRICS[0][1], window) if base else {}
-
-    def pair(one):
-        return _paired(one, base, window) if base else (values(one, METRICS[0][1], window), {})
-
     tested = [(one, values(one, METRICS[0][1], window)) for one in variants]
     tested = [(one, found) for one, found in tested if found]
     common = [frozenset(found.keys() & theirs.keys() if theirs else found) for _, found in tested]
@@ -105,7 +101,7 @@ def standings(
         is_usual = usual is not None and usual <= group
         seeds = usual if is_usual else frozenset(found)
         group = usual if is_usual else group
-        ours, of_base = pair(one)
+        ours, of_base = _paired(one, base, window)
         gain = statistics.paired_gain(_of(group, ours), of_base)
         rank = gain[0] if gain else statistics.mean_and_deviation([*found.values()])[0]
         place = (-len(group), sorted(group), -rank)
@@ -161,9 +157,11 @@ def methods(
 
 
 def _paired(
-    one: groups.Variant, base: groups.Variant, window: str
+    one: groups.Variant, base: groups.Variant | None, window: str
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """bACC of a variant and of the reference by seed, both of the same evaluations."""
+    """bACC of a variant and of the reference, if any, by seed: both of the same evaluations."""
+    if base is None:
+        return values(one, METRICS[0][1], window), {}
     window = "last" if one.is_judged or base.is_judged else window
     return values(one, METRICS[0][1], window), values(base, METRICS[0][1], window)
 
@@ -260,7 +258,8 @@ def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
     few = {one.title: "; ".join(groups.short(one.variants)) for one in there}
     why = [f"{title}, as fewer are of {names}" for title, names in few.items() if names]
     note += f" (the last one at {', and at '.join(why)})" if why else ""
-    note += ", where not said otherwise." if any(map(_has_judged, there)) else "."
+    has_judged = any(_judged(one.variants, one.window) for one in there)
+    note += ", where not said otherwise." if has_judged else "."
     if table == paper_numbers.ABLATION:
         note += (
             " The paper's row without weights has its numbers of FixMatch + DARP: its weights are "
@@ -474,10 +473,6 @@ def _sides(settings: Sequence[groups.Setting | None]) -> list[str]:
     if len(settings) == 1:
         return ["ours"]
     return [f"ours, {one.steps:,} steps" for one in settings]
-
-
-def _has_judged(setting: groups.Setting) -> bool:
-    return bool(_judged(setting.variants, setting.window))
 
 
 def _our_cell(setting: groups.Setting | None, method: str) -> str:

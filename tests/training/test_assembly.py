@@ -60,6 +60,7 @@ def test_a_true_prior_is_counted_over_the_pool(resolve, quarters):
         (["--method=frwu", "--unlabeled_imbalance_ratio=2", "--unlabeled_prior=true"], False),
         (["--method=remixmatch", "--unlabeled_order=uniform", "--align_distribution=false"], False),
         (["--method=drw", "--unlabeled_order=reversed"], False),  # counts them itself
+        (["--method=frwu", "--dataset=tfds:stl10"], False),  # which nobody knows
     ],
 )
 def test_a_pool_of_another_tail_than_a_method_expects_is_told(resolve, words, told):
