@@ -32,6 +32,10 @@ _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.,])(?:(?<![\w.)])[+-])?\d+\.\d+(?!\.?\w|,\d)")
 
 
+# Many commands read the same ones.
+_record = functools.cache(record_file.read_record)
+
+
 @functools.cache
 def tables_of(command: str) -> list[tables.Table]:
     """What a `drw_tf.report` command makes of methods, their labels, agreement and the paper.
@@ -42,7 +46,7 @@ def tables_of(command: str) -> list[tables.Table]:
     words = shlex.split(command)[3:]
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--"))
     folders = [path for word in words if not word.startswith("--") for path in _expanded(word)]
-    records = [record_file.read_record(path) for path in report.record_paths(folders)]
+    records = [_record(path) for path in report.record_paths(folders)]
     step = flags.get("step")
     records, _ = report.at_step(records, step if step is None else int(step))
     settings, _ = groups.settings(records, groups.DEFAULTS)

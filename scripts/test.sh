@@ -21,6 +21,8 @@ done
 bash "$scripts/environment.sh" "${environment[@]}"
 CDPATH="" cd -- "$scripts/.."
 python=.venv/bin/python
+# Where Python is told to keep no bytecode, every process of the tests would compile the package.
+"$python" -m compileall -q drw_tf
 "$python" -m ruff check
 "$python" -m ruff format --check
 # In the order of tests/conftest.py; else files of many tests go first, which are not the long ones.

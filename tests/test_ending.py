@@ -35,7 +35,11 @@ def test_the_process_ends_with_the_code_and_what_was_printed_while_a_thread_slee
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("drw_tf.train", ["train"]), ("drw_tf", ["drw-tf", "train"])]
+    ("name", "words"),
+    [
+        ("drw_tf.train", ["train"]),
+        pytest.param("drw_tf", ["drw-tf", "train"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_trainer_waits_for_no_thread(tmp_path, name, words):
     flags = ["--dataset=digits", "--steps=50", f"--workdir={tmp_path / 'run'}"]

@@ -18,7 +18,7 @@ from drw_tf import config as configuration
 from drw_tf import run as runs
 from drw_tf.report import record_file
 from drw_tf.training import workdir
-from tests import records
+from tests import records, small_network
 
 PROGRAMS = {"export": export, "evaluate": evaluate}
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -135,6 +135,13 @@ def test_help_lists_the_flags(capsys, program):
 
 
 # With a run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _network():
+    with pytest.MonkeyPatch.context() as patch:
+        small_network.stand_in(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`drw_tf.predict`: from a folder of pictures to a table."""
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -38,6 +39,16 @@ def export(tmp_path_factory):
         max_megapixels=0.01,
         checks=False,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once():
+    """The export never changes, and reading it takes most of a call's time."""
+    import tensorflow as tf
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
+        yield
 
 
 def save(path, seed=0, size=(40, 30)):
@@ -86,7 +97,7 @@ def refused(run, capsys):
     return call
 
 
-@pytest.mark.parametrize("batch", [1, 4, 64])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4, 64])
 def test_a_row_for_each_picture_as_serving_bytes_answers(run, folder, export, batch):
     from drw_tf.serving import predictor
 

@@ -16,6 +16,7 @@ from drw_tf.data import dataset as records
 from drw_tf.methods import batches
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import assembly
+from tests import small_network
 
 ROWS, CLASSES = 8, 4
 # At once what else waits or ramps, no threshold that a new network does not reach, and a bank,
@@ -40,6 +41,11 @@ def test_the_table_knows_which_rebalancers_weigh_the_labeled_loss():
     for name, component in recipes.REBALANCERS.items():
         does = component.load().labeled_weights is not rebalance.Rebalancer.labeled_weights
         assert component.weighs_labeled == does, name
+
+
+@pytest.fixture(autouse=True)
+def _network(monkeypatch):
+    small_network.stand_in(monkeypatch)
 
 
 def images(generator, rows):

@@ -11,6 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_start_is_one_line_and_the_code_of_a_stop(tmp_path):
     words = ("--dataset=digits", "--steps=50", f"--workdir={tmp_path / 'run'}")
     with subprocess.Popen(

@@ -1,6 +1,7 @@
 """Picture files decoded once, where all of them fit in memory."""
 
 import dataclasses
+import functools
 import sys
 
 import numpy as np
@@ -41,14 +42,22 @@ def _decode(images: records.FileImages, image_shape) -> records.ArrayImages:
     return records.ArrayImages(pixels, images.labels)
 
 
+# A graph of a thousand operations, for each set of files the same.
+@functools.cache
+def _square(side: int, channels: int):
+    """path -> uint8 [side, side, channels]."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def decode(path):
+        pixels = image_files.decode_resized(tf.io.read_file(path), side)
+        return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)
+
+    return decode
+
+
 def squares(paths: np.ndarray, image_shape: tuple[int, int, int], batch: int) -> tf.data.Dataset:
     """Central squares of picture files in order: uint8 [<= batch, H, W, Ch]."""
-
-    @tf.autograph.experimental.do_not_convert
-    def decode(path):
-        pixels = image_files.decode_resized(tf.io.read_file(path), image_shape[0])
-        return pixels if image_shape[-1] == 3 else tf.image.rgb_to_grayscale(pixels)
-
+    decode = _square(image_shape[0], image_shape[-1])
     files = tf.data.Dataset.from_tensor_slices(paths)
     pixels = files.map(decode, num_parallel_calls=parallelism.usable_cores())
     return parallelism.untuned(pixels.batch(batch).prefetch(2))

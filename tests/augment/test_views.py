@@ -101,7 +101,7 @@ def test_each_row_depends_on_its_own_draws_alone(name, order, pictures):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("name", ["darp_cifar100", "digits"])
+@pytest.mark.parametrize("name", [pytest.param("darp_cifar100", marks=pytest.mark.slow), "digits"])
 def test_views_are_the_same_inside_a_map(name, order, pictures, in_map):
     shape = (8, 8, 1) if name == "digits" else (32, 32, 3)
     images, made = pictures(shape, rows=24), maker(name, shape, order)

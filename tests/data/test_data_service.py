@@ -103,7 +103,9 @@ def test_its_batches_are_not_tuned_here(service, pixels):
     assert made.options().autotune.enabled is False
 
 
-@pytest.mark.parametrize("sampling", ["uniform", "class_balanced"])
+@pytest.mark.parametrize(
+    "sampling", [pytest.param("uniform", marks=pytest.mark.slow), "class_balanced"]
+)
 def test_steps_hold_the_rows_that_they_hold_without_a_service(pixels, sampling):
     made = streams(SIZE, sampling)
     plain = pipeline.training_batches(pixels, made, views(), 0).take(12).as_numpy_iterator()

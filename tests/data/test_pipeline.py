@@ -233,7 +233,7 @@ def files(tmp_path_factory, images):
     return records.FileImages(np.array(paths), np.arange(9) % 3)
 
 
-@pytest.mark.parametrize("geometry", ["crop", "resized_crop"])
+@pytest.mark.parametrize("geometry", [pytest.param("crop", marks=pytest.mark.slow), "resized_crop"])
 def test_files_give_the_same_contract_and_the_right_rows(files, geometry):
     views = augment_views.Views((8, 8, 3), True, 1, presets.preset("usb"), geometry=geometry)
     made = [

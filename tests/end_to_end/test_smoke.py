@@ -24,16 +24,41 @@ def run(*words, **kwargs):
     )
 
 
+TRAIN = (
+    *("drw_tf.train", "--dataset=digits", "--method=drw_la", "--steps=100"),
+    *("--reweight_start=0.5", "--checkpoint_steps=10"),
+)
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a run of 100 steps on digits, and what it printed."""
+def killed(tmp_path_factory):
+    """The folder of a run of 100 steps on digits that was killed, and its newest checkpoint."""
     folder = tmp_path_factory.mktemp("smoke") / "run"
-    done = run(
-        *("drw_tf.train", "--dataset=digits", "--method=drw_la", "--steps=100"),
-        *("--reweight_start=0.5", f"--workdir={folder}"),
-        check=True,
-    )
-    return folder, done
+    words = [sys.executable, "-m", *TRAIN, f"--workdir={folder}"]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE)
+    checkpoints = folder / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step_*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not (folder / "record.json").exists()
+    return folder, max(int(path.name[5:]) for path in checkpoints.glob("step_*"))
+
+
+@pytest.fixture(scope="module")
+def trained(killed):
+    """The folder of that run after the same command, and what it printed."""
+    folder, _ = killed
+    return folder, run(*TRAIN, f"--workdir={folder}", check=True)
+
+
+def test_killed_process_goes_on_with_the_same_command(killed, trained):
+    (folder, kept), (_, done) = killed, trained
+    assert f"{kept}/100" in done.stderr  # the bar begins where the checkpoint is
+    record = json.loads((folder / "record.json").read_text())
+    assert [entry["step"] for entry in record["history"]] == [50, 100]
 
 
 def test_training_says_what_came_out_and_where_it_lies(trained):
@@ -59,11 +84,7 @@ def test_training_says_what_came_out_and_where_it_lies(trained):
 def test_the_same_command_again_has_nothing_to_do(trained):
     folder, _ = trained
     before = (folder / "record.json").stat().st_mtime_ns
-    done = run(
-        *("drw_tf.train", "--dataset=digits", "--method=drw_la", "--steps=100"),
-        *("--reweight_start=0.5", f"--workdir={folder}"),
-        check=True,
-    )
+    done = run(*TRAIN, f"--workdir={folder}", check=True)
     assert (folder / "record.json").stat().st_mtime_ns == before
     assert "bACC" in done.stdout
 
@@ -94,37 +115,20 @@ def test_exported_model_scores_what_the_record_says(trained):
     assert got == pytest.approx(expected, abs=1e-9)
 
 
-def test_killed_process_goes_on_with_the_same_command(tmp_path):
-    words = (
-        *("drw_tf.train", "--dataset=digits", "--method=drw", "--steps=150"),
-        *("--checkpoint_steps=10", "--tensorboard=false", "--export=false"),
-        f"--workdir={tmp_path / 'run'}",
-    )
-    process = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stderr=subprocess.PIPE)
-    checkpoints = tmp_path / "run" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("step_*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-    kept = max(int(path.name[5:]) for path in checkpoints.glob("step_*"))
-    assert not (tmp_path / "run" / "record.json").exists()
-    done = run(*words, check=True)
-    assert f"{kept}/150" in done.stderr  # the bar begins where the checkpoint is
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
-    assert [entry["step"] for entry in record["history"]] == [50, 100, 150]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset=cifar10", "--data_dir={tmp}"], "cifar10 is not prepared in"),
-        (["--dataset=folder", "--labeled_dir={tmp}/none"], "/none is not a folder"),
-        (["--dataset=imagenet127", "--data_dir={tmp}"], "must hold train/<wnid>"),
-        (["--workdir=/proc/nowhere"], "/proc/nowhere cannot be written"),
+        *(
+            pytest.param(*words_and_message, marks=pytest.mark.slow)
+            for words_and_message in (
+                (["--dataset=cifar10", "--data_dir={tmp}"], "cifar10 is not prepared in"),
+                (["--dataset=folder", "--labeled_dir={tmp}/none"], "/none is not a folder"),
+                (["--dataset=imagenet127", "--data_dir={tmp}"], "must hold train/<wnid>"),
+                (["--workdir=/proc/nowhere"], "/proc/nowhere cannot be written"),
+                (["--labeled_max=4000"], "Lower --labeled_max"),
+            )
+        ),
         (["--imbalance_ratio=50"], "the smallest class would be empty"),  # 40 / 50
-        (["--labeled_max=4000"], "Lower --labeled_max"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, message):

@@ -40,7 +40,14 @@ def contents(pictures, kind, size):
     return pictures.encode(drawn.convert(mode), file_format, **options)
 
 
-@pytest.mark.parametrize("preparation", [CENTRAL, WHOLE, GREY], ids=["central", "whole", "grey"])
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        pytest.param(CENTRAL, id="central"),
+        pytest.param(WHOLE, id="whole", marks=pytest.mark.slow),
+        pytest.param(GREY, id="grey", marks=pytest.mark.slow),
+    ],
+)
 def test_pixels_are_those_that_serving_bytes_makes(pictures, preparation):
     decode = tf.function(
         lambda one: picture_stream.decode(one, preparation),

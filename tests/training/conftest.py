@@ -12,6 +12,7 @@ from drw_tf import session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.training import loop
+from tests import small_network
 
 
 def _pictures(generator, labels):
@@ -40,6 +41,12 @@ def quarters():
         std=(0.25,),
     )
     return dataset, records.Split(order[:20], order[20:], np.arange(0))
+
+
+@pytest.fixture(autouse=True)
+def _network(monkeypatch):
+    """Nothing here is about the network."""
+    small_network.stand_in(monkeypatch)
 
 
 @pytest.fixture

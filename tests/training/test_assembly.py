@@ -16,7 +16,7 @@ from drw_tf.training import assembly
 def test_a_network_has_the_constants_of_its_data_and_flags(resolve, quarters):
     dataset = dataclasses.replace(quarters[0], mean=(0.2,), std=(0.4,))
     words = ("--batch_norm_momentum=0.9", "--batch_norm_epsilon=0.002", "--sync_batch_norm")
-    config = resolve("--method=supervised", *words)
+    config = resolve("--method=supervised", "--model=wide_resnet_10_1", *words)
     network = assembly.network_builder(config, dataset)({"logits": lambda: heads.dense_head(4)})
     first = network.get_layer("normalization")
     # (x - .2) / .4

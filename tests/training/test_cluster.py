@@ -212,6 +212,7 @@ def together(folder, *arguments):
     return (*processes.TINY, "--strategy=multi_worker", *arguments, f"--workdir={folder / 'run'}")
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_process_and_the_chief_alone_writes(tmp_path):
     with processes.started(tmp_path, 2, *together(tmp_path)) as workers:
         one = alone(tmp_path / "one")
@@ -223,7 +224,13 @@ def test_two_workers_equal_one_process_and_the_chief_alone_writes(tmp_path):
     assert "4/4" in workers[0].stderr
     assert workers[1].stdout == ""
     assert "step/s" not in workers[1].stderr
-    # One that is started again after the end, as on a cluster where it was lost, waits for nobody.
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_started_again_after_the_end_waits_for_nobody(tmp_path):
+    # As on a cluster where it was lost.
+    with processes.started(tmp_path, 2, *together(tmp_path)) as workers:
+        assert [worker.ends() for worker in workers] == [0, 0], workers[0].stderr
     ports = processes.free_ports(2)
     for index in (1, 0):
         with processes.Worker(tmp_path, index, ports, *together(tmp_path)) as again:

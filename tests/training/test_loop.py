@@ -204,7 +204,7 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
         Image.fromarray(picture).save(path)
     words = (f"--labeled_dir={path.parents[1]}",)
     words += ("--dataset=folder", "--image_size=8", "--in_memory_gigabytes=0", "--batch_size=2")
-    config = resolve(*words, "--model=wide_resnet_10_1")
+    config = resolve(*words, "--model=small_resnet")
 
     def looked_at(given, **asked):
         found = load(given, **asked)

@@ -81,19 +81,16 @@ def test_a_second_ctrl_c_ends_at_once_and_the_run_goes_on_from_the_last_checkpoi
     ended_runs.assert_same(folder, tmp_path / "cut")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "epoch"),
     [
-        pytest.param(("--method=drw_la",), 1, marks=pytest.mark.slow),
-        (("--method=drw_la",), 2),
-        *(
-            pytest.param(
-                ("--method=fixmatch_crest_plus", "--crest_generations=2"),
-                epoch,
-                marks=pytest.mark.slow,
-            )
-            for epoch in (1, 2)
-        ),
+        (arguments, epoch)
+        for arguments in (
+            ("--method=drw_la",),
+            ("--method=fixmatch_crest_plus", "--crest_generations=2"),
+        )
+        for epoch in (1, 2)
     ],
     ids=by_method,
 )

@@ -80,7 +80,8 @@ def changed(before, after):
 @pytest.mark.parametrize(
     ("arguments", "kind", "times"),
     [
-        (["remixmatch"], "rows:0", 2),  # of the running mean, and those that were counted
+        # Of the running mean, and those that were counted.
+        pytest.param(["remixmatch"], "rows:0", 2, marks=pytest.mark.slow),
         pytest.param(
             ["drw", "--pseudo_memory=bank", "--protocol=darp"], "bank:0", 1, marks=pytest.mark.slow
         ),
@@ -97,7 +98,7 @@ def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind
     # The step before was not skipped, and moved what is compared.
     moved = changed(start, before)
     assert moved.count(kind) == times
-    assert len(moved) > 40
+    assert len(moved) > 15
     assert int(method.optimizer.iterations.numpy()) == POISONED + 1
     assert method.alarm.read()[:2] == (1, POISONED + 1)
 
@@ -105,7 +106,7 @@ def test_a_skipped_step_changes_nothing_but_its_count(run_steps, arguments, kind
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["drw", "--pseudo_memory=bank", "--sync_batch_norm"],
+        pytest.param(["drw", "--pseudo_memory=bank", "--sync_batch_norm"], marks=pytest.mark.slow),
         pytest.param(["fixmatch", "--precision=float16"], marks=pytest.mark.slow),
         pytest.param(
             ["fixmatch_darp", "--darp_start=0", "--darp_refresh=1"], marks=pytest.mark.slow
