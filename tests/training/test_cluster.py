@@ -21,6 +21,11 @@ STOPPED = 75
 LONGER = ("--steps=24", "--steps_per_epoch=12", "--learning_rate=0.0005")
 
 
+@pytest.fixture(autouse=True)
+def _network():
+    """The one that is meant, which processes of their own train."""
+
+
 # ---- who the workers are
 
 
