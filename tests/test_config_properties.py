@@ -58,7 +58,7 @@ NAMES = st.tuples(
 REST = st.lists(st.sampled_from(flag_table.FLAGS).flatmap(argument), max_size=4)
 
 
-@settings(max_examples=600)
+@settings(max_examples=2000)
 @given(NAMES, REST)
 def test_every_command_line_is_resolved_or_refused_in_one_line(names, rest):
     try:

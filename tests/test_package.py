@@ -17,7 +17,11 @@ print(port.IsMklEnabled())
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 alone has oneDNN's")
 @pytest.mark.parametrize(
     ("given", "chosen"),
-    [(None, "True"), pytest.param("0", "False", marks=pytest.mark.slow)],
+    [
+        (None, "True"),
+        pytest.param("0", "False", marks=pytest.mark.slow),
+        pytest.param("1", "True", marks=pytest.mark.slow),
+    ],
 )
 def test_onednns_kernels_are_taken_unless_the_user_says_otherwise(given, chosen):
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}

@@ -42,7 +42,7 @@ def _decode(images: records.FileImages, image_shape) -> records.ArrayImages:
     return records.ArrayImages(pixels, images.labels)
 
 
-# A graph of a thousand operations, for each set of files the same.
+# The same graph for every set of files, and making it can take longer than what it does.
 @functools.cache
 def _square(side: int, channels: int):
     """path -> uint8 [side, side, channels]."""
