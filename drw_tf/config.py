@@ -148,10 +148,10 @@ def resolve(given: Mapping) -> Config:
     )
     _refuse_unread(given, unread_data, "dataset", dataset, reads)
     _derive(values, given)
-    if not recipe.has_strong_views:
-        _keep_padding_alone(values, given)
     for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
         values[name] = None  # a recorded value would look as if it had been used
+    if not recipe.has_strong_views:
+        _keep_padding_alone(values, given)
     for line in contradictions.found(values):
         raise ConfigError(line)
     return Config(values)

@@ -99,18 +99,27 @@ def doubts(values: Mapping) -> Iterator[str]:
     Args:
         values: see `found`.
     """
-    labeled, unlabeled = values["imbalance_ratio"], values["unlabeled_imbalance_ratio"]
-    is_same = values["unlabeled_order"] in (None, "same") and labeled == unlabeled
     # A pool that is not cut by class has a tail that nobody knows.
-    is_known = values["unlabeled_max"] is not None
-    keys = recipes.RECIPES[values["method"]].rebalancers
-    is_read = any("unlabeled_prior" in recipes.REBALANCERS[key].flags for key in keys)
-    is_read = is_read or values["align_distribution"]
-    if values["unlabeled_prior"] == "labeled" and is_read and is_known and not is_same:
+    if values["unlabeled_max"] is None or _has_one_tail(values):
+        return
+    parts = [recipes.REBALANCERS[key] for key in recipes.RECIPES[values["method"]].rebalancers]
+    is_told = any("unlabeled_prior" in part.flags for part in parts)
+    can_be_told = is_told or values["align_distribution"]
+    expects = any(part.expects_labeled_tail for part in parts)
+    if expects or (can_be_told and values["unlabeled_prior"] == "labeled"):
+        remedy = "; --unlabeled_prior=true tells it the true numbers" if can_be_told else ""
         yield (
             f"{values['method']} takes the pool to be as long-tailed as the labeled pictures, "
-            "which it is not; --unlabeled_prior=true tells it the true numbers."
+            f"which it is not{remedy}."
         )
+
+
+def _has_one_tail(values: Mapping) -> bool:
+    """Whether a pool that is cut by class has the shape of the labeled pictures."""
+    ratio, order = values["unlabeled_imbalance_ratio"], values["unlabeled_order"]
+    if values["imbalance_ratio"] == 1:
+        return order == "uniform" or ratio == 1
+    return order in (None, "same") and ratio == values["imbalance_ratio"]
 
 
 def among_pictures(

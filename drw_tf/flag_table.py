@@ -657,6 +657,13 @@ FLAGS = (
         closed=False,
         default=0.9999,
     ),
+    _choice(
+        "crt_balance",
+        ("sampling", "reweight"),
+        "cRT: what balances the new head's classes: batches with each equally often, or weights",
+        METHOD,
+        default="sampling",
+    ),
     _number(
         "crt_head_fraction",
         "float",

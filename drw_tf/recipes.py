@@ -27,12 +27,15 @@ class Component:
         flags: names of the hyper-parameter flags that change what the class does.
         adjusts: whether it changes logits at test time.
         weighs_labeled: whether it has weights for the labeled loss.
+        expects_labeled_tail: whether it takes the pool to have the labeled pictures' tail, without
+            the flag `unlabeled_prior` that would tell it another.
     """
 
     path: str
     flags: tuple[str, ...] = ()
     adjusts: bool = False
     weighs_labeled: bool = False
+    expects_labeled_tail: bool = False
 
     def load(self) -> type:
         """The class itself; imports its module."""
@@ -137,18 +140,28 @@ REBALANCERS = {
         weighs_labeled=True,
     ),
     "classifier_retraining": Component(
-        "drw_tf.rebalance.crt.ClassifierRetraining", ("crt_head_fraction", "crt_learning_rate")
+        "drw_tf.rebalance.crt.ClassifierRetraining",
+        ("crt_balance", "crt_head_fraction", "crt_learning_rate"),
+        weighs_labeled=True,
     ),
-    "crest": Component("drw_tf.rebalance.crest.ClassRebalancingSelfTraining", _CREST),
+    "crest": Component(
+        "drw_tf.rebalance.crest.ClassRebalancingSelfTraining", _CREST, expects_labeled_tail=True
+    ),
     "crest_plus": Component(
-        "drw_tf.rebalance.crest.AlignedSelfTraining", (*_CREST, "crest_alignment_min")
+        "drw_tf.rebalance.crest.AlignedSelfTraining",
+        (*_CREST, "crest_alignment_min"),
+        expects_labeled_tail=True,
     ),
     "darp": Component(
         "drw_tf.rebalance.darp.DistributionAligningRefinery",
         ("darp_start", "darp_refresh", "darp_alpha", "unlabeled_prior"),
     ),
     "focal": Component("drw_tf.rebalance.focal.FocalLoss", ("focal_gamma", "focal_apply")),
-    "abc": Component("drw_tf.rebalance.abc.AuxiliaryBalancedClassifier", ("threshold",)),
+    "abc": Component(
+        "drw_tf.rebalance.abc.AuxiliaryBalancedClassifier",
+        ("threshold",),
+        expects_labeled_tail=True,
+    ),
     "cdmad": Component(
         "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color"), adjusts=True
     ),

@@ -142,7 +142,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         _LOG.info(devices.line(team.strategy, team.workers, batches, config.precision, compiled))
         for doubt in (
             *contradictions.doubts(config),
-            *devices.doubts(team.strategy, run.method.network),
+            *devices.doubts(team.strategy, run.method.network, run.method.is_interleaved),
         ):
             _LOG.warning(doubt)
     judges = run.judges()

@@ -85,12 +85,16 @@ def batch_for(method, unlabeled_rows):
     return batch
 
 
-@pytest.mark.parametrize(("dataset", "fill"), [("cifar10", 0), ("cifar100", 0), ("digits", 9)])
-def test_all_methods_see_weak_views_of_one_padding(dataset, fill, noise):
+@pytest.mark.parametrize(
+    ("dataset", "size", "fill"),
+    [("cifar10", None, 0), ("cifar10", 96, 0), ("cifar100", None, 0), ("digits", None, 9)],
+)
+def test_all_methods_see_weak_views_of_one_padding(dataset, size, fill, noise):
     # DARP's crops are padded with black, the others reflect: here a picture of nines.
     pictures = tf.fill([1, 8, 8, 1], tf.constant(9, tf.uint8))
     for name in recipes.RECIPES:
-        config = configuration.resolve({"method": name, "dataset": dataset})
+        given = {} if size is None else {"image_size": size}
+        config = configuration.resolve({"method": name, "dataset": dataset, **given})
         makes = assembly.views(config, noise[0])
         corner = makes.apply("weak", pictures, {"shift": tf.constant([[0, 0]])})[0, 0, 0, 0]
         assert corner.numpy() == fill, name

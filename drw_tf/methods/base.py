@@ -59,6 +59,9 @@ class Method(keras.Model):
     unread_seams: tuple[str, ...] = ()
     # Whether XLA has all operations of the step.
     compilable: bool = True
+    # Whether passes are made of interleaved rows: then batch statistics are of other rows where
+    # there are more replicas.
+    is_interleaved: bool = False
 
     def __init__(
         self,

@@ -71,9 +71,11 @@ def split_outputs(outputs: dict[str, tf.Tensor], parts: list[tf.Tensor]) -> list
 
 
 def forward_interleaved(method: base.Method, images: tf.Tensor, rows: int) -> tf.Tensor:
-    """Logits of mixed images from passes of `rows` each, every pass a sample of all parts.
+    """Logits of mixed images from passes of `rows` each, the first one a sample of all parts.
 
     Batch statistics of a pass of labeled rows alone would differ from those of the others.
+    Each replica interleaves its own rows, so that other rows meet in a pass where there are
+    more replicas, and the result depends on their number even with `sync_batch_norm`.
 
     Args:
         method: its network is called in training mode.

@@ -35,6 +35,7 @@ class MixMatch(base.Method):
 
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)
+        self.is_interleaved = hyper.forward == "separate"
         self.histogram = tally.PseudoLabelHistogram(
             facts.num_classes, facts.pool_size, hyper.pseudo_memory
         )
@@ -73,7 +74,7 @@ class MixMatch(base.Method):
     def loss_terms(self, batch, prepared):
         rows = batch["labeled"]["label"].shape[0]
         images = prepared["images"]
-        if self.hyper.forward == "separate":
+        if self.is_interleaved:
             logits = in_step.forward_interleaved(self, images, rows)
         else:
             logits = self.network(images, training=True)["logits"]

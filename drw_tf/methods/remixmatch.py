@@ -45,6 +45,7 @@ class ReMixMatch(base.Method):
 
     def __init__(self, build_network, hyper, facts, rebalancers, training):
         super().__init__(build_network, hyper, facts, rebalancers, training)
+        self.is_interleaved = hyper.forward == "separate"
         height, width = self.network.input_shape[1:3]
         if height != width:
             raise ValueError(
@@ -100,7 +101,7 @@ class ReMixMatch(base.Method):
     def all_logits(self, prepared: dict, strong: tf.Tensor, rows: int) -> tuple[tf.Tensor, ...]:
         """Logits of the mixed images, rotation logits of the turned ones, logits of strong ones."""
         parts = [prepared["images"], prepared["turned"], strong]
-        if self.hyper.forward == "separate":
+        if self.is_interleaved:
             mixed = in_step.forward_interleaved(self, parts[0], rows)
             turned, strong = (self.network(part, training=True) for part in parts[1:])
             return mixed, turned["rotation"], strong["logits"]

@@ -8,8 +8,10 @@ from tensorflow import keras
 def dense_head(num_classes: int, *, name: str = "logits") -> keras.layers.Dense:
     """A linear head with bias, in float32 under every policy.
 
-    The kernel starts as in the PyTorch code of the field. "glorot_uniform", Keras' default,
-    which CReST uses, has the same variance. The bias starts at 0.
+    The kernel starts with the variance of the PyTorch code of the field, from a normal
+    distribution that Keras cuts off at two standard deviations and PyTorch does not.
+    "glorot_uniform", Keras' default, which CReST uses, has the same variance. The bias starts
+    at 0.
 
     Args:
         num_classes: C.

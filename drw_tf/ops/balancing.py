@@ -1,4 +1,4 @@
-"""Masks that balance classes in expectation (ABC)."""
+"""Masks and weights that balance classes in expectation (ABC, cRT)."""
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,32 @@ def keep_rates(counts: np.ndarray) -> np.ndarray:
         raise ValueError(f"counts must be >= 0, got {counts.tolist()}.")
     counts = np.maximum(counts, 1.0)
     return (counts.min() / counts).astype(np.float32)
+
+
+def inverse_frequency_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights of a loss in which all classes weigh the same over a pass.
+
+        w_c = C (1 / N_c) / sum_k (1 / N_k)
+
+    A count below 1 is taken as 1.
+
+    >>> inverse_frequency_weights([3, 1]).tolist()
+    [0.5, 1.5]
+
+    Args:
+        counts: [C], labeled examples per class, >= 0.
+
+    Returns:
+        float32 [C], > 0, of mean 1.
+
+    Raises:
+        ValueError: a count is negative.
+
+    Source:
+        bbuing9/DARP:train_crt.py.
+    """
+    rates = keep_rates(counts).astype(np.float64)
+    return (rates / rates.mean()).astype(np.float32)
 
 
 def annealed_keep_rates(rates: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:

@@ -72,7 +72,7 @@ def mix(values: tf.Tensor, partners: tf.Tensor, coefficient: tf.Tensor) -> tf.Te
 
 
 def interleaving(batches: int, rows: int) -> np.ndarray:
-    """An order of rows in which every batch holds rows of all batches; its own inverse.
+    """An order of rows whose first batch holds rows of all batches; its own inverse.
 
     Each batch is cut into as many groups as there are batches, the last ones larger by one
     where they cannot be equal. Batch k >= 1 swaps its group k with group k of batch 0. So

@@ -1,20 +1,35 @@
 """Classifier re-training, cRT (Kang et al., ICLR 2020): a balanced head on frozen features."""
 
+import tensorflow as tf
+
+from drw_tf.ops import balancing
 from drw_tf.rebalance import base
 
 
 class ClassifierRetraining(base.Rebalancer):
-    """Trains as usual; then a new head alone, on class-balanced batches.
+    """Trains as usual; then a new head alone, on balanced classes.
+
+    `crt_balance="sampling"` draws every class equally often; "reweight" draws every picture
+    equally often and weighs the labeled loss by 1 / N_c, mean 1 over classes.
 
     The second stage takes the averaged weights over, leaves all below the head as it is,
     batch statistics included, and has SGD of its own: .1, a cosine to 0, no weight decay.
 
     Source: facebookresearch/classifier-balancing:config/ImageNet_LT/cls_crt.yaml, in which the
-    second stage is a ninth of the first one.
+    second stage is a ninth of the first one; the weights are those of bbuing9/DARP:train_crt.py,
+    which has Adam, mixup and batch statistics that go on, too.
     """
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "classifier_retraining")
+        self.class_weights = tf.Variable(
+            tf.ones([facts.num_classes]), trainable=False, name="class_weights"
+        )
+
+    @property
+    def reweights(self) -> bool:
+        """Whether weights balance the classes of the second stage."""
+        return self.hyper.crt_balance == "reweight"
 
     def stages(self, steps):
         every = self.facts.steps_per_epoch
@@ -25,7 +40,7 @@ class ClassifierRetraining(base.Rebalancer):
             base.Stage(
                 "head",
                 last,
-                sampling="class_balanced",
+                sampling="uniform" if self.reweights else "class_balanced",
                 begins_with="new_heads",
                 settings={
                     "optimizer": "sgd",
@@ -39,3 +54,15 @@ class ClassifierRetraining(base.Rebalancer):
                 },
             ),
         ]
+
+    def begin_stage(self, index, ask):
+        if self.reweights:
+            self.class_weights.assign(
+                balancing.inverse_frequency_weights(self.facts.labeled_counts)
+            )
+
+    def labeled_weights(self, labels):
+        return tf.gather(self.class_weights, labels) if self.reweights else None
+
+    def describe(self):
+        return {"labeled_weights": self.class_weights.numpy()} if self.reweights else {}

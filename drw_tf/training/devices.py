@@ -94,12 +94,13 @@ def line(
     return f"devices: {found}, {each}{pictures} pictures a step; {how}"
 
 
-def doubts(chosen: tf.distribute.Strategy, network: keras.Model) -> list[str]:
+def doubts(chosen: tf.distribute.Strategy, network: keras.Model, is_interleaved: bool) -> list[str]:
     """A line for each thing about the devices that a user may not have meant.
 
     Args:
         chosen: where training runs.
         network: that is trained.
+        is_interleaved: whether passes are made of rows that each replica interleaves.
     """
     found = []
     # Hidden on purpose by what CUDA reads.
@@ -110,15 +111,21 @@ def doubts(chosen: tf.distribute.Strategy, network: keras.Model) -> list[str]:
             "GPU. \"python -c 'import tensorflow as tf; tf.config.list_physical_devices()'\" says "
             "why; pip install '.[gpu]' installs the libraries that it needs."
         )
-    apart = any(
-        isinstance(one, keras.layers.BatchNormalization) and not one.synchronized
-        for one in network.submodules
-    )
-    if apart and chosen.num_replicas_in_sync > 1:
+    replicas = chosen.num_replicas_in_sync
+    layers = [one for one in network.submodules if isinstance(one, keras.layers.BatchNormalization)]
+    if replicas == 1 or not layers:
+        return found
+    if not all(layer.synchronized for layer in layers):
+        also = " with --forward=joint" if is_interleaved else ""
         found.append(
-            f"each of the {chosen.num_replicas_in_sync} replicas takes batch statistics of its own "
+            f"each of the {replicas} replicas takes batch statistics of its own "
             "pictures, so that results depend on the number of replicas, and a checkpoint holds "
-            "the mean of their moving statistics; --sync_batch_norm ends both."
+            f"the mean of their moving statistics; --sync_batch_norm{also} ends both."
+        )
+    elif is_interleaved:
+        found.append(
+            f"each of the {replicas} replicas interleaves mixed pictures of its own, so that "
+            "results depend on the number of replicas; --forward=joint ends that."
         )
     return found
 

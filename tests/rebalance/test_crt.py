@@ -1,13 +1,14 @@
 """Which stages cRT has; that the backbone stands still is tested with the stages."""
 
+import numpy as np
 import pytest
 
 from drw_tf.rebalance import crt
 
 
 def make(make_facts, make_hyper, **flags):
-    flags = {"crt_head_fraction": 0.04, "crt_learning_rate": 0.1} | flags
-    return crt.ClassifierRetraining(make_hyper(**flags), make_facts([4, 2]))
+    flags = {"crt_balance": "sampling", "crt_head_fraction": 0.04, "crt_learning_rate": 0.1} | flags
+    return crt.ClassifierRetraining(make_hyper(**flags), make_facts([6, 2]))
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,21 @@ def test_head_has_its_own_sampling_and_optimizer(make_facts, make_hyper):
     assert head.settings["learning_rate"] == 0.3
     assert head.settings["schedule"] == "cosine"
     assert head.settings["weight_decay"] == 0
+
+
+def test_weights_balance_the_head_alone_where_that_is_asked_for(make_facts, make_hyper):
+    one = make(make_facts, make_hyper, crt_balance="reweight")
+    assert [stage.sampling for stage in one.stages(100)] == ["uniform", "uniform"]
+    labels = np.array([0, 1, 1], np.int32)
+    np.testing.assert_array_equal(one.labeled_weights(labels), [1, 1, 1])
+    one.begin_stage(1, None)
+    # 1/6 and 1/2, times 2 / (1/6 + 1/2).
+    np.testing.assert_allclose(one.labeled_weights(labels), [0.5, 1.5, 1.5], rtol=1e-6)
+    np.testing.assert_allclose(one.describe()["labeled_weights"], [0.5, 1.5], rtol=1e-6)
+
+
+def test_balanced_batches_need_no_weights(make_facts, make_hyper):
+    one = make(make_facts, make_hyper)
+    one.begin_stage(1, None)
+    assert one.labeled_weights(np.array([0, 1], np.int32)) is None
+    assert one.describe() == {}

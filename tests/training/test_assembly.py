@@ -59,6 +59,9 @@ def test_a_true_prior_is_counted_over_the_pool(resolve, quarters):
         (["--method=frwu", "--unlabeled_imbalance_ratio=2"], True),
         (["--method=frwu", "--unlabeled_imbalance_ratio=2", "--unlabeled_prior=true"], False),
         (["--method=remixmatch", "--unlabeled_order=uniform", "--align_distribution=false"], False),
+        (["--method=frwu", "--imbalance_ratio=1", "--unlabeled_order=uniform"], False),
+        (["--method=frwu", "--imbalance_ratio=1"], False),
+        (["--method=frwu", "--imbalance_ratio=1", "--unlabeled_imbalance_ratio=2"], True),
         (["--method=drw", "--unlabeled_order=reversed"], False),  # counts them itself
         (["--method=frwu", "--dataset=tfds:stl10"], False),  # which nobody knows
     ],
@@ -68,6 +71,23 @@ def test_a_pool_of_another_tail_than_a_method_expects_is_told(resolve, words, to
     assert [
         line.endswith("--unlabeled_prior=true tells it the true numbers.") for line in lines
     ] == ([True] * told)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("fixmatch_crest", ["--crest_generations=2"]),
+        ("mixmatch_crest_plus", ["--crest_generations=2"]),
+        ("fixmatch_abc", []),
+    ],
+)
+def test_a_pool_of_another_tail_is_told_where_no_flag_tells_it_the_method(resolve, method, words):
+    words = [f"--method={method}", *words]
+    assert list(contradictions.doubts(resolve(*words))) == []
+    (line,) = contradictions.doubts(resolve(*words, "--unlabeled_order=reversed"))
+    assert line == (
+        f"{method} takes the pool to be as long-tailed as the labeled pictures, which it is not."
+    )
 
 
 @pytest.mark.usefixtures("small_data")

@@ -93,17 +93,27 @@ def test_a_gpu_that_tensorflow_does_not_find_is_told(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = devices.doubts(ALONE, keras.Sequential())
+    found = devices.doubts(ALONE, keras.Sequential(), False)
     assert [one.startswith("training is on the CPU, though") for one in found] == [True] * told
 
 
-@pytest.mark.parametrize("synchronized", [False, True, None])
-def test_statistics_of_each_replica_are_told(synchronized):
+@pytest.mark.parametrize(
+    ("synchronized", "is_interleaved", "remedies"),
+    [
+        (False, False, ["--sync_batch_norm ends both."]),
+        (False, True, ["--sync_batch_norm with --forward=joint ends both."]),
+        (True, False, []),
+        (True, True, ["--forward=joint ends that."]),
+        (None, True, []),
+    ],
+)
+def test_statistics_that_depend_on_the_replicas_are_told(synchronized, is_interleaved, remedies):
     layer = keras.layers.BatchNormalization(synchronized=bool(synchronized))
     network = keras.Sequential([] if synchronized is None else [keras.Sequential([layer])])
-    assert devices.doubts(ALONE, network) == []
-    found = devices.doubts(EIGHT, network)
-    assert ["each of the 8 replicas" in one for one in found] == [True] * (synchronized is False)
+    assert devices.doubts(ALONE, network, is_interleaved) == []
+    found = devices.doubts(EIGHT, network, is_interleaved)
+    assert [one.rpartition("; ")[2] for one in found] == remedies
+    assert all(one.startswith("each of the 8 replicas") for one in found)
 
 
 def test_a_training_begins_with_its_data_its_devices_and_doubts(
