@@ -118,7 +118,12 @@ def _refuse_other_pictures(rows: Sequence[configuration.Config], results: pathli
         standard_error.say(f"compare: records are kept, the pictures were not looked at: {error}")
         return
     for row in kept:
-        before = read(results, row)["dataset"]
+        recorded = read(results, row)["dataset"]
+        before = {
+            **recorded,
+            "training": recorded.get("training_checksum"),
+            "split": recorded["split_checksum"],
+        }
         changed = identity.class_difference(before["class_names"], now["class_names"])
         changed = changed or identity.training_difference(before, now)
         if changed:
@@ -134,7 +139,7 @@ def _run(
     """One run of the trainer in a process of its own, and its record kept."""
     if path_of(results, row).exists() and child.is_finished(read(results, row), row):
         return
-    print(f"{place} python -m drw_tf.train {shlex.join(words)}", flush=True)
+    configuration.show_progress(f"{place} python -m drw_tf.train {shlex.join(words)}")
     child.train(words, row.workdir)
     record = shorten(record_file.read_record(workdir.Layout(row.workdir).record))
     with whole_files.replaced(path_of(results, row)) as file:

@@ -349,12 +349,21 @@ def show(text: str) -> None:
 
 @contextlib.contextmanager
 def reader_may_leave():
-    """Context for what is printed last: a reader that has seen enough, as `head`, is no error."""
+    """Context for what is printed last: what cannot be printed is no error.
+
+    A reader has seen enough, as `head`, or the disk is full; what was to be done is done.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_progress(line: str) -> None:
+    """Prints a line, if that can be done: a full disk under a log stops no training."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def refuse(program: str, error: Exception | str) -> None:

@@ -122,6 +122,13 @@ def _has_one_tail(values: Mapping) -> bool:
     return order in (None, "same") and ratio == values["imbalance_ratio"]
 
 
+def adjustment_in_export(values: Mapping) -> str:
+    """The line that says whether an export of a method that adjusts logits has them adjusted."""
+    if values["export_logit_adjustment"]:
+        return "logit adjustment: in the exported model"
+    return "logit adjustment: not in the exported model (--export_logit_adjustment)"
+
+
 def among_pictures(
     flag: str,
     folder: str | os.PathLike,

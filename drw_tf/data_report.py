@@ -36,6 +36,8 @@ _FIRST_LINE = r"# .+: \d+ classes, \d+ x \d+ x \d+"
 _PICTURES = ("counts.png", "counts.svg", "samples.png", "samples.svg")
 _CLASSES = 12
 _SAMPLES = 5
+# Largest value of 12 bits in 16, plus 1, in the upper 8 of them.
+_DARK = 16
 # Title, view, and how many of it are shown of the first picture of each class.
 _VIEWS = (
     ("weak views of the first", "weak", 2),
@@ -174,6 +176,7 @@ def _samples(config, dataset, split, found, notes: list[str]):
     plain = np.split(
         _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
     )
+    _note_dark(dataset, np.concatenate(chosen), plain, notes)
     strong = config.recipe.has_strong_views
     shown_views = [view for view in _VIEWS if strong or view[1] != "strong"]
     views = _views(
@@ -190,6 +193,23 @@ def _samples(config, dataset, split, found, notes: list[str]):
     ]
     titles = ["labeled pictures", *(title for title, _, _ in shown_views)]
     return split_figures.contact_sheet(sheet, titles)
+
+
+def _note_dark(dataset, rows, pictures, notes: list[str]) -> None:
+    """A note of samples of picture files that are black or nearly so."""
+    import numpy as np
+
+    from drw_tf.data import dataset as records
+    from drw_tf.data import naming
+
+    largest = np.concatenate([part.max(axis=(1, 2, 3)) for part in pictures])
+    dark = rows[largest < _DARK]
+    if len(dark) and isinstance(dataset.train, records.FileImages):
+        notes.append(
+            f"{naming.counted(len(dark), 'sample')} of {len(rows)} are black or nearly so, no "
+            f"value above {_DARK - 1} of 255: {naming.some(list(dataset.train.paths[dark]))}; of "
+            "16 bits a value the upper 8 are read, so stretch pictures that use the lower ones."
+        )
 
 
 def _decodable(dataset, rows, notes: list[str]):

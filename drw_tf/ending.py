@@ -53,4 +53,13 @@ def run(main: Callable[[], None]) -> None:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # its reader has left
                 stream.flush()
+        _remove_generated()
         os._exit(exit_.code)
+
+
+def _remove_generated() -> None:
+    """Removes the files of TensorFlow's AutoGraph, which an orderly exit does."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__autograph_generated_file"):
+            with contextlib.suppress(OSError):
+                os.remove(module.__file__)

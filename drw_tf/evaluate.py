@@ -13,7 +13,7 @@ from drw_tf import adjusted_run, ending, finished_run, flag_table, places, quiet
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
 from drw_tf.data import naming
-from drw_tf.report import groups, record_file, tables
+from drw_tf.report import doubts, groups, record_file, tables
 from drw_tf.training import workdir
 
 _TABLE = (
@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
         config = other or run.config
         with (
+            session.naming_fault("the evaluation"),
             session.naming_memory(run.config),
             session.naming_damage(run.dataset, session.LEAVE_OUT),
         ):
@@ -86,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
             }
             print(metrics_table(of_set, names, counts))
             said = ""
+        for line in doubts.lines(config, state["history"], names):
+            print(f"note: {line}.")
 
 
 def _judged(run, state: dict, judges: dict, other: configuration.Config | None) -> dict:

@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> None:
         }
         run.config = configuration.Config({**run.config, **changed})
         found = finished_run.record_of(flags["workdir"], run, state)
+        run_export.refuse(run)
         with (
+            session.naming_fault("the export"),
             session.naming_memory(run.config),
             session.naming_damage(run.dataset, session.LEAVE_OUT),
         ):
@@ -45,8 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("export", error)
     print(f"exported {run.config.method} on {run.dataset.name}, step {state['step']}, to {out}")
     if run.method.adjusts:
-        is_in = "in" if run.config.export_logit_adjustment else "not in"
-        print(f"logit adjustment: {is_in} the exported model")
+        print(contradictions.adjustment_in_export(run.config))
     print(f"temperature: {temperature.value:.4g} ({temperature.source})")
 
 

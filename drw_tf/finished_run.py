@@ -147,8 +147,8 @@ def _require_places(config: configuration.Config, typed: Mapping) -> None:
             )
 
 
-def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping) -> None:
-    """Refuses other classes, and tells of other training pictures.
+def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping, draws: bool) -> bool:
+    """Refuses other classes; tells of other training pictures, and whether there are any.
 
     The network's outputs are numbers: what they are called must not have moved under it.
 
@@ -156,6 +156,7 @@ def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping) ->
         workdir: folder of the run.
         before: `identity.facts` of the data that it was begun with.
         now: of those that lie there.
+        draws: whether pictures for validation are drawn from the labeled ones.
     """
     from drw_tf.data import identity
 
@@ -170,7 +171,10 @@ def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping) ->
         line = f"{workdir} was trained on other pictures: {changed}; its own numbers count."
         if now["test_pictures"] > before.get("test_pictures", 0):
             line += " What is to test now may have been among its unlabeled pictures."
+        if draws:
+            line += " Which of them it held out is not known now: none is judged as held out."
         logging.getLogger("drw_tf").warning(line)
+    return bool(changed)
 
 
 def open_run(
@@ -210,7 +214,10 @@ def open_run(
     data = registry.load(config, find_copies=find_copies, at_once=False)
     now = identity.facts(*data)
     before = {**now, **data_of(workdir)}
-    _compare_data(workdir, before, now)
+    draws = bool(config.validation_per_class)
+    if _compare_data(workdir, before, now, draws) and draws:
+        # Drawn anew from other pictures, some would be such as were trained on.
+        data = data[0], dataclasses.replace(data[1], validation=data[1].validation[:0])
     run = runs.Run(config, cluster.Team(strategy), data, before)
     checkpoints = checkpoint.Checkpoints(
         workdirs.Layout(workdir).checkpoints, run.method, config.keep_checkpoints
@@ -245,7 +252,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     Raises:
         ValueError: the file is not a record.
     """
-    from drw_tf import run as runs
+    from drw_tf.data import identity
     from drw_tf.report import record, record_file
 
     path, step = workdirs.Layout(workdir).record, state["step"]
@@ -258,7 +265,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
     return record.build_record(
         command_line=told.get("command_line", []),
         configuration=run.config,
-        dataset=runs.facts(run),
+        dataset=told.get("dataset") or _data_of_record(workdir, run, identity),
         history=state["history"],
         steps=step,
         seconds=state["seconds"],
@@ -266,6 +273,17 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         makers=makers or [{"from_step": 0, "versions": {}, "git": None}],
         machine=told.get("machine", {}),
     )
+
+
+def _data_of_record(workdir: str | pathlib.Path, run, identity) -> dict:
+    """What a record says of the data that a run was begun with, whatever lies there now."""
+    before = data_of(workdir)
+    now = identity.recorded(run.dataset, run.split)
+    # Runs of older versions tell less.
+    older = {
+        name: before[name] for name in ("labeled_counts", "unlabeled_pictures") if name in before
+    }
+    return {**now, **older, **before.get("recorded", {})}
 
 
 def _resolve(values: object, path: pathlib.Path) -> configuration.Config:

@@ -68,9 +68,11 @@ def main(argv: list[str] | None = None) -> None:
         _refuse_out(pathlib.Path(flags["out"]))
         with quiet.startup():
             import tensorflow  # noqa: F401
-        print(predict(flags, serving, paths))
+        said = predict(flags, serving, paths)
     except (ValueError, OSError) as error:
         configuration.refuse("predict", error)
+    with configuration.reader_may_leave():
+        print(said)
 
 
 def read_serving(model: str) -> dict:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -17,7 +18,7 @@ def startup():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as file:
+    with _scratch() as file:
         os.dup2(file.fileno(), 2)
         try:
             yield
@@ -32,3 +33,10 @@ def startup():
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _scratch() -> IO[bytes]:
+    """A file without a name; in memory where the system has that, as the disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("standard error"), "w+b")
+    return tempfile.TemporaryFile()

@@ -168,25 +168,3 @@ def as_recorded(found: Mapping[str, Mapping]) -> dict[str, dict]:
         }
         for name, of_set in found.items()
     }
-
-
-def facts(run: Run) -> dict:
-    """What the record says about the data."""
-    train, test = run.dataset.train.labels, run.dataset.test
-
-    def counts(labels):
-        """[C], or None where nobody knows the classes."""
-        if (labels == records.UNKNOWN_LABEL).any():
-            return None
-        return records.class_counts(labels, run.dataset.num_classes).tolist()
-
-    return {
-        "name": run.dataset.name,
-        "class_names": list(run.dataset.class_names),
-        "split_checksum": run.split.checksum(),
-        "labeled_counts": counts(train[run.split.labeled]),
-        "unlabeled_counts": counts(train[run.split.unlabeled]),
-        "unlabeled_pictures": len(run.split.unlabeled),
-        "validation_counts": counts(train[run.split.validation]),
-        "test_counts": None if test is None else counts(test.labels),
-    }

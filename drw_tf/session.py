@@ -17,7 +17,7 @@ from drw_tf import run as runs
 from drw_tf.data import data_service, identity, image_scan, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.methods import alarm
-from drw_tf.report import environment, groups, record, record_file, split_report
+from drw_tf.report import doubts, environment, groups, record, record_file, split_report
 from drw_tf.serving import folders, run_export
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
@@ -38,12 +38,22 @@ USER_ERRORS = (
     ValueError,
 )
 # What reading or decoding a file raises in a graph.
-READING_ERRORS = (
+_READING_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
     tf.errors.DataLossError,
     tf.errors.UnknownError,
+)
+# What a network disk that is gone for a while makes of reading, and workers that are gone of
+# talking to them: ESTALE, ETIMEDOUT, ENOTCONN and, which TensorFlow gives another name while it
+# runs a graph, EHOSTDOWN.
+_DISK_ERRORS = (
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError,
+    tf.errors.InternalError,
 )
 
 # As TensorFlow's allocator, XLA's, and some operations by themselves word it; a full disk is the
@@ -166,39 +176,32 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         steps = run.method.stage_start + int(run.method.optimizer.iterations.numpy())
         return steps > 0 or folder.has_checkpoints
 
-    try:
-        with (
-            naming_memory(config, "batch_size"),
-            naming_damage(run.dataset, _GO_ON),
-            naming_service(config.data_service, has_trained),
-        ):
-            history = loop.run(
-                run.method,
-                run.stages.all,
-                run.stages.prepare,
-                run.stages.begin,
-                run.batches,
-                lambda between: run.evaluations(judges, between),
-                checkpoint.Checkpoints(
-                    folder.checkpoints, run.method, config.keep_checkpoints, team
-                ),
-                plan,
-                [log.write] if log else [],
-                begin,
-                team,
-            )
-    except ValueError as error:
-        if type(error) is not ValueError:
-            raise
-        # What a user gives was checked before: this is a fault of the code, a new method's say.
-        raise RuntimeError("a training step failed") from error
+    with (
+        naming_fault("a training step"),
+        naming_memory(config, "batch_size"),
+        naming_damage(run.dataset, _GO_ON),
+        naming_service(config.data_service, has_trained),
+    ):
+        history = loop.run(
+            run.method,
+            run.stages.all,
+            run.stages.prepare,
+            run.stages.begin,
+            run.batches,
+            lambda between: run.evaluations(judges, between),
+            checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
+            plan,
+            [log.write] if log else [],
+            begin,
+            team,
+        )
     network = run.averaged_network()
     if not team.is_chief:
         return
     result = record.build_record(
         command_line=command,
         configuration=config,
-        dataset=runs.facts(run),
+        dataset=identity.recorded(run.dataset, run.split),
         history=history,
         steps=history[-1]["step"],
         seconds=history[-1]["seconds"],
@@ -210,7 +213,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         # What was measured is kept where an export fails, as that of a run without one.
         without = {**result, "configuration": {**result["configuration"], "export": False}}
         record_file.write_record(folder.record, without)
-        with naming_damage(run.dataset, _GO_ON):
+        with naming_fault("the export"), naming_damage(run.dataset, _GO_ON):
             run_export.export_run(run, folder.export, result, network)
     if log:
         log.finish(result)
@@ -286,9 +289,12 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
     """
     try:
         yield
-    except READING_ERRORS as error:
-        if "IteratorGetNext" not in str(error):
+    except (*_READING_ERRORS, *_DISK_ERRORS) as error:
+        text = str(error)
+        if "IteratorGetNext" not in text:
             raise  # not of the input
+        if isinstance(error, _DISK_ERRORS) and not _is_of_a_file(text):
+            raise
         parts = (dataset.train, dataset.test)
         files = [part for part in parts if isinstance(part, records.FileImages)]
         found = image_scan.first_damaged([path for part in files for path in part.paths])
@@ -302,6 +308,29 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
         raise DiskCameBack(
             f"a picture that could not be read ({messages.one_line(error)}), though all can be now"
         ) from None
+
+
+def _is_of_a_file(text: str) -> bool:
+    """Whether an error of the input is of reading a picture file, and not between workers."""
+    return "ReadFile" in text and "collective" not in text.lower()
+
+
+@contextlib.contextmanager
+def naming_fault(what: str) -> Iterator[None]:
+    """Context: what a user gives was checked before, so a plain ValueError is a fault of the code.
+
+    Args:
+        what: failed then, a new method's step say.
+
+    Raises:
+        RuntimeError: in its place, to be shown with its traceback.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        raise RuntimeError(f"{what} failed") from error
 
 
 def _makers(folder: workdir.Workdir, step: int, code: dict) -> str:
@@ -337,7 +366,7 @@ def _is_finished(config: configuration.Config, folder: workdir.Layout) -> bool:
 
 
 def summary(config: configuration.Config, result: dict) -> str:
-    """What came out of a run, and where it lies."""
+    """What came out of a run, where it lies, and what the export has of it."""
     folder = workdir.Layout(config.workdir)
     lines = []
     for network, title in (("ema", "averaged network"), ("ema_unadjusted", "without adjustment")):
@@ -352,7 +381,12 @@ def summary(config: configuration.Config, result: dict) -> str:
     places = [folder.record, folder.checkpoints, folder.tensorboard]
     places += [folder.export] if config.export else []
     found = ", ".join(str(place) for place in places if place.exists())
-    return "\n".join([*lines, f"written: {found}"])
+    lines.append(f"written: {found}")
+    if config.export and config.recipe.adjusts:
+        lines.append(contradictions.adjustment_in_export(config))
+    names = result["dataset"]["class_names"]
+    lines += [f"note: {line}." for line in doubts.lines(config, result["history"], names)]
+    return "\n".join(lines)
 
 
 def _percent(value: float | None) -> str:

@@ -71,7 +71,8 @@ def main(argv: list[str] | None = None) -> None:
             for number, run in enumerate(plan):
                 if run not in finished:
                     place = f"[{number + 1}/{len(plan)}]"
-                    print(f"{place} python -m drw_tf.train {shlex.join(run.words)}", flush=True)
+                    words = shlex.join(run.words)
+                    configuration.show_progress(f"{place} python -m drw_tf.train {words}")
                     child.train(run.words, run.config.workdir)
             _finish(plan, [read(run) for run in plan])
     except (OSError, ValueError) as error:

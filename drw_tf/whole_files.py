@@ -17,7 +17,8 @@ def replaced(path: str | os.PathLike) -> Iterator[IO[str]]:
     A reader sees the earlier file or the whole new one. Line ends are written as they are.
 
     Raises:
-        OSError: the folder is missing, read-only or full; nothing is left behind.
+        OSError: the folder is missing, read-only or full, with the name of `path`; nothing is
+            left behind.
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
@@ -27,6 +28,11 @@ def replaced(path: str | os.PathLike) -> Iterator[IO[str]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        # A full disk has no name, and that of the unfinished file means nothing to a user.
+        if error.errno is None or error.filename not in (None, str(unfinished)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         unfinished.unlink(missing_ok=True)
 

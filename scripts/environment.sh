@@ -127,9 +127,17 @@ install() {
   printf '%s\n' "$checksum" >"$stamp"
 }
 
+# So that the package is found from any folder, where the user's pictures lie.
+link() {
+  local folder
+  folder="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+  printf '%s\n' "$PWD" >"$folder/drw_tf_checkout.pth"
+}
+
 make_venv
 for file in "${requirements[@]}"; do
   install "$file"
 done
+link
 rm -f .venv/unfinished
 say "ready: $(.venv/bin/python --version), $PWD/.venv"

@@ -3,10 +3,12 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from drw_tf import child, compare, config
+from drw_tf.data import dataset as data
 from drw_tf.report import tables
 from tests import records
 
@@ -161,6 +163,16 @@ def test_records_of_pictures_that_are_more_now_are_refused(started, capsys, tmp_
     found = json.loads(path.read_text())
     found["dataset"] |= {"class_names": ["a", "b"], "labeled_counts": [1, 2]}
     found["dataset"] |= {"unlabeled_pictures": 1}
+    rows = np.arange(4)
+    found["dataset"]["split_checksum"] = data.Split(rows[:3], rows[3:], rows[:0]).checksum()
+    # Of the split a row number moved, of the files a name.
+    for name, text in (("split", "are labeled"), ("training", "the files have other names")):
+        other = {**found["dataset"], f"{name}_checksum": "0" * 16}
+        path.write_text(json.dumps({**found, "dataset": other}))
+        with pytest.raises(SystemExit) as caught:
+            compare.main(words)
+        assert caught.value.code == 2
+        assert text in capsys.readouterr().err
     path.write_text(json.dumps(found))
     compare.main(words)
     (tmp_path / "cats/b/1.png").rename(tmp_path / "cats/a/2.png")

@@ -67,6 +67,8 @@ def test_doubtful_files_are_named(run, photos):
     shutil.copy(photos / "labeled/cat/2.png", photos / "unlabeled/again.png")
     (photos / "unlabeled/empty.png").write_bytes(b"")
     (photos / "unlabeled/notes.txt").write_text("no picture")
+    dark = np.full([30, 40], 4095, np.uint16)  # all that a camera of 12 bits has
+    Image.fromarray(dark).save(photos / "labeled/dog/2.png")
     logger = logging.getLogger("drw_tf")
     before = logger.handlers[:]
     printed, written = run()
@@ -78,6 +80,9 @@ def test_doubtful_files_are_named(run, photos):
         assert "There more than once: 2 pictures, 1 of them in training and test, 0 as" in text
         assert f"{photos}/labeled/cat/1.png (labeled, cat) = {photos}/test/cat/copy.png" in text
         assert "ignored 0 hidden; other files: 1 .txt" in text
+        assert (
+            f"are black or nearly so, no value above 15 of 255: {photos}/labeled/dog/2.png;" in text
+        )
         assert text.count("more than once") == 1
     assert "![samples](samples.png)" in written
 

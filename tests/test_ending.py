@@ -1,5 +1,6 @@
 """A program that has saved its work ends, whatever still sleeps; inside another it only exits."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -105,3 +106,22 @@ def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, caps
         capsys.readouterr().err
         == f"train: stopped by SIGTERM; {again} goes on from what is saved.\n"
     )
+
+
+def test_a_process_that_ends_at_once_leaves_no_file_of_tensorflow(tmp_path):
+    code = """
+        from drw_tf import ending
+        def main():
+            import tensorflow as tf
+            def positive(x):
+                return x if x > 0 else -x
+            tf.function(positive)(tf.constant(1.0))
+            raise ending.AtOnce(75)
+        ending.run(main)
+    """
+    path, scratch = tmp_path / "program.py", tmp_path / "scratch"
+    path.write_text(textwrap.dedent(code))  # AutoGraph needs the source
+    scratch.mkdir()
+    where = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
+    assert subprocess.run([sys.executable, path], env=where, check=False).returncode == 75
+    assert not list(scratch.iterdir())

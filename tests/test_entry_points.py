@@ -15,7 +15,7 @@ from PIL import Image
 
 from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
-from drw_tf import run as runs
+from drw_tf.data import identity
 from drw_tf.report import record_file
 from drw_tf.training import workdir
 from tests import records, small_network
@@ -173,7 +173,7 @@ def table_of(capsys, folder):
 
 
 @pytest.mark.slow
-def test_data_may_have_been_moved_since(capsys, tmp_path):
+def test_data_may_have_been_moved_since(capsys, caplog, tmp_path):
     from drw_tf import session
 
     before, after = tmp_path / "before", tmp_path / "after"
@@ -184,6 +184,7 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     given = {"dataset": "folder", "labeled_dir": str(before), "image_size": 8}
     given |= {"method": "supervised", "model": "small_resnet", "workdir": str(tmp_path / "run")}
     given |= {"steps": 2, "steps_per_epoch": 2, "batch_size": 2, "tensorboard": False}
+    given |= {"validation_per_class": 1}
     session.train(configuration.resolve(given), ["test"])
     capsys.readouterr()
     before.rename(after)
@@ -212,6 +213,29 @@ def test_data_may_have_been_moved_since(capsys, tmp_path):
     assert "6 test pictures" in capsys.readouterr().out
     export.main(["export", *words, f"--out={tmp_path}/again"])
     assert (tmp_path / "again" / "saved_model.pb").exists()
+    out = _judged_on_others(capsys, caplog, words, after, tmp_path / "run")
+    assert "validation" not in out
+    export.main(["export", *words, f"--out={tmp_path}/others"])
+    card = (tmp_path / "others" / "MODEL_CARD.md").read_text()
+    begun_with = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert f"split checksum `{begun_with['split']}`" in card
+    rows = [line.split() for line in card.splitlines() if line.startswith(r"| class\_0")]
+    assert rows[0] == ["|", r"class\_0", "|", "2", "|", "0", "|", "1", "|"]
+    capsys.readouterr()
+    line = refusal(capsys, "export", *words, "--export_temperature=fit")
+    assert "needs pictures that were held out, there are none" in line
+
+
+def _judged_on_others(capsys, caplog, words, labeled, run):
+    """What evaluate prints once a picture of the run has another name, and another one came."""
+    (labeled / "class_0" / "0.png").rename(labeled / "class_0" / "8.png")
+    caplog.clear()
+    evaluate.main(["evaluate", *words])
+    assert f"{run} was trained on other pictures: the files have other names" in caplog.text
+    assert "none is judged as held out" in caplog.text
+    shutil.copy(labeled / "class_0" / "2.png", labeled / "class_0" / "9.png")
+    (run / "record.json").unlink()  # as of a run that is still trained
+    return capsys.readouterr().out
 
 
 def test_evaluate_prints_what_the_record_has(capsys, run_folder):
@@ -388,12 +412,16 @@ def test_a_checkpoint_within_a_run_names_what_is_known_of_its_training(fake_run,
     config = configuration.resolve({"method": "drw", "steps": 50})
     written = records.record_of(config, [], steps=30)
     written["machine"] = {"cpu": "trainer", "cores": 64, "gpus": []}
-    monkeypatch.setattr(runs, "facts", lambda run: written["dataset"])
+    monkeypatch.setattr(identity, "recorded", lambda *_: written["dataset"])
+    run = SimpleNamespace(config=config, dataset=None, split=None)
+
+    def made(step):
+        state = {"step": step, "history": [], "seconds": 1.0}
+        return finished_run.record_of(folder.path, run, state)
 
     def found(step):
-        state = {"step": step, "history": [], "seconds": 1.0}
-        made = finished_run.record_of(folder.path, SimpleNamespace(config=config), state)
-        return tuple(made[name] for name in ("command_line", "machine", "versions", "git"))
+        names = ("command_line", "machine", "versions", "git")
+        return tuple(made(step)[name] for name in names)
 
     # Of an earlier version of this program, before its end.
     assert found(10) == ([], {}, {}, None)
@@ -407,6 +435,15 @@ def test_a_checkpoint_within_a_run_names_what_is_known_of_its_training(fake_run,
     assert found(30) == (*told, written["versions"], written["git"])
     # It went on and has not ended yet.
     assert found(40) == ([], {}, later["versions"], later["git"])
+    # Its data are those that it was begun with, whatever lies there now.
+    assert made(40)["dataset"] == written["dataset"]
+    begun = {
+        "split_checksum": "f" * 16,
+        "test_counts": [7] * len(written["dataset"]["class_names"]),
+    }
+    folder.write_data(json.dumps({"recorded": {**written["dataset"], **begun}}))
+    assert made(40)["dataset"] == {**written["dataset"], **begun}
+    assert made(20)["dataset"] == written["dataset"]
 
 
 def test_a_test_picture_that_is_damaged_inside_is_named(capsys, tmp_path):

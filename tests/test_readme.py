@@ -51,9 +51,10 @@ def test_defaults_of_own_pictures_are_as_told():
     assert (
         f"DRw with the `{got.protocol}` protocol; WideResNet-16-2 on pictures of {size} x "
         f"{size} (`--image_size`); {pairs} pictures a step; {got.steps:,} steps in "
-        f"epochs of {got.steps_per_epoch};\n  unlabeled weights from "
-        f"{str(got.reweight_start).lstrip('0')} of the steps on"
+        f"epochs of {got.steps_per_epoch};\n  a threshold of {str(got.threshold).lstrip('0')}, "
     ) in TEXT
+    start = str(got.reweight_start).lstrip("0")
+    assert f"unlabeled weights from {start} of the steps on (`--reweight_start`). `--" in TEXT
     assert (got.method, got.model) == ("drw", "wide_resnet_16_2")
     assert f"`--in_memory_gigabytes` ({got.in_memory_gigabytes:g})" in TEXT
     for side, crop in ((95, "shift"), (96, "resized")):

@@ -5,10 +5,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from drw_tf import child, command, ending, standard_error, train
+from drw_tf import child, command, ending, quiet, standard_error, train
 from drw_tf import config as configuration
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -70,3 +71,22 @@ def test_the_process_ends_with_the_code_of_a_refusal():
     words = [sys.executable, "-m", "drw_tf.train", "--bogus"]
     with open("/dev/full", "w") as full:
         assert subprocess.run(words, cwd=ROOT, stderr=full, check=False).returncode == 2
+
+
+def test_a_full_disk_under_what_is_printed_is_no_error(monkeypatch):
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stdout", full)
+    configuration.show_progress("[1/2] python -m drw_tf.train")
+    with configuration.reader_may_leave():
+        print("the table")
+    full.close()  # what it could not write before goes nowhere
+
+
+def test_the_start_is_silenced_where_no_temporary_file_can_be_made(monkeypatch, capfd):
+    def fails(*_, **__):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fails)
+    with quiet.startup():
+        os.write(2, b"noise")
+    assert capfd.readouterr().err == ""

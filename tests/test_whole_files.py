@@ -1,6 +1,8 @@
 """Checksums of files of any size."""
 
+import errno
 import hashlib
+import os
 import tracemalloc
 
 import pytest
@@ -32,3 +34,24 @@ def test_a_large_file_is_not_taken_into_memory_as_a_whole(tmp_path):
     tracemalloc.stop()
     assert peak < 8 << 20
     assert found == hashlib.sha256(bytes(40 << 20) + b"end").hexdigest()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "record.json"
+    with pytest.raises(OSError, match="No space") as caught, whole_files.replaced(path) as file:
+        file.write("{}")
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError) as caught, whole_files.replaced(tmp_path / "a" / "b"):
+        pass
+    assert caught.value.filename == str(tmp_path / "a" / "b")
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, whole_files.replaced(tmp_path / "table"):
+        (tmp_path / "picture").read_bytes()
+    assert caught.value.filename == str(tmp_path / "picture")

@@ -13,7 +13,6 @@ byte-order mark; quoting and line ends as the `csv` module reads them. Rows keep
 order; empty ones, as spreadsheets leave them, are passed over.
 """
 
-import collections
 import csv
 import os
 import pathlib
@@ -28,8 +27,6 @@ from drw_tf.data import naming, own_images
 
 _REQUIRED = ("path", "label")
 _SPLITS = ("train", "validation", "test")
-# What programs and people write for a label that nobody knows; here each would be a class.
-_UNKNOWN = frozenset(("nan", "none", "null", "unlabeled", "unlabelled", "unknown", "?", "-"))
 
 
 class Row(NamedTuple):
@@ -58,20 +55,13 @@ def load(
         allow_outside: whether a path may lead out of the table's folder, by links too.
         allow_missing: whether the table may name files that do not exist.
         flip: whether a mirrored picture is still of its class.
-        note: told, a line at a time, what was left out, and of labels that look like none.
+        note: see `own_images.build`.
 
     Raises:
         FileNotFoundError: the table does not exist, or a picture that must.
         ValueError: the table is not of the form above, or what `own_images.build` refuses.
     """
     rows = read(labels_csv, allow_outside=allow_outside, allow_missing=allow_missing, note=note)
-    doubtful = collections.Counter(row.label for row in rows if row.label.lower() in _UNKNOWN)
-    if doubtful:
-        named = [f"{label!r} ({naming.counted(n, 'row')})" for label, n in doubtful.items()]
-        note(
-            f"--labels_csv={labels_csv}: took as a class {', '.join(named)}; where nobody knows "
-            "the class, leave the label empty."
-        )
 
     def listed(split):
         pictures = [
@@ -79,7 +69,7 @@ def load(
             for row in rows
             if row.split == split and row.label
         ]
-        return own_images.Listed(pictures, f"--labels_csv={labels_csv}")
+        return own_images.Listed(pictures, f"--labels_csv={labels_csv}", "leave the label empty")
 
     return own_images.build(
         "csv",

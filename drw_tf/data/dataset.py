@@ -103,6 +103,8 @@ class Dataset:
             shorter side of a picture file, in (0, 1]; None where whole pictures are.
         files_checksum: of the names of picture files, `identity.files_checksum`; None where
             the pictures did not come from files of their own.
+        training_checksum: of those that are not of the test and their labels, likewise,
+            `identity.training_checksum`.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Dataset:
     given_split: Split | None = None
     central_fraction: float | None = None
     files_checksum: str | None = None
+    training_checksum: str | None = None
 
     @property
     def num_classes(self) -> int:

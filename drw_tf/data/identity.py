@@ -14,6 +14,7 @@ from drw_tf.data import dataset as records
 from drw_tf.data import naming
 
 _DIGITS = 16
+_OTHER_SPLIT = "other pictures are labeled"
 
 
 def files_checksum(dataset: records.Dataset) -> str:
@@ -22,15 +23,50 @@ def files_checksum(dataset: records.Dataset) -> str:
     Args:
         dataset: of `FileImages`.
     """
-    train, test, split = dataset.train, dataset.test, dataset.given_split
-    rows = [slice(None)] if split is None else [split.labeled, split.unlabeled, split.validation]
-    parts = [train.paths[part] for part in rows]
-    parts += [] if test is None else [test.paths]
-    return _digest("\0".join(_below_their_folder(part)).encode() for part in parts)
+    test = [] if dataset.test is None else [dataset.test.paths]
+    return _digest(map(_names, [*_training_paths(dataset), *test]))
+
+
+def training_checksum(dataset: records.Dataset) -> str:
+    """The same of the training files and their labels; a test set may be another one later.
+
+    Args:
+        dataset: of `FileImages`.
+    """
+    labels = np.asarray(dataset.train.labels, "<i8").tobytes()
+    return _digest([*map(_names, _training_paths(dataset)), labels])
+
+
+def recorded(dataset: records.Dataset, split: records.Split) -> dict:
+    """What the record of a run says about the data, JSON-serialisable.
+
+    Args:
+        dataset: and
+        split: see `facts`.
+    """
+    train, test = dataset.train.labels, dataset.test
+
+    def counts(labels):
+        """[C], or None where nobody knows the classes."""
+        if (labels == records.UNKNOWN_LABEL).any():
+            return None
+        return records.class_counts(labels, dataset.num_classes).tolist()
+
+    return {
+        "name": dataset.name,
+        "class_names": list(dataset.class_names),
+        "split_checksum": split.checksum(),
+        "training_checksum": dataset.training_checksum,
+        "labeled_counts": counts(train[split.labeled]),
+        "unlabeled_counts": counts(train[split.unlabeled]),
+        "unlabeled_pictures": len(split.unlabeled),
+        "validation_counts": counts(train[split.validation]),
+        "test_counts": None if test is None else counts(test.labels),
+    }
 
 
 def facts(dataset: records.Dataset, split: records.Split) -> dict:
-    """What `difference` compares, JSON-serialisable.
+    """What `difference` and `training_difference` compare, and `recorded`; JSON-serialisable.
 
     Args:
         dataset: as `registry.load` gives it.
@@ -46,6 +82,8 @@ def facts(dataset: records.Dataset, split: records.Split) -> dict:
         "labels": _digest(np.asarray(part, "<i8").tobytes() for part in labels),
         "split": split.checksum(),
         "files": dataset.files_checksum,
+        "training": dataset.training_checksum,
+        "recorded": recorded(dataset, split),
     }
 
 
@@ -87,7 +125,7 @@ def difference(before: Mapping, now: Mapping) -> str | None:
     texts = {
         "files": "the files have other names",
         "labels": "pictures have other classes",
-        "split": "other pictures are labeled",
+        "split": _OTHER_SPLIT,
     }
     for name, text in texts.items():
         if name in before and before[name] != now[name]:
@@ -96,7 +134,7 @@ def difference(before: Mapping, now: Mapping) -> str | None:
 
 
 def training_difference(before: Mapping, now: Mapping) -> str | None:
-    """In what the numbers of training pictures differ, in a few words; None where they do not.
+    """In what the training pictures differ, in a few words; None where they do not.
 
     Args:
         before: `facts`; what it lacks is not compared.
@@ -110,6 +148,13 @@ def training_difference(before: Mapping, now: Mapping) -> str | None:
     if unlabeled != now["unlabeled_pictures"]:
         pictures = naming.counted(unlabeled, "unlabeled picture")
         return f"it had {pictures}, now {now['unlabeled_pictures']:,}"
+    texts = {
+        "training": "the files have other names, or pictures other classes",
+        "split": _OTHER_SPLIT,
+    }
+    for name, text in texts.items():
+        if before.get(name) not in (None, now[name]):
+            return text
     return None
 
 
@@ -127,6 +172,18 @@ def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
         if one != other:
             return f"class {number} was {one!r}, now {other!r}"
     return None
+
+
+def _training_paths(dataset: records.Dataset) -> list[np.ndarray]:
+    split = dataset.given_split
+    if split is None:
+        return [dataset.train.paths]
+    parts = (split.labeled, split.unlabeled, split.validation)
+    return [dataset.train.paths[part] for part in parts]
+
+
+def _names(paths: Sequence[str]) -> bytes:
+    return "\0".join(_below_their_folder(paths)).encode()
 
 
 def _below_their_folder(paths: Sequence[str]) -> Iterable[str]:

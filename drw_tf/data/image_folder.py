@@ -74,7 +74,7 @@ def load(
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
         skip_misspelled: see `listed`.
-        note: told, a line at a time, what was left out.
+        note: see `own_images.build`.
 
     Raises:
         FileNotFoundError: a folder does not exist.
@@ -89,7 +89,9 @@ def load(
     flags = {f"--{part}_dir": folder for part, folder in folders.items()}
     labeled, validation, test = (
         own_images.Listed(
-            [] if folder is None else _in_classes(flag, folder, look), f"{flag}={folder}"
+            [] if folder is None else _in_classes(flag, folder, look),
+            f"{flag}={folder}",
+            "give its pictures in --unlabeled_dir",
         )
         for flag, folder in flags.items()
     )

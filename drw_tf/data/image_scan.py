@@ -264,7 +264,9 @@ def _check_classes(
     if empty.size:
         labels = dataset.train.labels
         theirs = [one for one in bad if one.row < len(labels) and labels[one.row] in empty]
+        others = [one for one in bad if one not in theirs]
+        also = f"; and these: {_named(others)}" if others else ""
         raise ValueError(
             f"no labeled picture of {naming.some([dataset.class_names[row] for row in empty])} is "
-            f"left, as these cannot be used: {_named(theirs)}."
+            f"left, as these cannot be used: {_named(theirs)}{also}."
         )

@@ -5,6 +5,7 @@ picture that is labeled, for validation or in the test set is left out of the un
 that has two of these roles, or two classes, is refused.
 """
 
+import collections
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,27 @@ from absl import logging
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, image_scan, naming
 
+# What programs and people write for a label that nobody knows; here each is a class.
+_UNKNOWN = frozenset(
+    (
+        "nan",
+        "na",
+        "n/a",
+        "none",
+        "null",
+        "unlabeled",
+        "unlabelled",
+        "unknown",
+        "?",
+        "-",
+        "-1",
+        "-1.0",
+    )
+)
+_PARTS = frozenset(
+    ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "unlabeled")
+)
+
 
 class LabeledPath(NamedTuple):
     """A picture and the name of its class."""
@@ -25,10 +47,17 @@ class LabeledPath(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Pictures with their classes, and the flag and value that named them, for messages."""
+    """Pictures with their classes, and two parts of messages.
+
+    Attributes:
+        pictures: in any order.
+        named_by: the flag and value that named them.
+        unknown: what to do with pictures whose class nobody knows.
+    """
 
     pictures: Sequence[LabeledPath]
     named_by: str
+    unknown: str
 
 
 def build(
@@ -56,7 +85,7 @@ def build(
         test: evaluation pictures; empty means that there is no test set.
         image_size: side that pictures are brought to, pixels.
         flip: whether a mirrored picture is still of its class.
-        note: told, a line at a time, what was left out.
+        note: told, a line at a time, what was left out, and of classes that look like none.
 
     Raises:
         ValueError: classes are too few or alike, a label is unknown in training, or one file
@@ -66,6 +95,7 @@ def build(
         raise ValueError(f"--image_size must be at least 1, got {image_size}.")
     labeled, unlabeled, validation, test = _distinct(labeled, unlabeled, validation, test, note)
     class_names = _class_names((row.label for row in labeled.pictures), labeled.named_by)
+    _note_doubtful_classes(labeled, note)
     number = {label: row for row, label in enumerate(class_names)}
     _check_classes("validation set", validation, class_names, note)
     _check_classes("test set", test, class_names, note)
@@ -105,8 +135,11 @@ def note_copies(
 ) -> None:
     """Notes files that are equal byte for byte and yet have two roles, or two classes.
 
+    Unlabeled files are compared with the others, not with one another; that one is labeled, too,
+    is not noted.
+
     Args:
-        dataset: of `build`; every labeled, validation and test file exists.
+        dataset: of `build`; every file exists.
         split: that it gives, or one that holds some of its labeled pictures out.
         note: told one line, if there are any.
 
@@ -115,26 +148,49 @@ def note_copies(
     """
     parts = [records.take(dataset.train, rows) for rows in (split.labeled, split.validation)]
     parts += [] if dataset.test is None else [dataset.test]
+    # Of the pool, which may be far larger, only files of a length that one of these has.
+    lengths = {os.path.getsize(path) for part in parts for path in part.paths}
+    pool = records.take(dataset.train, split.unlabeled)
+    alike = [row for row, path in enumerate(pool.paths) if os.path.getsize(path) in lengths]
+    parts.append(records.take(pool, np.array(alike, np.int64)))
     paths = np.concatenate([part.paths for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     roles = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    unlabeled = len(parts) - 1
 
-    def differ(values, rows):
-        return len(set(values[rows].tolist())) > 1
+    def is_leak(rows):
+        """Whether what is trained on, unlabeled or not, is chosen by or tested on."""
+        return len(set(np.where(roles[rows] == unlabeled, 0, roles[rows]).tolist())) > 1
+
+    def is_torn(rows):
+        return len(set(labels[rows].tolist()) - {records.UNKNOWN_LABEL}) > 1
 
     # At most one reading of these files, 20,000 small ones a second from memory; of large ones few
-    # are of the same length. The unlabeled ones, which are far more, are left to data_report.
-    groups = [
-        rows for rows in image_scan.duplicates(paths) if differ(roles, rows) or differ(labels, rows)
-    ]
+    # are of the same length.
+    groups = [rows for rows in image_scan.duplicates(paths) if is_leak(rows) or is_torn(rows)]
     if groups:
-        leaks = sum(differ(roles, rows) for rows in groups)
-        torn = sum(differ(labels, rows) for rows in groups)
+        leaks, torn = (sum(map(kind, groups)) for kind in (is_leak, is_torn))
         named = [naming.some(list(paths[rows]), " = ") for rows in groups]
         sets = naming.sets(len(split.validation) > 0)
         note(
             f"there more than once: {naming.counted(len(groups), 'picture')}, {leaks:,} in "
             f"{sets}, {torn:,} as two classes: {naming.some(named, '; ')}."
+        )
+
+
+def _note_doubtful_classes(labeled: Listed, note: Callable[[str], None]) -> None:
+    counts = collections.Counter(row.label for row in labeled.pictures)
+    doubtful = {label: n for label, n in counts.items() if label.strip().lower() in _UNKNOWN}
+    if doubtful:
+        named = [f"{label!r} ({naming.counted(n, 'picture')})" for label, n in doubtful.items()]
+        note(
+            f"{labeled.named_by}: took as a class {', '.join(named)}; where nobody knows the "
+            f"class, {labeled.unknown}."
+        )
+    if all(label.strip().lower() in _PARTS for label in counts):
+        note(
+            f"{labeled.named_by}: took as classes {naming.some(sorted(counts))}, which look like "
+            "the parts of a data set; its classes may be one folder below."
         )
 
 
@@ -223,7 +279,7 @@ def _distinct(
 
 def _by_file(listed: Listed, note: Callable[[str], None]) -> dict:
     """Rows by their file, the first of each."""
-    rows, named = listed
+    rows, named = listed.pictures, listed.named_by
     out: dict[tuple, LabeledPath] = {}
     for row in rows:
         first = out.setdefault(file_identity(row.path), row)

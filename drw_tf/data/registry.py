@@ -158,7 +158,11 @@ def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) 
     )
     for bad in report.bad:
         note_bad(bad)
-    return dataclasses.replace(dataset, files_checksum=identity.files_checksum(dataset))
+    return dataclasses.replace(
+        dataset,
+        files_checksum=identity.files_checksum(dataset),
+        training_checksum=identity.training_checksum(dataset),
+    )
 
 
 def _given_split(dataset: records.Dataset, config) -> records.Split:

@@ -22,14 +22,11 @@ class ClassifierRetraining(base.Rebalancer):
 
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "classifier_retraining")
-        self.class_weights = tf.Variable(
-            tf.ones([facts.num_classes]), trainable=False, name="class_weights"
-        )
-
-    @property
-    def reweights(self) -> bool:
-        """Whether weights balance the classes of the second stage."""
-        return self.hyper.crt_balance == "reweight"
+        self.class_weights = None
+        if hyper.crt_balance == "reweight":  # else checkpoints that are older than it would lack it
+            self.class_weights = tf.Variable(
+                tf.ones([facts.num_classes]), trainable=False, name="class_weights"
+            )
 
     def stages(self, steps):
         every = self.facts.steps_per_epoch
@@ -40,7 +37,7 @@ class ClassifierRetraining(base.Rebalancer):
             base.Stage(
                 "head",
                 last,
-                sampling="uniform" if self.reweights else "class_balanced",
+                sampling="class_balanced" if self.class_weights is None else "uniform",
                 begins_with="new_heads",
                 settings={
                     "optimizer": "sgd",
@@ -56,13 +53,15 @@ class ClassifierRetraining(base.Rebalancer):
         ]
 
     def begin_stage(self, index, ask):
-        if self.reweights:
+        if self.class_weights is not None:
             self.class_weights.assign(
                 balancing.inverse_frequency_weights(self.facts.labeled_counts)
             )
 
     def labeled_weights(self, labels):
-        return tf.gather(self.class_weights, labels) if self.reweights else None
+        return None if self.class_weights is None else tf.gather(self.class_weights, labels)
 
     def describe(self):
-        return {"labeled_weights": self.class_weights.numpy()} if self.reweights else {}
+        if self.class_weights is None:
+            return {}
+        return {"labeled_weights": self.class_weights.numpy()}

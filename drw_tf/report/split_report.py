@@ -262,10 +262,11 @@ def _copies(found: Facts, whole: bool) -> str:
         return title + "None."
     leaks = sum(_is_leak(group) for group in found.copies)
     torn = sum(_is_torn(group) for group in found.copies)
+    both = sum({LABELED, UNLABELED} <= {one.part for one in group} for group in found.copies)
     sets = naming.sets(bool(found.counts[VALIDATION].any()))
     lines = [
         f"There more than once: {naming.counted(len(found.copies), 'picture')}, {leaks:,} of "
-        f"them in {sets}, {torn:,} as two classes.",
+        f"them in {sets}, {torn:,} as two classes, {both:,} labeled and unlabeled.",
     ]
     groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
     described = [

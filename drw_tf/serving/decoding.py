@@ -40,7 +40,8 @@ class Preparation:
 
     def __post_init__(self):
         shape = tuple(self.image_shape)
-        if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
+        is_whole = all(isinstance(side, int) for side in shape)
+        if len(shape) != 3 or not is_whole or min(shape) < 1 or shape[2] not in (1, 3):
             raise ValueError(f"image_shape must be (height, width, 1 or 3), got {shape}.")
         if self.central_fraction is not None:
             if not 0 < self.central_fraction <= 1:

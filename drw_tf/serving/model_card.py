@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from drw_tf.data import naming
-from drw_tf.report import markdown, tables
+from drw_tf.report import doubts, markdown, tables
 
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
@@ -216,6 +216,11 @@ def _limits(record: Mapping, served: Served) -> list[str]:
             lines.append(f"- Test pictures a class: {shown}.")
     else:
         lines.append("- Nothing is known of its errors: it was not tested.")
+    config = record["configuration"]
+    if not served.adjusted:
+        config = {**config, "la_prior": None}
+    for line in doubts.lines(config, record["history"], names):
+        lines.append(f"- {markdown.escaped(line[0].upper() + line[1:])}.")
     lines.append("- One run of one seed.")
     return lines
 

@@ -57,7 +57,8 @@ class Predictor:
         try:
             self._model = tf.saved_model.load(str(folder))
             facts = self._model.signatures["metadata"]()
-        except (OSError, KeyError, tf.errors.OpError) as error:
+        # ValueError: no graph in it; IndexError: variables that are cut off.
+        except (OSError, KeyError, ValueError, IndexError, tf.errors.OpError) as error:
             text = " ".join(str(error).split())[:200]
             raise ValueError(f"{folder} cannot be loaded as an exported model: {text}") from None
         self.class_names = tuple(name.decode() for name in facts["class_names"].numpy())

@@ -54,7 +54,7 @@ def refuse(run) -> None:
         )
     if config.export_temperature == "fit" and not len(run.split.validation):
         raise configuration.ConfigError(
-            "--export_temperature=fit needs pictures that were held out, the run has none: train "
+            "--export_temperature=fit needs pictures that were held out, there are none: train "
             "with --validation_per_class or pictures for validation, or give a number."
         )
 

@@ -97,11 +97,14 @@ def run(
     if state["step"]:
         checkpoints.load(state["step"])
     # An evaluation that was cut off is made, and told, anew.
-    on_resume(state["step"], state["step"] - bool(state.get("unevaluated")))
+    is_logged = not (state.get("unevaluated") or state.get("unlogged"))
+    on_resume(state["step"], state["step"] - (not is_logged))
     runner = _Runner(method, evaluate, checkpoints, plan, listeners, state, team)
     with stop_signals.handed_to(runner.ask_to_stop), runner.bar:
         if state.get("unevaluated"):
             runner.close_epoch(state["unevaluated"])
+        elif state.get("unlogged"):
+            runner.log(state["history"][-1])
         while True:
             ends = sum(part.steps for part in stages[: stage + 1])
             runner.stage = stage
@@ -237,13 +240,7 @@ class _Runner(keras.callbacks.Callback):
             self._save_if_alone(unevaluated=entry)
             raise
         self._append(entry)
-        try:
-            for listener in self.listeners:
-                listener(entry)
-        except Exception:
-            # A log that cannot be written costs no training.
-            self._save_if_alone()
-            raise
+        self.log(entry)
         self._agree_to_stop()
         due = self.step % self.plan.checkpoint_steps == 0 or self.step == self.plan.steps
         if due or self._asked_to_stop:
@@ -253,6 +250,15 @@ class _Runner(keras.callbacks.Callback):
             raise Stopped(self._asked_to_stop)
         self._tick()
         self._epoch_began = (self.seconds, self.step)
+
+    def log(self, entry: dict) -> None:
+        """Tells all listeners; a log that cannot be written costs no training, and no entry."""
+        try:
+            for listener in self.listeners:
+                listener(entry)
+        except Exception:
+            self._save_if_alone(unlogged=True)
+            raise
 
     def stop_if_asked(self) -> None:
         """Raises Stopped where a stop was asked for since the last step; all is saved."""

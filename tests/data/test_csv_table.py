@@ -131,7 +131,21 @@ def test_blanks_lead_nowhere_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "label", ["nan", "NaN", "None", "NULL", "unlabeled", "Unlabelled", "unknown", "?", "-"]
+    "label",
+    [
+        "nan",
+        "NaN",
+        "None",
+        "NULL",
+        "unlabeled",
+        "Unlabelled",
+        "unknown",
+        "?",
+        "-",
+        "NA",
+        "N/A",
+        "-1",
+    ],
 )
 def test_a_label_that_looks_like_none_is_a_class_and_told(tmp_path, label):
     notes = []
@@ -139,7 +153,7 @@ def test_a_label_that_looks_like_none_is_a_class_and_told(tmp_path, label):
     dataset = load(table(tmp_path, text), note=notes.append)
     assert set(dataset.class_names) == {label, "dog"}
     assert notes == [
-        f"--labels_csv={tmp_path}/data/labels.csv: took as a class {label!r} (2 rows); where "
+        f"--labels_csv={tmp_path}/data/labels.csv: took as a class {label!r} (2 pictures); where "
         "nobody knows the class, leave the label empty."
     ]
 

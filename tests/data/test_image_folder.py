@@ -344,3 +344,28 @@ def test_folders_that_lead_into_each_other_end(tmp_path):
         *("a/x.png", "a/to_b/y.png"),
         *("b/y.png", "b/to_a/x.png"),
     }
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (
+            ("dog", "NA"),
+            ["took as a class 'NA' (1 picture); where nobody knows the class, give its"],
+        ),
+        (
+            ("train", "Test"),
+            ["took as classes Test, train, which look like the parts of a data set"],
+        ),
+        (("dog", "test"), []),
+    ],
+)
+def test_folders_that_look_like_no_class_are_told(tmp_path, classes, said):
+    for name in classes:
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (3, 3)).save(tmp_path / name / "1.png")
+    notes = []
+    image_folder.load(str(tmp_path), image_size=8, note=notes.append)
+    assert len(notes) == len(said)
+    for note, begin in zip(notes, said, strict=True):
+        assert note.startswith(f"--labeled_dir={tmp_path}: {begin}")

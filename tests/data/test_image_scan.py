@@ -188,6 +188,12 @@ def test_skipping_the_last_labeled_picture_of_a_class_is_refused(tmp_path):
         image_scan.usable_dataset(dataset, max_megapixels=1, on_bad="skip", progress=False)
 
 
+def test_what_else_is_bad_is_named_then_too(tmp_path):
+    dataset = folder_dataset(tmp_path, bad_rows=[2, 4])
+    with pytest.raises(ValueError, match=r"of b is left, .*2\.png: .*; and these: .*4\.png: \w"):
+        image_scan.usable_dataset(dataset, max_megapixels=1, on_bad="skip", progress=False)
+
+
 def test_duplicates_are_equal_files_under_any_name(tmp_path):
     contents = [b"one", b"two", b"one", b"three", b"two", b"one", b"four!"]
     paths = []

@@ -167,15 +167,17 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
     shutil.copy(own.root / "l/dog/2.png", own.root / "l/cat/y.png")
     shutil.copy(own.root / "l/dog/3.png", own.root / "t/dog/z.png")
     shutil.copy(own.root / "l/dog/3.png", own.root / "l/cat/z.png")
+    (own.root / "t/cat/only.png").write_bytes(own.root.joinpath("u/1.png").read_bytes())
     own(*words, find_copies=True)
     (line,) = caplog.messages
-    begin = "there more than once: 3 pictures, 2 in training and test, 2 as two classes: "
+    begin = "there more than once: 4 pictures, 3 in training and test, 2 as two classes: "
     assert line.startswith(begin)
     said = line.removeprefix(begin).removesuffix(".").replace(f"{own.root}/", "").split("; ")
     assert [set(one.split(" = ")) for one in said] == [
         {"l/cat/2.png", "t/cat/x.png"},
         {"l/cat/y.png", "l/dog/2.png"},
         {"l/cat/z.png", "l/dog/3.png", "t/dog/z.png"},
+        {"t/cat/only.png", "u/1.png"},
     ]
     caplog.clear()
     own(*words)
@@ -231,6 +233,23 @@ def test_what_changed_is_said(own, change, said):
     before = facts(own)
     change(own.root)
     assert identity.difference(before, facts(own)) == said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda root: _rename(root, "l/cat/1.png", "l/cat/9.png"), "the files have other names"),
+        (lambda root: _rename(root, "u/1.png", "u/9.png"), "the files have other names"),
+        (lambda root: os.remove(root / "u/1.png"), "it had 2 unlabeled pictures, now 1"),
+        (lambda root: shutil.rmtree(root / "t"), None),
+    ],
+)
+def test_what_changed_of_what_is_trained_on_is_said(own, change, said):
+    shutil.copytree(own.root / "l", own.root / "t")
+    before = facts(own)
+    change(own.root)
+    found = identity.training_difference(before, facts(own))
+    assert found is None if said is None else found.startswith(said)
 
 
 def test_other_labels_splits_and_test_sets_are_told():

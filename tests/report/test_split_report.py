@@ -118,7 +118,7 @@ def test_copies_are_named_and_the_worst_come_first(dataset):
     begin = lines.index("## Equal pictures") + 2
     assert lines[begin] == (
         "There more than once: 3 pictures, 1 of them in two of training, validation and test, "
-        "1 as two classes."
+        "1 as two classes, 1 labeled and unlabeled."
     )
     assert lines[begin + 1].startswith("- training row 8 (validation, c) = test row 3")
     assert "(labeled, a) = training row 5 (labeled, b)" in lines[begin + 2]

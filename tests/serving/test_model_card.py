@@ -130,6 +130,16 @@ def test_the_square_that_is_seen_is_named_where_there_is_one():
     assert "of their central square with 87.5 % of the shorter side; arrays must be so" in text
 
 
+def test_limits_name_classes_that_the_adjustment_knows_nothing_of():
+    record = copy.deepcopy(RECORD)
+    record["configuration"] |= {"la_prior": "pseudo", "la_strength": 1.0}
+    record["history"][0]["pseudo_numbers"] = [90.0, 1.0]
+    said = r"- In the last epoch no unlabeled picture was taken for rare\_\*, so that logits "
+    for adjusted in (True, False):
+        found = [line for line in card(adjusted=adjusted, record=record) if line.startswith(said)]
+        assert len(found) == adjusted
+
+
 def test_what_is_not_known_is_said():
     record = copy.deepcopy(RECORD)
     record.update(last_metrics={}, command_line=[], git=None, machine={}, versions={})

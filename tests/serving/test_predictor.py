@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -73,5 +75,14 @@ def test_folders_without_an_export_are_refused(tmp_path, grey_export):
     (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="cannot be loaded as an exported model"):
         predictor.Predictor(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{tmp_path} cannot be loaded as an exported model"):
+        predictor.Predictor(tmp_path)
+    cut = tmp_path / "cut"
+    shutil.copytree(grey_export.folder, cut)
+    (variables,) = (cut / "variables").glob("*.data-*")
+    variables.write_bytes(variables.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"{cut} cannot be loaded as an exported model"):
+        predictor.Predictor(cut)
     with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
         predictor.Predictor(grey_export.folder, batch=0)

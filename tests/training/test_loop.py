@@ -169,6 +169,34 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert "written:" in session.summary(config, result)
 
 
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (["--export"], "logit adjustment: not in the exported model (--export_logit_adjustment)"),
+        (["--export", "--export_logit_adjustment"], "logit adjustment: in the exported model"),
+        (["--export=false"], None),
+    ],
+)
+def test_the_end_says_whether_the_adjustment_is_exported(resolve, words, end):
+    result = {"final": {}, "history": [], "dataset": {"class_names": []}}
+    lines = session.summary(resolve("--method=drw_la", *words), result).splitlines()
+    assert lines[1:] == ([] if end is None else [end])
+
+
+def test_a_plain_value_error_is_a_fault_of_the_code_alone():
+    with (
+        pytest.raises(RuntimeError, match="the evaluation failed") as caught,
+        session.naming_fault("the evaluation"),
+    ):
+        raise ValueError("shapes (8,2) (9,)")
+    assert isinstance(caught.value.__cause__, ValueError)
+    with (
+        pytest.raises(session.configuration.ConfigError, match="a flag"),
+        session.naming_fault("the evaluation"),
+    ):
+        raise session.configuration.ConfigError("a flag")
+
+
 def test_held_out_pictures_are_evaluated_beside_the_test_set(
     resolve, tmp_path, monkeypatch, quarters
 ):
@@ -230,12 +258,19 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
     images = records.FileImages(paths, np.array([0, 1]))
     dataset = records.Dataset("folder", ("a", "b"), (4, 4, 3), images, None, True, None, None)
 
-    def fails(kind):
+    def fails(kind, text="stale file handle [Op:IteratorGetNext]"):
         with session.naming_damage(dataset, session.LEAVE_OUT):
-            raise kind(None, None, "stale file handle [Op:IteratorGetNext]")
+            raise kind(None, None, text)
 
     with pytest.raises(session.DiskCameBack, match=r"stale file handle\), though all can be now"):
         fails(tf.errors.UnknownError)
+    # As a network disk has it; between workers it would be another one that is gone.
+    for kind in (tf.errors.AbortedError, tf.errors.UnavailableError, tf.errors.InternalError):
+        with pytest.raises(session.DiskCameBack):
+            fails(kind, "0.png; Stale file handle [[{{node ReadFile}}]] [Op:IteratorGetNext]")
+        for text in ("Collective ReadFile [Op:IteratorGetNext]", "gone [Op:IteratorGetNext]"):
+            with pytest.raises(kind):
+                fails(kind, text)
     # Nothing that a disk does: a fault of the code.
     with pytest.raises(tf.errors.InvalidArgumentError):
         fails(tf.errors.InvalidArgumentError)

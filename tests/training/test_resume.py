@@ -245,6 +245,9 @@ def test_a_log_that_cannot_be_written_costs_no_training(resolve, tmp_path, monke
             train(resolve(*words))
     assert (tmp_path / "run" / "checkpoints" / "step_000000010").is_dir()
     assert train(resolve(*words))["steps"] == 20
+    logged = event_values.read(tmp_path / "run" / "tensorboard")
+    steps = {step for tag, step in logged if tag == "test_ema/balanced_accuracy"}
+    assert steps == {10, 20}
 
 
 def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monkeypatch):
