@@ -173,10 +173,10 @@ def _samples(config, dataset, split, found, notes: list[str]):
     if not shown:
         raise ValueError(f"no sample can be decoded; {notes[-1]}.")
     chosen = list(shown.values())
-    plain = np.split(
-        _plain(dataset, np.concatenate(chosen)), np.cumsum([len(rows) for rows in chosen])[:-1]
-    )
-    _note_dark(dataset, np.concatenate(chosen), plain, notes)
+    every = np.concatenate(chosen)
+    pictures = _plain(dataset, every)
+    _note_dark(dataset, every, pictures, notes)
+    plain = np.split(pictures, np.cumsum([len(rows) for rows in chosen])[:-1])
     strong = config.recipe.has_strong_views
     shown_views = [view for view in _VIEWS if strong or view[1] != "strong"]
     views = _views(
@@ -197,13 +197,11 @@ def _samples(config, dataset, split, found, notes: list[str]):
 
 def _note_dark(dataset, rows, pictures, notes: list[str]) -> None:
     """A note of samples of picture files that are black or nearly so."""
-    import numpy as np
 
     from drw_tf.data import dataset as records
     from drw_tf.data import naming
 
-    largest = np.concatenate([part.max(axis=(1, 2, 3)) for part in pictures])
-    dark = rows[largest < _DARK]
+    dark = rows[pictures.max(axis=(1, 2, 3)) < _DARK]
     if len(dark) and isinstance(dataset.train, records.FileImages):
         notes.append(
             f"{naming.counted(len(dark), 'sample')} of {len(rows)} are black or nearly so, no "

@@ -9,7 +9,9 @@ from drw_tf.report import tables
 _HARDLY_ANY = 0.01
 
 
-def lines(configuration: Mapping, history: Sequence[Mapping], class_names: Sequence[str]):
+def lines(
+    configuration: Mapping, history: Sequence[Mapping], class_names: Sequence[str]
+) -> Iterator[str]:
     """The lines, each the whole of a sentence without its full stop.
 
     Args:
