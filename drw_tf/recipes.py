@@ -223,6 +223,16 @@ RECIPES = {
         "supervised",
         ("classifier_retraining",),
     ),
+    "fixmatch_crt": Recipe(
+        "FixMatch, then a new head alone on balanced labeled batches",
+        "fixmatch",
+        ("classifier_retraining",),
+    ),
+    "drw_crt": Recipe(
+        "DRw, then a new head alone on balanced labeled batches",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights", "classifier_retraining"),
+    ),
     "vat": Recipe(
         "virtual adversarial training", "vat", (), {"lambda_u": 0.3, "ramp_fraction": 0.4}
     ),
@@ -253,6 +263,12 @@ RECIPES = {
         ("labeled_weights", "dynamic_weights", "logit_adjustment"),
         _SAW,
     ),
+    "saw_crt": Recipe(
+        "smoothed adaptive weighting, then a new head alone on balanced labeled batches",
+        "fixmatch",
+        ("labeled_weights", "dynamic_weights", "classifier_retraining"),
+        _SAW,
+    ),
     "focal1": Recipe(
         "FixMatch with focal loss, gamma 1", "fixmatch", ("focal",), {"focal_gamma": 1.0}
     ),
@@ -266,6 +282,12 @@ RECIPES = {
         "ReMixMatch, pseudo-labels refined to the labeled prior",
         "remixmatch",
         ("darp",),
+        _REMIXMATCH,
+    ),
+    "remixmatch_darp_crt": Recipe(
+        "the same, then a new head alone on balanced labeled batches",
+        "remixmatch",
+        ("darp", "classifier_retraining"),
         _REMIXMATCH,
     ),
     "mixmatch_drw": Recipe(
@@ -282,6 +304,11 @@ RECIPES = {
     ),
     "fixmatch_darp": Recipe(
         "FixMatch, pseudo-labels refined to the labeled prior", "fixmatch", ("darp",)
+    ),
+    "fixmatch_darp_crt": Recipe(
+        "the same, then a new head alone on balanced labeled batches",
+        "fixmatch",
+        ("darp", "classifier_retraining"),
     ),
     "nrw_darp": Recipe(
         "ablation: no re-weighting; the same as fixmatch_darp", "fixmatch", ("darp",)

@@ -160,7 +160,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         config.stop_at_step,
         config.steps_per_epoch,
         config.checkpoint_steps,
-        sum(stream.batch for stream in streams),
+        run.stages.images_read,
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
     log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
@@ -205,7 +205,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         history=history,
         steps=history[-1]["step"],
         seconds=history[-1]["seconds"],
-        images_per_second=history[-1]["step"] * plan.images_per_step / history[-1]["seconds"],
+        images_per_second=plan.images_read(history[-1]["step"]) / history[-1]["seconds"],
         makers=finished_run.makers_of(folder.path),
     )
     result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}

@@ -84,7 +84,9 @@ class Loop:
             self.folder.checkpoints, run.method, config.keep_checkpoints
         )
         checkpoints.save = self._timed_save(checkpoints.save)
-        plan = loop.Plan(config.steps, config.steps_per_epoch, config.checkpoint_steps, 1)
+        plan = loop.Plan(
+            config.steps, config.steps_per_epoch, config.checkpoint_steps, run.stages.images_read
+        )
         self._end = time.perf_counter()
         loop.run(
             run.method,

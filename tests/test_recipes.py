@@ -163,6 +163,30 @@ def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     method.end_epoch(config.steps)
 
 
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if "crt" in name])
+def test_head_after_any_method_moves_alone(name, noise):
+    config = resolve(name)
+    method = assembly.build_method(config, *noise)
+    method.freeze_all_but_logits()
+    stage = method.stages(config.steps)[1]
+    assembly.compile_method(config, method, stage)
+    before = {one.name: one.numpy() for one in method.network.variables}
+    method.labeled_views = ("weak",)
+    batch = {"labeled": batch_for(method, ROWS)["labeled"]}
+    method.train_step(batch)
+    for one in method.network.variables:
+        moved = not np.array_equal(before[one.name], one.numpy())
+        assert moved == one.name.startswith("logits/"), one.name
+    weak = batches.to_float(batch)["labeled"]["weak"]
+    for one in method.network.variables:
+        one.assign(before[one.name])
+    # Batch statistics stand still; images are drawn equally often, so that nothing is weighted.
+    logits = method.network(weak, training=False)["logits"].numpy().astype(np.float64)
+    chosen = np.take_along_axis(logits, batch["labeled"]["label"].numpy()[:, None], 1)[:, 0]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - chosen)
+    assert method.end_epoch(config.steps)["train"]["loss_labeled"] == pytest.approx(expected, 1e-5)
+
+
 def effective_weights(counts, beta):
     """Sum to C; in float64."""
     raw = (1 - beta) / (1 - beta ** np.asarray(counts))

@@ -139,7 +139,21 @@ class Method(keras.Model):
         """({term: scalar}, {scalar's name: value}) of one batch; the loss is the terms' sum."""
         raise NotImplementedError
 
+    def labeled_terms(self, batch: batches.Batch) -> tuple[dict, dict]:
+        """`loss_terms` of the weak views of labeled pictures alone."""
+        labeled = batch["labeled"]
+        logits = self.network(labeled["weak"], training=True)["logits"]
+        return {"loss_labeled": self.labeled_loss(logits, labeled["label"])}, {}
+
     # ---- seams, composed over the rebalancers
+
+    @property
+    def heard(self) -> list[rebalance.Rebalancer]:
+        """Those that act in this stage."""
+        if self.stage.heard == "all":
+            return self.rebalancers
+        is_own = self.stage.heard == "own"
+        return [one for one in self.rebalancers if rebalance.overridden(one, "stages") == is_own]
 
     def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Scalar, weighted loss over the labeled batch (Eq. 9, first term).
@@ -149,11 +163,11 @@ class Method(keras.Model):
         """
         is_mixed = labels.dtype.is_floating
         classes = tf.range(self.facts.num_classes) if is_mixed else labels
-        weights = composition.product(one.labeled_weights(classes) for one in self.rebalancers)
+        weights = composition.product(one.labeled_weights(classes) for one in self.heard)
         if is_mixed and weights is not None:
             labels, weights = mixup.weighted_shares(labels, weights)
         each = composition.only(
-            "the labeled loss", (one.supervised_loss(logits, labels) for one in self.rebalancers)
+            "the labeled loss", (one.supervised_loss(logits, labels) for one in self.heard)
         )
         if each is None:
             each = losses.cross_entropy(logits, labels)
@@ -165,13 +179,13 @@ class Method(keras.Model):
         """float32 [U], unweighted loss of each unlabeled picture."""
         each = composition.only(
             "the unlabeled loss",
-            (one.unsupervised_loss(logits, targets) for one in self.rebalancers),
+            (one.unsupervised_loss(logits, targets) for one in self.heard),
         )
         return losses.cross_entropy(logits, targets) if each is None else each
 
     def unlabeled_weights(self, pseudo_label: tf.Tensor) -> tf.Tensor:
         """float32 [U], product of what the rebalancers say, or ones."""
-        given = [one.unlabeled_weights(pseudo_label) for one in self.rebalancers]
+        given = [one.unlabeled_weights(pseudo_label) for one in self.heard]
         weights = composition.product(given)
         return tf.ones(tf.shape(pseudo_label), tf.float32) if weights is None else weights
 
@@ -179,14 +193,14 @@ class Method(keras.Model):
         self, probabilities: tf.Tensor, weak: rebalance.Weak, what: str | None = None
     ) -> tf.Tensor:
         """float32 [U, C], after every rebalancer in turn, or those that refine `what`."""
-        for one in self.rebalancers:
+        for one in self.heard:
             if what in (None, one.refines):
                 probabilities = one.refine(probabilities, weak)
         return probabilities
 
     def extra_terms(self, outputs: rebalance.Outputs) -> dict[str, tf.Tensor]:
         """Scalars that the rebalancers add to the loss."""
-        return composition.merged(one.extra_terms(outputs) for one in self.rebalancers)
+        return composition.merged(one.extra_terms(outputs) for one in self.heard)
 
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
         """[N, C], logits as they are judged at test time, float64 where `adjusts`."""
@@ -218,11 +232,10 @@ class Method(keras.Model):
         # The optimizer's own attribute is the rate of the last step that was applied.
         return self.schedule(step)
 
-    def freeze_below_heads(self) -> None:
-        """Leaves only the heads to be trained; batch statistics stand still as well."""
-        heads = self.all_heads()
+    def freeze_all_but_logits(self) -> None:
+        """Leaves only that head to be trained; batch statistics stand still as well."""
         for layer in self.network.layers:
-            layer.trainable = layer.name in heads
+            layer.trainable = layer.name == "logits"
 
     # ---- Keras
 
@@ -240,11 +253,15 @@ class Method(keras.Model):
             self.undone_banks(),
             batch.get("unlabeled", {}).get("index"),
         )
-        prepared = self.prepare(batch)
+        labeled_only = self.stage.labeled_only
+        prepared = {} if labeled_only else self.prepare(batch)
         with tf.GradientTape() as tape:
-            terms, scalars = self.loss_terms(batch, prepared)
-            self._check_names("terms", terms, self._all_terms)
-            self._check_names("scalars", scalars, self.scalars)
+            if labeled_only:
+                terms, scalars = self.labeled_terms(batch)
+            else:
+                terms, scalars = self.loss_terms(batch, prepared)
+                self._check_names("terms", terms, self._all_terms)
+                self._check_names("scalars", scalars, self.scalars)
             loss = tf.add_n(list(terms.values()))
             # Gradients are summed over replicas; each replica's loss is a mean over its rows.
             scaled = loss / replicas
@@ -253,7 +270,7 @@ class Method(keras.Model):
         before = tf.identity(self.step)
         rate = self.learning_rate_at(before)
         forgiven = loss_scale.may_overflow(self.optimizer)
-        watched = [terms[name] for name in self._all_terms]
+        watched = [terms.get(name, 0.0) for name in self._all_terms]
         done = before + self.stage_start
         bad, dropped = self.alarm.watch(watched, gradients, done, rate, forgiven)
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
@@ -264,7 +281,9 @@ class Method(keras.Model):
             shrink = tf.where(dropped, 0.0, rate * rules.weight_decay)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.average.update(before, shrink)
-        shown = self.means.add({"loss": loss, **terms, **scalars})
+        shown = self.means.add(
+            {**dict.fromkeys(self.means.names, 0.0), "loss": loss, **terms, **scalars}
+        )
         trial.where(bad)
         return {"loss": shown}
 
@@ -283,9 +302,9 @@ class Method(keras.Model):
 
     def undone_banks(self) -> list[tf.Variable]:
         """Those of which a step changes the rows of its batch, and a skipped step must not."""
-        if self.training_rules.on_nonfinite != "skip":
+        if self.training_rules.on_nonfinite != "skip" or self.stage.labeled_only:
             return []
-        found = [bank for one in self.rebalancers for bank in one.banks()]
+        found = [bank for one in self.heard for bank in one.banks()]
         if self.histogram is not None and self.histogram.bank is not None:
             found.append(self.histogram.bank)
         return found
@@ -299,7 +318,8 @@ class Method(keras.Model):
             step: steps done so far.
 
         Returns:
-            "train": means of losses and scalars; for methods with pseudo-labels also
+            "train": means of losses and scalars; for methods with pseudo-labels, in a stage that
+            learns from unlabeled pictures, also
             "pseudo_numbers" [C] and "pseudo_imbalance_ratio", but not where all steps were
             skipped and none was counted, "unlabeled_loss_by_class" [C] and what
             `tally.PseudoLabelHistogram.quality` gives;
@@ -308,7 +328,12 @@ class Method(keras.Model):
         """
         entry = {"train": self.means.result(), **self._described(adjusting=False)}
         numbers = None
-        if self.histogram is not None:
+        if self.stage.labeled_only:
+            shown = ("loss", "loss_labeled")
+            entry["train"] = {
+                name: entry["train"][name] for name in shown if name in entry["train"]
+            }
+        elif self.histogram is not None:
             # Without a threshold there is no choice of which pseudo-labels count.
             which = getattr(self.hyper, "pseudo_count", "all")
             counted, rows = self.histogram.numbers(which)
@@ -323,7 +348,7 @@ class Method(keras.Model):
             # Four digits: of each class in each epoch, more would only fill the record.
             entry |= {name: np.round(share, 4).tolist() for name, share in quality.items()}
             self.histogram.reset()
-        for one in self.rebalancers:
+        for one in self.heard:
             one.end_epoch(rebalance.Observation(step, numbers))
         self.means.reset()
         # The evaluation that follows reads what `end_epoch` has just set.
@@ -332,8 +357,6 @@ class Method(keras.Model):
     def _described(self, adjusting: bool) -> dict:
         """Lists by name, of the rebalancers that adjust logits at test time, or of the others."""
         found = composition.merged(
-            one.describe()
-            for one in self.rebalancers
-            if rebalance.overridden(one, "adjust") == adjusting
+            one.describe() for one in self.heard if rebalance.overridden(one, "adjust") == adjusting
         )
         return {name: np.asarray(value).tolist() for name, value in found.items()}

@@ -59,7 +59,7 @@ class FixMatch(base.Method):
         )
         offered = composition.only(
             "the pseudo-labels",
-            (one.pseudo_target(probabilities, mask, self.step) for one in self.rebalancers),
+            (one.pseudo_target(probabilities, mask, self.step) for one in self.heard),
         )
         target, mask = offered or (label, mask)
         return {"label": label, "confidence": confidence, "mask": mask, "target": target}

@@ -12,6 +12,4 @@ class Supervised(base.Method):
     unread_seams = ("refine", "pseudo_target", "unlabeled_weights", "extra_terms", "labeled_rows")
 
     def loss_terms(self, batch, prepared):
-        labeled = batch["labeled"]
-        logits = self.network(labeled["weak"], training=True)["logits"]
-        return {"loss_labeled": self.labeled_loss(logits, labeled["label"])}, {}
+        return self.labeled_terms(batch)

@@ -72,9 +72,13 @@ class Stage:
         sampling: "uniform", or "class_balanced": each labeled picture is drawn, with
             replacement, with a probability inverse to the count of its class.
         begins_with: what happens to the weights at its start. "keep": nothing; "redraw":
-            both networks start anew; "new_heads": the averaged weights are taken over, the
-            heads drawn anew, and all below the heads is frozen, batch statistics included.
+            both networks start anew; "new_head": the averaged weights are taken over, the
+            head "logits" is drawn anew, and all else frozen, batch statistics included.
         settings: flag name -> value, in place of the run's optimizer flags.
+        labeled_only: whether it learns from the labeled stream alone, from its weak views and by
+            cross-entropy, whatever the method is.
+        heard: which rebalancers act in its steps and at the ends of its epochs: "all"; "own",
+            the one that divided the run into stages; or "others".
     """
 
     name: str
@@ -82,6 +86,8 @@ class Stage:
     sampling: str = "uniform"
     begins_with: str = "keep"
     settings: Mapping = dataclasses.field(default_factory=dict)
+    labeled_only: bool = False
+    heard: str = "all"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,14 @@ from drw_tf.rebalance import base
 
 
 class ClassifierRetraining(base.Rebalancer):
-    """Trains as usual; then a new head alone, on balanced classes.
+    """Trains as without it; then a new head alone, on balanced classes.
 
     `crt_balance="sampling"` draws every class equally often; "reweight" draws every picture
-    equally often and weighs the labeled loss by 1 / N_c, mean 1 over classes.
+    equally often and weighs the labeled loss by 1 / N_c, mean 1 over classes. Neither acts in the
+    first stage, and no other rebalancer in the second one.
 
-    The second stage takes the averaged weights over, leaves all below the head as it is,
+    The second stage learns by cross-entropy from the labeled pictures alone, whatever the method
+    did in the first one. It takes the averaged weights over, leaves all below the head as it is,
     batch statistics included, and has SGD of its own: .1, a cosine to 0, no weight decay.
 
     Source: facebookresearch/classifier-balancing:config/ImageNet_LT/cls_crt.yaml, in which the
@@ -23,22 +25,20 @@ class ClassifierRetraining(base.Rebalancer):
     def __init__(self, hyper, facts):
         super().__init__(hyper, facts, "classifier_retraining")
         self.class_weights = None
-        if hyper.crt_balance == "reweight":  # else checkpoints that are older than it would lack it
-            self.class_weights = tf.Variable(
-                tf.ones([facts.num_classes]), trainable=False, name="class_weights"
-            )
+        if hyper.crt_balance == "reweight":
+            self.class_weights = balancing.inverse_frequency_weights(facts.labeled_counts)
 
     def stages(self, steps):
         every = self.facts.steps_per_epoch
         epochs = steps // every
         last = min(max(1, round(self.hyper.crt_head_fraction * epochs)), epochs - 1) * every
         return [
-            base.Stage("features", steps - last),
+            base.Stage("features", steps - last, heard="others"),
             base.Stage(
                 "head",
                 last,
                 sampling="class_balanced" if self.class_weights is None else "uniform",
-                begins_with="new_heads",
+                begins_with="new_head",
                 settings={
                     "optimizer": "sgd",
                     "learning_rate": self.hyper.crt_learning_rate,
@@ -49,19 +49,13 @@ class ClassifierRetraining(base.Rebalancer):
                     # The average forgets the new head's initial weights.
                     "ema_warmup": True,
                 },
+                labeled_only=True,
+                heard="own",
             ),
         ]
-
-    def begin_stage(self, index, ask):
-        if self.class_weights is not None:
-            self.class_weights.assign(
-                balancing.inverse_frequency_weights(self.facts.labeled_counts)
-            )
 
     def labeled_weights(self, labels):
         return None if self.class_weights is None else tf.gather(self.class_weights, labels)
 
     def describe(self):
-        if self.class_weights is None:
-            return {}
-        return {"labeled_weights": self.class_weights.numpy()}
+        return {} if self.class_weights is None else {"labeled_weights": self.class_weights}

@@ -29,7 +29,7 @@ class Plan:
             `steps_per_epoch`.
         steps_per_epoch: period of evaluation and of the pseudo-label histogram.
         checkpoint_steps: period of checkpoints; the last step has one in any case.
-        images_per_step: labeled and unlabeled pictures read a step, views not counted.
+        images_read: labeled and unlabeled pictures read in so many first steps, views not counted.
         max_skipped_steps: steps with a loss or gradient that is not finite that may be
             skipped before training gives up; 0 stops at the first.
     """
@@ -37,7 +37,7 @@ class Plan:
     steps: int
     steps_per_epoch: int
     checkpoint_steps: int
-    images_per_step: int
+    images_read: Callable[[int], int]
     max_skipped_steps: int = 0
 
 
@@ -211,8 +211,7 @@ class _Runner(keras.callbacks.Callback):
             "step": self.step,
             "epoch": self.step // self.plan.steps_per_epoch,
             "seconds": seconds,
-            "images_per_second": (steps - began_step)
-            * self.plan.images_per_step
+            "images_per_second": (self.plan.images_read(steps) - self.plan.images_read(began_step))
             / max(seconds - began_seconds, 1e-9),
             "learning_rate": float(tf.convert_to_tensor(self.method.optimizer.learning_rate)),
             **self.method.end_epoch(self.step),

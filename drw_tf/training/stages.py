@@ -71,8 +71,8 @@ class Stages:
         """Freezes what stage `index` does not train and gives it a new optimizer."""
         stage = self.all[index]
         with self.strategy.scope():
-            if stage.begins_with == "new_heads":
-                self.method.freeze_below_heads()
+            if stage.begins_with == "new_head":
+                self.method.freeze_all_but_logits()
             self.method.stage_start = sum(earlier.steps for earlier in self.all[:index])
             assembly.compile_method(self.config, self.method, stage)
 
@@ -88,6 +88,7 @@ class Stages:
 
     def streams(self, index: int) -> list[pipeline.Stream]:
         """What stage `index` reads."""
+        stage = self.all[index]
         rows = self.split.labeled
         labels = self.dataset.train.labels[rows]
         pool = self._pool()
@@ -102,12 +103,12 @@ class Stages:
                 f"labeled{index}" if index else "labeled",
                 rows,
                 config.batch_size,
-                method.labeled_views,
+                ("weak",) if stage.labeled_only else method.labeled_views,
                 labels,
-                self.all[index].sampling,
+                stage.sampling,
             )
         ]
-        if method.unlabeled_views:
+        if method.unlabeled_views and not stage.labeled_only:
             mu = config.unlabeled_ratio
             made.append(
                 pipeline.Stream(
@@ -118,6 +119,15 @@ class Stages:
                 )
             )
         return made
+
+    def images_read(self, steps: int) -> int:
+        """Pictures read in the first steps of the run, views not counted."""
+        read = begins = 0
+        for index, stage in enumerate(self.all):
+            here = min(max(0, steps - begins), stage.steps)
+            read += here * sum(stream.batch for stream in self.streams(index))
+            begins += stage.steps
+        return read
 
     def _pool(self) -> np.ndarray:
         return self.split.pool(self.config.pool == "all")
@@ -132,17 +142,16 @@ class Stages:
     def _set_weights(self, index: int, begins_with: str) -> None:
         """Draws the weights that a stage does not take over."""
         method = self.method
-        keep_below = begins_with == "new_heads"
+        keeps_rest = begins_with == "new_head"
         # Of weights that are not taken no file is read, which may be gone by now.
         build = assembly.network_builder(
-            self.config, self.dataset, restarts=index, starts=not keep_below
+            self.config, self.dataset, restarts=index, starts=not keeps_rest
         )
         drawn = build(method.all_heads())
-        heads = {f"{name}/" for name in method.all_heads()}
         triples = zip(
             method.network.variables, method.ema_network.variables, drawn.variables, strict=True
         )
         for trained, average, new in triples:
-            in_head = any(new.name.startswith(head) for head in heads)
-            trained.assign(average if keep_below and not in_head else new)
+            is_kept = keeps_rest and not new.name.startswith("logits/")
+            trained.assign(average if is_kept else new)
         method.average.start()

@@ -54,7 +54,7 @@ def test_every_recipe_survives_being_killed(trainer, tally, tmp_path, tmp_path_f
     arguments = kills.arguments_of(recipe, "--export=false")
     assert trainer.run(tmp_path / "whole", arguments) == 0
     generator = random.Random(f"{SEED} {recipe}")
-    staged = recipe == "crt" or "crest" in recipe
+    staged = "crt" in recipe or "crest" in recipe
     moments = kills.draw(generator, staged)
     came = kills.killed_run(trainer, tmp_path / "cut", arguments, moments)
     kills.assert_same(tmp_path / "whole", tmp_path / "cut")

@@ -33,7 +33,7 @@ def test_head_has_its_own_sampling_and_optimizer(make_facts, make_hyper):
         "keep",
         {},
     )
-    assert (head.sampling, head.begins_with) == ("class_balanced", "new_heads")
+    assert (head.sampling, head.begins_with) == ("class_balanced", "new_head")
     assert head.settings["optimizer"] == "sgd"
     assert head.settings["learning_rate"] == 0.3
     assert head.settings["schedule"] == "cosine"
@@ -42,17 +42,21 @@ def test_head_has_its_own_sampling_and_optimizer(make_facts, make_hyper):
 
 def test_weights_balance_the_head_alone_where_that_is_asked_for(make_facts, make_hyper):
     one = make(make_facts, make_hyper, crt_balance="reweight")
-    assert [stage.sampling for stage in one.stages(100)] == ["uniform", "uniform"]
-    labels = np.array([0, 1, 1], np.int32)
-    np.testing.assert_array_equal(one.labeled_weights(labels), [1, 1, 1])
-    one.begin_stage(1, None)
+    features, head = one.stages(100)
+    assert (features.sampling, head.sampling) == ("uniform", "uniform")
+    assert (features.heard, head.heard) == ("others", "own")
     # 1/6 and 1/2, times 2 / (1/6 + 1/2).
-    np.testing.assert_allclose(one.labeled_weights(labels), [0.5, 1.5, 1.5], rtol=1e-6)
+    weights = one.labeled_weights(np.array([0, 1, 1], np.int32))
+    np.testing.assert_allclose(weights, [0.5, 1.5, 1.5], rtol=1e-6)
     np.testing.assert_allclose(one.describe()["labeled_weights"], [0.5, 1.5], rtol=1e-6)
 
 
 def test_balanced_batches_need_no_weights(make_facts, make_hyper):
     one = make(make_facts, make_hyper)
-    one.begin_stage(1, None)
     assert one.labeled_weights(np.array([0, 1], np.int32)) is None
     assert one.describe() == {}
+
+
+def test_head_learns_from_labeled_pictures_alone(make_facts, make_hyper):
+    features, head = make(make_facts, make_hyper).stages(100)
+    assert (features.labeled_only, head.labeled_only) == (False, True)

@@ -18,6 +18,10 @@ from tests import ended_runs
 # Two stages of 10 steps each.
 ARGUMENTS = {
     "crt": ("--method=crt", "--crt_head_fraction=0.5", "--protocol=darp"),
+    "darp_crt": (
+        *("--method=fixmatch_darp_crt", "--crt_head_fraction=0.5", "--protocol=darp"),
+        *("--darp_start=0.25", "--crt_balance=reweight", "--pseudo_memory=bank"),
+    ),
     "crest": ("--method=fixmatch_crest_plus_la", "--crest_generations=2", "--forward=separate"),
 }
 
@@ -255,6 +259,8 @@ def cut(monkeypatch, how, where):
     [
         pytest.param("crt", "stop", 10, marks=pytest.mark.slow),
         pytest.param("crt", "kill", "change", marks=pytest.mark.slow),
+        pytest.param("darp_crt", "kill", "change", marks=pytest.mark.slow),
+        pytest.param("darp_crt", "stop", 13, marks=pytest.mark.slow),
         pytest.param("crest", "stop", 13, marks=pytest.mark.slow),
         pytest.param("crest", "kill", "change", marks=pytest.mark.slow),
         pytest.param("crt", "stop", 13, marks=pytest.mark.slow),
@@ -283,24 +289,51 @@ def test_stages_have_their_lengths_and_optimizers_of_their_own(whole, name):
     for step in (10, 20):
         saved = ended_runs.variables_of(folder, step)
         assert saved["model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"] == 10
-    if name == "crt":
+    if name != "crest":
         # Adam's constant rate; then a cosine from .1, whose tenth step is at 9 / 10.
         rates = [entry["learning_rate"] for entry in record["history"]]
         assert rates == pytest.approx([2e-3, 0.05 * (1 + np.cos(0.9 * np.pi))], rel=1e-5)
 
 
-def test_second_stage_of_crt_moves_the_head_alone(whole):
-    folder, _ = whole("crt")
+def test_head_after_a_method_with_a_pool_reads_labeled_pictures_alone(whole):
+    _, record = whole("darp_crt")
+    features, head = record["history"]
+    assert {"loss_unlabeled", "mask_rate"} < set(features["train"])
+    assert "pseudo_numbers" in features
+    assert set(head["train"]) == {"loss", "loss_labeled"}
+    assert not {"pseudo_numbers", "unlabeled_loss_by_class"} & set(head)
+    assert head["labeled_weights"][0] < 1 < head["labeled_weights"][-1]
+    assert "labeled_weights" not in features
+    # 8 labeled and 8 unlabeled pictures a step, then the labeled ones.
+    assert record["images_per_second"] * head["seconds"] == pytest.approx(240)
+
+
+def test_pictures_of_the_head_are_counted_without_the_pool(opened):
+    stages = opened("darp_crt").stages
+    assert [stages.images_read(steps) for steps in (0, 7, 10, 13, 20)] == [0, 112, 160, 184, 240]
+
+
+@pytest.mark.parametrize(("method", "view"), [("crt", "weak"), ("remixmatch_darp_crt", "strong")])
+def test_head_learns_from_weak_views(resolve, method, view):
+    run = runs.Run(resolve(f"--method={method}", "--crt_head_fraction=0.5"))
+    assert run.stages.streams(0)[0].views == (view,)
+    (labeled,) = run.stages.streams(1)
+    assert (labeled.key, labeled.views, labeled.batch) == ("labeled", ("weak",), 8)
+
+
+@pytest.mark.parametrize("name", ["crt", "darp_crt"])
+def test_second_stage_of_crt_moves_the_head_alone(whole, name):
+    folder, _ = whole(name)
     before, after = ended_runs.variables_of(folder, 10), ended_runs.variables_of(folder, 20)
     moved = []
     for network in ("network", "ema_network"):
         names = [name for name in after if name.startswith(f"model/{network}/")]
         # Kernel; scale, shift, mean and variance; kernel and bias of the head.
         assert len(names) == 1 + 4 + 2
-        for name in names:
-            averaged = before["model/ema_network" + name.removeprefix(f"model/{network}")]
-            if not np.array_equal(after[name], averaged):
-                moved.append((network, after[name].shape))
+        for one in names:
+            averaged = before["model/ema_network" + one.removeprefix(f"model/{network}")]
+            if not np.array_equal(after[one], averaged):
+                moved.append((network, after[one].shape))
     # Kernel and bias of both heads; no weight and no batch statistic below them.
     assert [(n, shape[-1]) for n, shape in moved] == [("network", 4)] * 2 + [("ema_network", 4)] * 2
 
