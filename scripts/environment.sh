@@ -129,9 +129,10 @@ install() {
 
 # So that the package is found from any folder, where the user's pictures lie.
 link() {
-  local folder
-  folder="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-  printf '%s\n' "$PWD" >"$folder/drw_tf_checkout.pth"
+  local packages
+  for packages in .venv/lib/python3.*/site-packages; do
+    printf '%s\n' "$PWD" >"$packages/drw_tf_checkout.pth"
+  done
 }
 
 make_venv

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -57,6 +58,7 @@ def make_ready(checkout):
     """An environment that looks complete: this Python, and the stamps of what is installed."""
     venv = checkout / ".venv"
     (venv / "bin").mkdir(parents=True)
+    (venv / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
     python = f'#!{shutil.which("bash")}\necho "$@" >>"{checkout}/calls"\n'
     python += f'[[ "$2" != pip ]] || exit 0\nexec {shlex.quote(sys.executable)} "$@"\n'
     (venv / "bin" / "python").write_text(python)
@@ -159,6 +161,17 @@ def test_packages_are_installed_once_and_again_when_the_list_changes(checkout):
         file.write("more==1.0\n")
     assert prepare(checkout, "--dev").returncode == 0
     assert pip_calls(checkout) == once + dev
+
+
+def test_package_is_found_from_any_folder(checkout):
+    # By a line of the environment itself, not of the one that its Python stands for here.
+    used = pathlib.Path(sysconfig.get_path("purelib"), "drw_tf_checkout.pth")
+    before = used.read_text() if used.exists() else None
+    packages = make_ready(checkout) / "lib" / "python3.11" / "site-packages"
+    assert prepare(checkout).returncode == 0
+    (link,) = packages.iterdir()
+    assert (link.suffix, link.read_text()) == (".pth", f"{checkout}\n")
+    assert (used.read_text() if used.exists() else None) == before
 
 
 @pytest.mark.parametrize("damage", ["interrupted", "copied from elsewhere", "Python is gone"])

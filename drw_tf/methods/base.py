@@ -356,7 +356,10 @@ class Method(keras.Model):
 
     def _described(self, adjusting: bool) -> dict:
         """Lists by name, of the rebalancers that adjust logits at test time, or of the others."""
+        # What logits are adjusted by counts in every stage.
         found = composition.merged(
-            one.describe() for one in self.heard if rebalance.overridden(one, "adjust") == adjusting
+            one.describe()
+            for one in (self.rebalancers if adjusting else self.heard)
+            if rebalance.overridden(one, "adjust") == adjusting
         )
         return {name: np.asarray(value).tolist() for name, value in found.items()}
