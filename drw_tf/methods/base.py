@@ -139,11 +139,11 @@ class Method(keras.Model):
         """({term: scalar}, {scalar's name: value}) of one batch; the loss is the terms' sum."""
         raise NotImplementedError
 
-    def labeled_terms(self, batch: batches.Batch) -> tuple[dict, dict]:
-        """`loss_terms` of the weak views of labeled pictures alone."""
+    def labeled_terms(self, batch: batches.Batch) -> dict[str, tf.Tensor]:
+        """{term: scalar} of the weak views of labeled pictures alone."""
         labeled = batch["labeled"]
         logits = self.network(labeled["weak"], training=True)["logits"]
-        return {"loss_labeled": self.labeled_loss(logits, labeled["label"])}, {}
+        return {"loss_labeled": self.labeled_loss(logits, labeled["label"])}
 
     # ---- seams, composed over the rebalancers
 
@@ -248,20 +248,22 @@ class Method(keras.Model):
         batch = batches.to_float(batch)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         rules = self.training_rules
+        labeled_only = self.stage.labeled_only
         trial = undo.Undo(
             self.undone_variables(),
-            self.undone_banks(),
+            [] if labeled_only else self.undone_banks(),
             batch.get("unlabeled", {}).get("index"),
         )
-        labeled_only = self.stage.labeled_only
         prepared = {} if labeled_only else self.prepare(batch)
         with tf.GradientTape() as tape:
             if labeled_only:
-                terms, scalars = self.labeled_terms(batch)
+                none = tf.constant(0.0)
+                terms = dict.fromkeys(self._all_terms, none) | self.labeled_terms(batch)
+                scalars = dict.fromkeys(self.scalars, none)
             else:
                 terms, scalars = self.loss_terms(batch, prepared)
-                self._check_names("terms", terms, self._all_terms)
-                self._check_names("scalars", scalars, self.scalars)
+            self._check_names("terms", terms, self._all_terms)
+            self._check_names("scalars", scalars, self.scalars)
             loss = tf.add_n(list(terms.values()))
             # Gradients are summed over replicas; each replica's loss is a mean over its rows.
             scaled = loss / replicas
@@ -270,7 +272,7 @@ class Method(keras.Model):
         before = tf.identity(self.step)
         rate = self.learning_rate_at(before)
         forgiven = loss_scale.may_overflow(self.optimizer)
-        watched = [terms.get(name, 0.0) for name in self._all_terms]
+        watched = [terms[name] for name in self._all_terms]
         done = before + self.stage_start
         bad, dropped = self.alarm.watch(watched, gradients, done, rate, forgiven)
         gradients = [tf.where(bad, tf.zeros_like(one), one) for one in gradients]
@@ -281,9 +283,7 @@ class Method(keras.Model):
             shrink = tf.where(dropped, 0.0, rate * rules.weight_decay)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.average.update(before, shrink)
-        shown = self.means.add(
-            {**dict.fromkeys(self.means.names, 0.0), "loss": loss, **terms, **scalars}
-        )
+        shown = self.means.add({"loss": loss, **terms, **scalars})
         trial.where(bad)
         return {"loss": shown}
 
@@ -302,9 +302,9 @@ class Method(keras.Model):
 
     def undone_banks(self) -> list[tf.Variable]:
         """Those of which a step changes the rows of its batch, and a skipped step must not."""
-        if self.training_rules.on_nonfinite != "skip" or self.stage.labeled_only:
+        if self.training_rules.on_nonfinite != "skip":
             return []
-        found = [bank for one in self.heard for bank in one.banks()]
+        found = [bank for one in self.rebalancers for bank in one.banks()]
         if self.histogram is not None and self.histogram.bank is not None:
             found.append(self.histogram.bank)
         return found
@@ -330,9 +330,7 @@ class Method(keras.Model):
         numbers = None
         if self.stage.labeled_only:
             shown = ("loss", "loss_labeled")
-            entry["train"] = {
-                name: entry["train"][name] for name in shown if name in entry["train"]
-            }
+            entry["train"] = {k: mean for k, mean in entry["train"].items() if k in shown}
         elif self.histogram is not None:
             # Without a threshold there is no choice of which pseudo-labels count.
             which = getattr(self.hyper, "pseudo_count", "all")

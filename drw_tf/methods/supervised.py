@@ -12,4 +12,4 @@ class Supervised(base.Method):
     unread_seams = ("refine", "pseudo_target", "unlabeled_weights", "extra_terms", "labeled_rows")
 
     def loss_terms(self, batch, prepared):
-        return self.labeled_terms(batch)
+        return self.labeled_terms(batch), {}

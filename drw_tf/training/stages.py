@@ -108,13 +108,12 @@ class Stages:
                 stage.sampling,
             )
         ]
-        if method.unlabeled_views and not stage.labeled_only:
-            mu = config.unlabeled_ratio
+        if self._reads_pool(stage):
             made.append(
                 pipeline.Stream(
                     f"unlabeled{index}" if index else "unlabeled",
                     pool,
-                    config.batch_size * mu,
+                    config.batch_size * config.unlabeled_ratio,
                     method.unlabeled_views,
                 )
             )
@@ -123,11 +122,15 @@ class Stages:
     def images_read(self, steps: int) -> int:
         """Pictures read in the first steps of the run, views not counted."""
         read = begins = 0
-        for index, stage in enumerate(self.all):
+        for stage in self.all:
             here = min(max(0, steps - begins), stage.steps)
-            read += here * sum(stream.batch for stream in self.streams(index))
+            parts = 1 + (self.config.unlabeled_ratio if self._reads_pool(stage) else 0)
+            read += here * self.config.batch_size * parts
             begins += stage.steps
         return read
+
+    def _reads_pool(self, stage: rebalance.Stage) -> bool:
+        return bool(self.method.unlabeled_views) and not stage.labeled_only
 
     def _pool(self) -> np.ndarray:
         return self.split.pool(self.config.pool == "all")
