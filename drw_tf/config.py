@@ -269,7 +269,8 @@ def parse(argv: Sequence[str], table: Sequence[flag_table.Flag] = flag_table.FLA
     """
     values = absl_flags.FlagValues()
     for flag in table:
-        _DEFINE[flag.kind](flag.name, None, flag.help, flag_values=values)
+        # Where no module is named, absl looks for it on the stack, of every flag.
+        _DEFINE[flag.kind](flag.name, None, flag.help, flag_values=values, module_name=__name__)
     try:
         rest = values([argv[0], *flagfiles.expand(argv[1:])])
     except absl_flags.IllegalFlagValueError as error:

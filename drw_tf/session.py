@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, finished_run, flag_table, run_log
+from drw_tf import contradictions, finished_run, flag_table
 from drw_tf import run as runs
 from drw_tf.data import data_service, identity, image_scan, pipeline, registry
 from drw_tf.data import dataset as records
@@ -163,7 +163,11 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         run.stages.images_read,
         config.max_skipped_steps if config.on_nonfinite == "skip" else 0,
     )
-    log = run_log.RunLog(run, folder.tensorboard) if config.tensorboard and team.is_chief else None
+    log = None
+    if config.tensorboard and team.is_chief:
+        from drw_tf import run_log  # takes a second, which whoever logs nothing need not wait
+
+        log = run_log.RunLog(run, folder.tensorboard)
 
     def begin(step, logged):
         run.stages.require_weights(step, config.stop_at_step)

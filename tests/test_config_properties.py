@@ -55,7 +55,8 @@ NAMES = st.tuples(
     st.sampled_from([*protocols.DATASETS, "tfds:x", "unknown"]).map("--dataset={}".format),
     st.sampled_from([*recipes.RECIPES, "unknown"]).map("--method={}".format),
 )
-REST = st.lists(st.sampled_from(flag_table.FLAGS).flatmap(argument), max_size=4)
+ARGUMENTS = {flag.name: argument(flag) for flag in flag_table.FLAGS}
+REST = st.lists(st.sampled_from(list(ARGUMENTS)).flatmap(ARGUMENTS.get), max_size=4)
 
 
 @settings(max_examples=2000)

@@ -242,6 +242,36 @@ class Method(keras.Model):
     def reset_metrics(self):
         """Does nothing: `fit` calls it whenever it starts, which may be inside an epoch."""
 
+    def make_train_function(self, force=False):
+        """One call of it makes `steps_per_execution` steps, of which one is traced.
+
+        Keras's own function for several steps traces the step twice, as AutoGraph looks at the
+        body of a loop before it makes the loop.
+        """
+        if self.train_function is not None and not force:
+            return self.train_function
+        steps = self._steps_per_execution
+        each = int(steps.numpy())
+        steps.assign(1)
+        one = super().make_train_function(force)
+        steps.assign(each)
+        if each > 1 and not self.run_eagerly:
+
+            @tf.function(autograph=False)
+            def several(iterator):
+                # Where fewer are left of an epoch, Keras says so through the variable.
+                count = tf.identity(steps)
+                _, loss = tf.while_loop(
+                    lambda done, _: done < count,
+                    # What `one` was made of, so that the graph is that of Keras's loop.
+                    lambda done, _: (done + 1, one.python_function(iterator)["loss"]),
+                    (tf.constant(0, count.dtype), tf.constant(0.0)),
+                )
+                return {"loss": loss}
+
+            self.train_tf_function = self.train_function = several
+        return self.train_function
+
     # Converting what has no Python control flow takes longer than tracing it.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):

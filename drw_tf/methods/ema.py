@@ -36,12 +36,13 @@ class ExponentialMovingAverage:
                 the DARP code lineage.
         """
         decay = tf.cast(schedules.ema_decay_at(step, self.decay, self.warmup), tf.float32)
+        taken, kept = 1 - decay, None if shrink is None else 1 - shrink
         context = tf.distribute.get_replica_context()
-        self._update_statistics(context, decay, shrink)
+        self._update_statistics(context, taken, kept)
         # Variables of a mirrored network may only be written from the cross-replica side.
-        context.merge_call(self._update_all, args=(decay, shrink))
+        context.merge_call(self._update_all, args=(taken, kept))
 
-    def _update_statistics(self, context, decay, shrink):
+    def _update_statistics(self, context, taken, kept):
         """Averages what differs between replicas: the mean of all of them, in one message."""
         pairs = [pair for pair in self.pairs if _differs(pair[1])]
         if not pairs:
@@ -51,20 +52,20 @@ class ExponentialMovingAverage:
             means = context.all_reduce(tf.distribute.ReduceOp.MEAN, means)
         sizes = [value.shape.num_elements() for _, value in pairs]
         for (average, value), mean in zip(pairs, tf.split(means, sizes), strict=True):
-            average.assign(average + (1 - decay) * (tf.reshape(mean, value.shape) - average))
-            if shrink is not None:
-                value.assign(value * (1 - shrink))
+            average.assign(average + taken * (tf.reshape(mean, value.shape) - average))
+            if kept is not None:
+                value.assign(value * kept)
 
-    def _update_all(self, strategy, decay, shrink):
-        decay = _first(strategy, decay)
-        shrink = None if shrink is None else _first(strategy, shrink)
+    def _update_all(self, strategy, taken, kept):
+        taken = _first(strategy, taken)
+        kept = None if kept is None else _first(strategy, kept)
         for average, value in self.pairs:
             if not value.dtype.is_floating:
                 average.assign(value)
             elif not _differs(value):
-                strategy.extended.update(average, _move, args=(value, decay))
-                if shrink is not None:
-                    strategy.extended.update(value, _scale, args=(1 - shrink,))
+                strategy.extended.update(average, _move, args=(value, taken))
+                if kept is not None:
+                    strategy.extended.update(value, _scale, args=(kept,))
 
 
 def _differs(value: tf.Variable) -> bool:
@@ -76,8 +77,8 @@ def _first(strategy, value):
     return strategy.experimental_local_results(value)[0]
 
 
-def _move(average, value, decay):
-    average.assign_sub((1 - decay) * (average - value))
+def _move(average, value, taken):
+    average.assign_sub(taken * (average - value))
 
 
 def _scale(value, factor):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from scipy import optimize, special
+from scipy import special
 
 from drw_tf.ops import checks, metrics
 
@@ -63,6 +63,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Source:
         Guo et al., ICML 2017 (arXiv:1706.04599), Sec. 4.2.
     """
+    from scipy import optimize  # takes a second, which whoever fits nothing need not wait
+
     logits = np.asarray(logits, np.float64)
     if not len(logits) or not np.isfinite(logits).all():
         raise ValueError("logits must be finite numbers of at least one picture.")

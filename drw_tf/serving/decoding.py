@@ -115,18 +115,21 @@ def check_batch(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
 def _decode(encoded: tf.Tensor, where: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """uint8 [H, W, 3]."""
     readers = (
-        (b"\xff\xd8\xff", _read_jpeg),
-        (b"\x89PNG\r\n\x1a\n", _read_png),
-        (b"GIF87a", _read_gif),
-        (b"GIF89a", _read_gif),
-        (b"BM", _read_bmp),
+        ([b"\xff\xd8\xff"], _read_jpeg),
+        ([b"\x89PNG\r\n\x1a\n"], _read_png),
+        ([b"GIF87a", b"GIF89a"], _read_gif),
+        ([b"BM"], _read_bmp),
     )
     arguments = (encoded, where, preparation)
     cases = [
-        (tf.strings.substr(encoded, 0, len(magic)) == magic, functools.partial(read, *arguments))
-        for magic, read in readers
+        (_begins_as_one_of(encoded, magics), functools.partial(read, *arguments))
+        for magics, read in readers
     ]
     return tf.case(cases, default=functools.partial(_refuse, *arguments))
+
+
+def _begins_as_one_of(encoded: tf.Tensor, magics: list[bytes]) -> tf.Tensor:
+    return tf.reduce_any([tf.strings.substr(encoded, 0, len(one)) == one for one in magics])
 
 
 def _read_jpeg(encoded, where, preparation) -> tf.Tensor:

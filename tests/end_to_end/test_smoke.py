@@ -81,6 +81,7 @@ def test_training_says_what_came_out_and_where_it_lies(trained):
     assert "cuda" not in done.stderr.lower()
 
 
+@pytest.mark.slow
 def test_the_same_command_again_has_nothing_to_do(trained):
     folder, _ = trained
     before = (folder / "record.json").stat().st_mtime_ns

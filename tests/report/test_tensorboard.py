@@ -219,6 +219,7 @@ def wait_for_address(server, output):
     return address().group()
 
 
+@pytest.mark.slow
 def test_server_lists_the_tags(get):
     tags = set(get("plugin/scalars/tags")["drw"])
     assert tags >= {"train/loss", "test_ema/balanced_accuracy", "pseudo_imbalance_ratio"}
@@ -226,6 +227,7 @@ def test_server_lists_the_tags(get):
     assert set(get("plugin/images/tags")["drw"]) == {"first_batch/weak", "confusion/ema"}
 
 
+@pytest.mark.slow
 def test_server_serves_the_undisturbed_curve_after_a_resume(get):
     points = get("plugin/scalars/scalars", run="drw", tag="pseudo_number/sea_lake")
     # 100 * (C - c) + step / 100 at c = 2.
@@ -241,6 +243,7 @@ def test_server_serves_the_undisturbed_curve_after_a_resume(get):
     ]
 
 
+@pytest.mark.slow
 def test_server_serves_pictures(get):
     (found,) = get("plugin/images/images", run="drw", tag="confusion/ema", sample=0)
     assert found["step"] == 200
@@ -248,6 +251,7 @@ def test_server_serves_pictures(get):
     assert tf.io.decode_image(picture).shape[0] > 300
 
 
+@pytest.mark.slow
 def test_server_serves_the_configuration_as_a_table(get):
     (found,) = get("plugin/text/text", run="drw", tag="configuration")
     assert "<td>beta</td>" in found["text"]
@@ -256,6 +260,7 @@ def test_server_serves_the_configuration_as_a_table(get):
     assert "a|b" in found["text"]
 
 
+@pytest.mark.slow
 def test_server_draws_all_classes_in_one_chart(get):
     layout = get("plugin/custom_scalars/layout")
     charts = {chart["title"]: chart for part in layout["category"] for chart in part["chart"]}
@@ -269,6 +274,7 @@ def test_server_draws_all_classes_in_one_chart(get):
         )
 
 
+@pytest.mark.slow
 def test_server_shows_flags_and_results_in_the_hparams_tab(get):
     experiment = get("plugin/hparams/experiment", request="{}")
     names = {info["name"] for info in experiment["hparamInfos"]}

@@ -66,7 +66,14 @@ def test_adjustments_that_cannot_be_exported_are_refused(adjust, message):
         run_export.adjustment_of(FakeMethod(None, adjust), None)
 
 
-@pytest.mark.parametrize(("megapixels", "limit"), [(None, 50.0), (120.0, 120.0), (900.0, 500.0)])
+@pytest.mark.parametrize(
+    ("megapixels", "limit"),
+    [
+        (120.0, 120.0),
+        pytest.param(None, 50.0, marks=pytest.mark.slow),
+        pytest.param(900.0, 500.0, marks=pytest.mark.slow),
+    ],
+)
 def test_pictures_are_prepared_as_the_run_saw_them(network_of, tmp_path, megapixels, limit):
     class Own(FakeDataset):
         central_fraction = 0.875

@@ -58,6 +58,7 @@ def test_resumed_run_is_bit_for_bit_the_same(
     ended_runs.assert_same(folder, tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once_and_the_run_goes_on_from_the_last_checkpoint(
     resolve, uncut, tmp_path, monkeypatch
 ):

@@ -91,7 +91,9 @@ def changed(before, after):
             ["drw", "--pseudo_memory=bank", "--protocol=darp"], "bank:0", 1, marks=pytest.mark.slow
         ),
         (["drw_darp", "--darp_start=0", "--darp_refresh=1"], "refined:0", 1),
-        (["supervised", "--weight_decay=0.5"], "logits/kernel:0", 2),
+        pytest.param(
+            ["supervised", "--weight_decay=0.5"], "logits/kernel:0", 2, marks=pytest.mark.slow
+        ),
         (["supervised", "--precision=float16"], "good_steps:0", 1),
     ],
     ids=["running_mean", "bank", "refined", "weights", "loss_scale"],

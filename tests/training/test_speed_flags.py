@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from drw_tf import recipes
 from drw_tf import run as runs
+from drw_tf.methods import base
 from drw_tf.ops import replicas
 from drw_tf.rebalance import draws
 from drw_tf.training import devices
@@ -20,6 +21,20 @@ def test_steps_per_execution_changes_no_bit(uncut):
     arguments = ("--method=drw", "--reweight_start=0.5")
     one, five = (uncut(*arguments, *more)[0] for more in ((), ("--steps_per_execution=5",)))
     ended_runs.assert_same(one, five)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_step_is_traced_once_however_many_a_call_makes(resolve, monkeypatch, steps):
+    traced = []
+    step = base.Method.train_step
+    monkeypatch.setattr(
+        base.Method, "train_step", lambda self, batch: traced.append(1) or step(self, batch)
+    )
+    run = runs.Run(resolve("--method=supervised", f"--steps_per_execution={steps}"))
+    run.stages.prepare(0)
+    run.method.fit(run.batches(0, 0), steps_per_epoch=10, epochs=2, verbose=0)
+    assert int(run.method.step) == 20
+    assert len(traced) == 1
 
 
 def losses(config, steps):
