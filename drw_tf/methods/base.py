@@ -248,29 +248,29 @@ class Method(keras.Model):
         Keras's own function for several steps traces the step twice, as AutoGraph looks at the
         body of a loop before it makes the loop.
         """
-        if self.train_function is not None and not force:
-            return self.train_function
         steps = self._steps_per_execution
         each = int(steps.numpy())
+        is_made = self.train_function is not None and not force
+        if is_made or each == 1 or self.run_eagerly:
+            return super().make_train_function(force)
         steps.assign(1)
         one = super().make_train_function(force)
         steps.assign(each)
-        if each > 1 and not self.run_eagerly:
 
-            @tf.function(autograph=False)
-            def several(iterator):
-                # Where fewer are left of an epoch, Keras says so through the variable.
-                count = tf.identity(steps)
-                _, loss = tf.while_loop(
-                    lambda done, _: done < count,
-                    # What `one` was made of, so that the graph is that of Keras's loop.
-                    lambda done, _: (done + 1, one.python_function(iterator)["loss"]),
-                    (tf.constant(0, count.dtype), tf.constant(0.0)),
-                )
-                return {"loss": loss}
+        @tf.function(autograph=False)
+        def several(iterator):
+            # Where fewer are left of an epoch, Keras says so through the variable.
+            count = tf.identity(steps)
+            _, loss = tf.while_loop(
+                lambda done, _: done < count,
+                # What `one` was made of, so that the graph is that of Keras's loop.
+                lambda done, _: (done + 1, one.python_function(iterator)["loss"]),
+                (tf.constant(0, count.dtype), tf.constant(0.0)),
+            )
+            return {"loss": loss}
 
-            self.train_tf_function = self.train_function = several
-        return self.train_function
+        self.train_tf_function = self.train_function = several
+        return several
 
     # Converting what has no Python control flow takes longer than tracing it.
     @tf.autograph.experimental.do_not_convert

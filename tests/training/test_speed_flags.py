@@ -37,6 +37,18 @@ def test_a_step_is_traced_once_however_many_a_call_makes(resolve, monkeypatch, s
     assert len(traced) == 1
 
 
+def test_a_call_makes_as_many_steps_where_functions_run_eagerly(resolve):
+    run = runs.Run(resolve("--method=supervised", "--steps_per_execution=5"))
+    run.stages.prepare(0)
+    batches = run.batches(0, 0)  # their own functions never run eagerly
+    tf.config.run_functions_eagerly(True)
+    try:
+        run.method.fit(batches, steps_per_epoch=10, epochs=1, verbose=0)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert int(run.method.step) == 10
+
+
 def losses(config, steps):
     """Mean losses, weights and batch statistics after some compiled steps."""
     run = runs.Run(config)
