@@ -113,6 +113,7 @@ def record_of(
         images_per_second=earlier["images_per_second"],
         makers=earlier.get("made_by", [{"from_step": 0, **code}]),
         machine=earlier["machine"],
+        start=earlier.get("start"),
     )
 
 

@@ -99,6 +99,12 @@ def doubts(values: Mapping) -> Iterator[str]:
     Args:
         values: see `found`.
     """
+    if values["validation_per_class"] and places.is_run(values["init_weights"]):
+        yield (
+            "--validation_per_class may hold out pictures that the run of --init_weights learned "
+            "from, which makes their scores too good; --validation_dir or the table's own "
+            "validation rows name others."
+        )
     # A pool that is not cut by class has a tail that nobody knows.
     if values["unlabeled_max"] is None or _has_one_tail(values):
         return

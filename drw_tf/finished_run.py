@@ -65,29 +65,32 @@ def from_argv(program: str, argv: Sequence[str], table: Sequence[flag_table.Flag
 
 
 def configuration_of(
-    workdir: str | pathlib.Path | None, changed: Mapping = types.MappingProxyType({})
+    workdir: str | pathlib.Path | None,
+    changed: Mapping = types.MappingProxyType({}),
+    flag: str = "workdir",
 ) -> configuration.Config:
     """The configuration of the run in a folder, checked: the file may be anybody's.
 
     Args:
         workdir: folder of a run that has a checkpoint.
         changed: flag -> value; those of `DATA_FLAGS` that have one are taken in place of the run's.
+        flag: that named the folder.
 
     Raises:
         ConfigError: it is not; or config.json is of another version, or holds something that
             could not have been typed; or a changed flag is not read by the run.
     """
     if not workdir:
-        raise configuration.ConfigError("--workdir must be given: the folder of a trained run.")
+        raise configuration.ConfigError(f"--{flag} must be given: the folder of a trained run.")
     folder = workdirs.Layout(workdir)
     if not folder.config.is_file():
         raise configuration.ConfigError(
-            f"--workdir must be the folder of a trained run, {folder.path} has no "
+            f"--{flag} must be the folder of a trained run, {folder.path} has no "
             f"{folder.config.name}."
         )
     if not folder.has_checkpoints:
         raise configuration.ConfigError(
-            f"--workdir={folder.path} has no checkpoint yet; train first."
+            f"--{flag}={folder.path} has no checkpoint yet; train first."
         )
     values = _read_json(folder.config)
     found = {flag.name: changed.get(flag.name) for flag in DATA_FLAGS}
@@ -108,6 +111,52 @@ def data_of(workdir: str | pathlib.Path) -> dict:
     if not isinstance(found, dict):
         raise configuration.ConfigError(f"{path} must hold what tells data from others.")
     return found
+
+
+def start_from(config: configuration.Config, class_names: Sequence[str]):
+    """The averaged network of the run that `--init_weights` names, for a new run to start from.
+
+    Args:
+        config: of the new run.
+        class_names: its classes.
+
+    Returns:
+        A `warm_start.WarmStart` of the newest sound checkpoint.
+
+    Raises:
+        ConfigError: it is no trained run, the new one itself, or one of another network.
+    """
+    import tensorflow as tf
+
+    from drw_tf.training import checkpoint, warm_start
+
+    named = f"--init_weights={config.init_weights}"
+    folder = workdirs.Layout(os.path.realpath(os.path.expanduser(config.init_weights)))
+    if not folder.path.is_dir():
+        raise configuration.ConfigError(
+            f"--init_weights must be {flag_table.BY_NAME['init_weights'].allowed}, there is no "
+            f"folder {config.init_weights!r}."
+        )
+    if folder.path == pathlib.Path(os.path.realpath(config.workdir)):
+        raise configuration.ConfigError(f"{named} must be another run than --workdir.")
+    earlier = configuration_of(folder.path, flag="init_weights")
+    if earlier.model != config.model:
+        raise configuration.ConfigError(
+            f"{named} is a run of --model={earlier.model}, so that must be given, "
+            f"got {config.model}."
+        )
+    checkpoints = checkpoint.Checkpoints(folder.checkpoints, tf.Module(), 1)
+    try:
+        step = checkpoints.newest()["step"]
+    except checkpoint.CheckpointError:
+        raise configuration.ConfigError(f"{named}: all its checkpoints are damaged.") from None
+    begun = data_of(folder.path)
+    own = "imagenet" if earlier.init_weights == "imagenet" else "none"
+    return warm_start.WarmStart(
+        str(checkpoints.folder_of(step)),
+        takes_heads=begun.get("class_names") == list(class_names),
+        built_with=begun.get("start", {}).get("built_with", own),
+    )
 
 
 def makers_of(workdir: str | pathlib.Path) -> list[dict]:
@@ -272,6 +321,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         images_per_second=None,
         makers=makers or [{"from_step": 0, "versions": {}, "git": None}],
         machine=told.get("machine", {}),
+        start=data_of(workdir).get("start"),
     )
 
 

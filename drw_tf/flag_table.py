@@ -10,6 +10,8 @@ import pathlib
 import re
 from collections.abc import Callable
 
+from drw_tf import places
+
 # Presets of augmentation whose crops are padded with black; those of the others reflect.
 BLACK_PADDING = ("darp_cifar10", "darp_cifar100")
 
@@ -348,12 +350,15 @@ FLAGS = (
     Flag(
         "init_weights",
         "string",
-        "pretrained start: none, imagenet (applications only) or a weights file",
+        "pretrained start: none, imagenet (applications only), a weights file or the folder of an "
+        "earlier run, of which the averaged network is taken",
         NETWORK,
         default="none",
-        allowed="none, imagenet or a file that ends in .h5 or .keras",
+        allowed="none, imagenet, a file that ends in .h5 or .keras, or the folder of a run",
+        # A folder's name may have a number after a dot, and a file of another kind has none.
         check=lambda value: (
-            value in ("none", "imagenet") or pathlib.Path(value).suffix in (".h5", ".keras")
+            not places.is_run(value)
+            or not re.fullmatch(r"\.[A-Za-z]\w*", pathlib.PurePath(value).suffix)
         ),
     ),
     _number(

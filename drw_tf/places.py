@@ -10,5 +10,11 @@ def lies_in(place: str | os.PathLike, folder: str | os.PathLike) -> bool:
     return inner.is_relative_to(outer)
 
 
+def is_run(init_weights: str) -> bool:
+    """Whether `--init_weights` names the folder of a run, not Keras's weights nor a file."""
+    suffix = pathlib.PurePath(init_weights).suffix
+    return init_weights not in ("none", "imagenet") and suffix not in (".h5", ".keras")
+
+
 def _at_home(path: str | os.PathLike) -> str:
     return os.path.expanduser(os.fspath(path))

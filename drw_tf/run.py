@@ -9,11 +9,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import config as configuration
-from drw_tf import recipes
-from drw_tf.data import data_service, pipeline, registry
+from drw_tf import finished_run, places, recipes
+from drw_tf.data import data_service, identity, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.models import spread
-from drw_tf.training import assembly, cluster, devices, evaluation, stages
+from drw_tf.training import assembly, cluster, devices, evaluation, stages, warm_start
 
 
 class Run:
@@ -40,8 +40,11 @@ class Run:
         self.strategy = self.team.strategy
         self.recipe = recipes.RECIPES[config.method]
         self.dataset, self.split = data or registry.load(config)
+        self.start = _start(config, self.dataset, begun_with)
         with self.strategy.scope():
-            self.method = assembly.build_method(config, self.dataset, self.split, begun_with)
+            self.method = assembly.build_method(
+                config, self.dataset, self.split, begun_with, self.start
+            )
         self._copies = {}
         self._graphs = {}  # of networks that are judged
         self._judging = 1  # devices of this process that evaluate
@@ -49,13 +52,18 @@ class Run:
             own = self.strategy.extended.worker_devices
             self._judging = len(own)
             build = functools.partial(
-                assembly.network_builder(config, self.dataset, starts=False),
+                assembly.network_builder(config, self.dataset, starts=False, start=self.start),
                 self.method.all_heads(),
             )
             self._copies = {name: spread.SpreadNetwork(build, own) for name in ("ema", "raw")}
         self.stages = stages.Stages(
-            config, self.dataset, self.split, self.method, self.strategy, self.logits
+            config, self.dataset, self.split, self.method, self.strategy, self.logits, self.start
         )
+
+    def facts(self) -> dict:
+        """What tells the run's data from others and what it starts from; JSON-serialisable."""
+        start = {"start": self.start.facts()} if self.start else {}
+        return {**identity.facts(self.dataset, self.split), **start}
 
     def batches(self, stage: int, start_step: int) -> devices.Batches:
         """The distributed training batches of a stage, from one of its steps on."""
@@ -153,6 +161,16 @@ class Run:
             name: self.evaluate(judge, between) if judge else {} for name, judge in judges.items()
         }
         return as_recorded(found)
+
+
+def _start(config, dataset, begun_with: Mapping) -> warm_start.WarmStart | None:
+    """The run that `--init_weights` names, as it was found when this one began."""
+    if begun_with:
+        told = begun_with.get("start")
+        return warm_start.WarmStart(**told) if told else None
+    if not places.is_run(config.init_weights):
+        return None
+    return finished_run.start_from(config, dataset.class_names)
 
 
 def as_recorded(found: Mapping[str, Mapping]) -> dict[str, dict]:

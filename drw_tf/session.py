@@ -133,7 +133,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     data = registry.load(config, find_copies=team.is_chief)
     goes_on = not config.fresh and folder.has_checkpoints
     run = runs.Run(config, team, data, finished_run.data_of(folder.path) if goes_on else {})
-    facts_now = facts(run.dataset, run.split)
+    facts_now = json.dumps(run.facts(), indent=1)
     team.require_same(facts_now, "data")
     if config.export:
         run_export.refuse(run)
@@ -149,6 +149,8 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     if team.is_chief:
         batches = [stream.batch for stream in streams]
         _LOG.info(split_report.line(run.dataset, run.split))
+        if run.start and not goes_on:
+            _LOG.info(run.start.line)
         _LOG.info(devices.line(team.strategy, team.workers, batches, config.precision, compiled))
         for doubt in (
             *contradictions.doubts(config),
@@ -211,6 +213,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         seconds=history[-1]["seconds"],
         images_per_second=plan.images_read(history[-1]["step"]) / history[-1]["seconds"],
         makers=finished_run.makers_of(folder.path),
+        start=run.facts().get("start"),
     )
     result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
     if config.export:

@@ -27,6 +27,7 @@ def build_record(
     images_per_second: float | None,
     makers: Sequence[Mapping] = (),
     machine: Mapping | None = None,
+    start: Mapping | None = None,
 ) -> dict:
     """The record of a finished or interrupted run, ready to be written.
 
@@ -44,6 +45,7 @@ def build_record(
             `environment.code` says; none for the code that runs now.
         machine: where it was trained, as `environment.machine` says it, {} where nobody knows;
             None for this one.
+        start: what it took over from an earlier run, None where that is nothing.
 
     Returns:
         Dictionary of plain Python values: NaN and infinities are None, arrays are lists.
@@ -68,6 +70,7 @@ def build_record(
             environment.machine() if machine is None else machine, "machine"
         ),
         "dataset": record_file.plain(dataset, "dataset"),
+        **({"start": record_file.plain(start, "start")} if start else {}),
         "steps": int(steps),
         "seconds": float(seconds),
         "images_per_second": record_file.plain(images_per_second, "images_per_second"),

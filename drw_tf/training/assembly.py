@@ -17,7 +17,7 @@ from drw_tf.methods import base, truth
 from drw_tf.models import network, precision, registry
 from drw_tf.ops import schedules
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import devices
+from drw_tf.training import devices, warm_start
 from drw_tf.training import optimizer as optimizers
 
 
@@ -26,6 +26,7 @@ def build_method(
     dataset: records.Dataset,
     split: records.Split,
     begun_with: Mapping = types.MappingProxyType({}),
+    start: warm_start.WarmStart | None = None,
 ) -> base.Method:
     """The method that a configuration names, not yet compiled; call inside the scope.
 
@@ -35,9 +36,11 @@ def build_method(
         split: which rows are labeled.
         begun_with: of a run that goes on or is read, what `identity.facts` said when it was begun,
             whose numbers of pictures count where the data are others now; {} for a new run.
+        start: what `--init_weights` names, where it is a run.
 
     Raises:
         ValueError: parts of the recipe do not fit one another.
+        weights.WeightsError: what a new run is to start from does not fit.
     """
     recipe = recipes.RECIPES[config.method]
     found = {**identity.numbers(dataset, split), **begun_with}
@@ -56,7 +59,7 @@ def build_method(
     rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
     component = recipes.METHODS[recipe.method]
     method = component.load()(
-        network_builder(config, dataset, starts=not begun_with),
+        network_builder(config, dataset, starts=not begun_with, start=start),
         rebalance.Hyperparameters(config, component.flags),
         facts,
         rebalancers,
@@ -133,7 +136,13 @@ def _make(component: recipes.Component, config, facts) -> rebalance.Rebalancer:
     return component.load()(rebalance.Hyperparameters(config, component.flags), facts)
 
 
-def network_builder(config, dataset: records.Dataset, restarts: int = 0, starts: bool = True):
+def network_builder(
+    config,
+    dataset: records.Dataset,
+    restarts: int = 0,
+    starts: bool = True,
+    start: warm_start.WarmStart | None = None,
+):
     """A function from heads to a network; each call draws the same weights.
 
     Args:
@@ -142,9 +151,11 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0, starts:
         restarts: how often weights were drawn before in this run.
         starts: whether the backbone's weights count; where others follow, a file of them is not
             read, as it may be gone by then.
+        start: what `--init_weights` names, where it is a run.
     """
+    init_weights = start.built_with if start else config.init_weights
     # That Keras's weights are used changes the network that it makes.
-    needed = starts or config.init_weights == "imagenet"
+    needed = starts or init_weights == "imagenet"
 
     @network.drawing_from_generators()
     def build(heads):
@@ -157,13 +168,16 @@ def network_builder(config, dataset: records.Dataset, restarts: int = 0, starts:
                     config.batch_norm_momentum, config.batch_norm_epsilon, config.sync_batch_norm
                 ),
                 normalization=(dataset.mean, dataset.std),
-                init_weights=config.init_weights if needed else "none",
+                init_weights=init_weights if needed else "none",
             )
         layers = {name: make() for name, make in heads.items()}
         for name, layer in layers.items():
             if layer.name != name:
                 raise ValueError(f"head {name} must be a layer of that name, got {layer.name}.")
-        return network.build_network(backbone, layers)
+        made = network.build_network(backbone, layers)
+        if start and starts:
+            start.set_weights(made, layers)
+        return made
 
     return build
 

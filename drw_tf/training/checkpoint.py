@@ -59,11 +59,11 @@ class Checkpoints:
                 with tempfile.TemporaryDirectory() as unread:
                     self._checkpoint.write(os.path.join(unread, "variables"))
             except (OSError, tf.errors.OpError) as error:
-                what = f"worker {self.team.worker}'s part of {self._folder_of(step)}"
+                what = f"worker {self.team.worker}'s part of {self.folder_of(step)}"
                 raise self._refusal(what, step, error) from None
             return
         writing = self.folder / _WRITING
-        final = self._folder_of(step)
+        final = self.folder_of(step)
         try:
             shutil.rmtree(writing, ignore_errors=True)
             writing.mkdir(parents=True)
@@ -98,7 +98,7 @@ class Checkpoints:
         """Brings back a checkpoint that was moved away for one that then did not come."""
         replaced = self.folder / workdir.REPLACED
         try:
-            final = self._folder_of(json.loads((replaced / "state.json").read_text())["step"])
+            final = self.folder_of(json.loads((replaced / "state.json").read_text())["step"])
             if not final.exists():
                 os.replace(replaced, final)
         except (OSError, ValueError, KeyError, TypeError):
@@ -137,7 +137,7 @@ class Checkpoints:
         if found or step < 0:
             return found[0] if found else None
         try:
-            return json.loads((self._folder_of(step) / "state.json").read_text())
+            return json.loads((self.folder_of(step) / "state.json").read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"worker {self.team.worker} cannot read the chief's checkpoint of step {step} "
@@ -147,7 +147,7 @@ class Checkpoints:
     def _newest(self) -> dict | None:
         steps = self.steps()
         for step in reversed(steps):
-            folder = self._folder_of(step)
+            folder = self.folder_of(step)
             problem = damage(folder)
             if not problem:
                 return json.loads((folder / "state.json").read_text())
@@ -169,7 +169,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder} has no checkpoint of step {step}, but of {found}."
             )
-        folder = self._folder_of(step)
+        folder = self.folder_of(step)
         problem = damage(folder)
         if problem:
             raise CheckpointError(f"checkpoint {folder} is damaged ({problem}).")
@@ -181,7 +181,7 @@ class Checkpoints:
         Raises:
             CheckpointError: it is of other variables, as another version of this program writes.
         """
-        folder = self._folder_of(step)
+        folder = self.folder_of(step)
         # Not found: one less; an invalid argument: of another type.
         unfit = (tf.errors.NotFoundError, tf.errors.InvalidArgumentError)
         try:
@@ -193,13 +193,14 @@ class Checkpoints:
                 f"{messages.one_line(error)}"
             ) from None
 
-    def _folder_of(self, step: int) -> pathlib.Path:
+    def folder_of(self, step: int) -> pathlib.Path:
+        """Where the checkpoint of this step lies, or would."""
         return self.folder / f"step_{step:09d}"
 
     def _remove_old(self, step: int, best_step: int | None) -> None:
         for old in self.steps_until(step)[: -self.keep]:
             if old != best_step:
-                shutil.rmtree(self._folder_of(old), ignore_errors=True)
+                shutil.rmtree(self.folder_of(old), ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from drw_tf.data import pipeline
 from drw_tf.methods import base
 from drw_tf.models import weights
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import assembly
+from drw_tf.training import assembly, warm_start
 
 
 class Stages:
@@ -29,9 +29,14 @@ class Stages:
         method: base.Method,
         strategy: tf.distribute.Strategy,
         logits: Callable[[records.ArrayImages | records.FileImages], np.ndarray],
+        start: warm_start.WarmStart | None = None,
     ):
-        """Takes `logits`, which gives the averaged network's [N, C] on pictures as they are."""
+        """Takes `logits`, which gives the averaged network's [N, C] on pictures as they are.
+
+        `start` is what `--init_weights` names, where it is a run.
+        """
         self.logits = logits
+        self.start = start
         self.config = config
         self.dataset = dataset
         self.split = split
@@ -61,10 +66,11 @@ class Stages:
         for stage in self.all:
             # At its first step a stage has not begun: what is saved there is the one before.
             if stage.begins_with == "redraw" and step <= begins < stop_at:
-                weights.require_still_there(
-                    self.config.init_weights,
-                    f"stage {stage.name} starts from it at step {begins}",
-                )
+                why = f"stage {stage.name} starts from it at step {begins}"
+                if self.start:
+                    self.start.require_still_there(why)
+                else:
+                    weights.require_still_there(self.config.init_weights, why)
             begins += stage.steps
 
     def prepare(self, index: int) -> None:
@@ -148,7 +154,7 @@ class Stages:
         keeps_rest = begins_with == "new_head"
         # Of weights that are not taken no file is read, which may be gone by now.
         build = assembly.network_builder(
-            self.config, self.dataset, restarts=index, starts=not keeps_rest
+            self.config, self.dataset, index, starts=not keeps_rest, start=self.start
         )
         drawn = build(method.all_heads())
         triples = zip(

@@ -90,6 +90,14 @@ def test_a_pool_of_another_tail_is_told_where_no_flag_tells_it_the_method(resolv
     )
 
 
+def test_pictures_held_out_that_an_earlier_run_may_have_learned_from_are_told(resolve):
+    (line,) = contradictions.doubts(resolve("--init_weights=before", "--validation_per_class=1"))
+    assert line.startswith("--validation_per_class may hold out pictures that the run of --init_")
+    assert list(contradictions.doubts(resolve("--init_weights=before"))) == []
+    file = resolve("--init_weights=before.h5", "--validation_per_class=1")
+    assert list(contradictions.doubts(file)) == []
+
+
 @pytest.mark.usefixtures("small_data")
 def test_the_balanced_head_of_abc_is_judged_not_the_methods_own(resolve, quarters):
     run = runs.Run(resolve("--method=drw_abc"))
