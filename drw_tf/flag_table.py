@@ -357,8 +357,11 @@ FLAGS = (
         allowed="none, imagenet, a file that ends in .h5 or .keras, or the folder of a run",
         # A folder's name may have a number after a dot, and a file of another kind has none.
         check=lambda value: (
-            not places.is_run(value)
-            or not re.fullmatch(r"\.[A-Za-z]\w*", pathlib.PurePath(value).suffix)
+            value != ""
+            and (
+                not places.is_run(value)
+                or not re.fullmatch(r"\.[A-Za-z]\w*", pathlib.PurePath(value).suffix)
+            )
         ),
     ),
     _number(

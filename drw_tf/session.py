@@ -213,7 +213,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
         seconds=history[-1]["seconds"],
         images_per_second=plan.images_read(history[-1]["step"]) / history[-1]["seconds"],
         makers=finished_run.makers_of(folder.path),
-        start=run.facts().get("start"),
+        start=run.start and run.start.facts(),
     )
     result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
     if config.export:

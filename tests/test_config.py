@@ -82,6 +82,7 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
         ("--model=wide_resnet_27_2", "--model must be wide_resnet_<depth>_<width> with a depth"),
         ("--model=resnet51", "or applications/<name in keras.applications>, got resnet51."),
         ("--init_weights=x.npz", "--init_weights must be none, imagenet, a file that ends in .h5"),
+        ("--init_weights=", "--init_weights must be none, imagenet, a file that ends in .h5"),
         ("--init_weights=imagenet", "for --model=applications/... only, not for small_resnet."),
         ("--imbalance_ratio=41", "--imbalance_ratio must be at most --labeled_max=40, got 41"),
         ("--export_temperature=fit", "--export_temperature=fit needs pictures that were held out"),
