@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import ending, standard_error
+from drw_tf import ending, quiet, standard_error
 from drw_tf import train as trainer
 from drw_tf.report import groups, record_file
 from drw_tf.training import workdir as workdirs
@@ -164,6 +164,45 @@ def record_of(path: pathlib.Path, config: configuration.Config, advice: str = ""
     if moved:
         raise configuration.ConfigError(f"{path} is of other data ({'; '.join(moved)}){advice}.")
     return found
+
+
+def refuse_other_pictures(
+    kept: Sequence[tuple[pathlib.Path, configuration.Config]], advice: str
+) -> None:
+    """Refuses to keep records where the user's pictures have changed since, under their names.
+
+    Args:
+        kept: path and configuration of each record, all of the same data.
+        advice: what the line ends with.
+
+    Raises:
+        ConfigError: there are other numbers of them, other files or other classes.
+    """
+    if not kept or not groups.is_of_own_pictures(kept[0][1]):
+        return
+    with quiet.startup():
+        from drw_tf.data import identity, registry
+    try:
+        now = identity.facts(*registry.load(kept[0][1], at_once=False))
+    except FileNotFoundError as error:
+        standard_error.say(f"records are kept, the pictures were not looked at: {error}")
+        return
+    for path, config in kept:
+        recorded = record_of(path, config, advice)["dataset"]
+        before = {
+            **recorded,
+            "training": recorded.get("training_checksum"),
+            "split": recorded["split_checksum"],
+        }
+        changed = (
+            identity.class_difference(before["class_names"], now["class_names"])
+            or identity.training_difference(before, now)
+            or identity.test_difference(before, now["recorded"])
+        )
+        if changed:
+            raise configuration.ConfigError(
+                f"{path} is of other pictures than lie there now: {changed}{advice}."
+            )
 
 
 def _place(path: str | None) -> str | None:

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet, standard_error, whole_files
+from drw_tf import child, flag_table, help_text, standard_error, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -28,6 +28,7 @@ _TABLE = (
     ),
 )
 _ANEW = "give other --runs and --results"
+_ELSEWHERE = "; give other --results and --runs"
 # Flags of the trainer that those of this program decide.
 _SETTERS = {"method": "methods", "seed": "seeds", "workdir": "runs"}
 
@@ -59,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
         except OSError as error:
             configuration.refuse("compare", f"--results={results}: {error.strerror}.")
         try:
-            _refuse_other_pictures([row for row, _ in plan], results)
+            kept = [(path_of(results, row), row) for row, _ in plan]
+            child.refuse_other_pictures([each for each in kept if each[0].exists()], _ELSEWHERE)
             with child.stoppable():
                 for number, (row, words) in enumerate(plan):
                     _run(row, words, results, f"[{number + 1}/{len(plan)}]")
@@ -98,39 +100,7 @@ def read(results: pathlib.Path, row: configuration.Config) -> dict:
     Raises:
         ConfigError: it is none, or was made with other flags.
     """
-    return child.record_of(path_of(results, row), row, "; give other --results and --runs")
-
-
-def _refuse_other_pictures(rows: Sequence[configuration.Config], results: pathlib.Path) -> None:
-    """Refuses to keep a record where the user's pictures have changed since, under their names.
-
-    Raises:
-        ConfigError: there are other numbers of them, or other classes.
-    """
-    kept = [row for row in rows if path_of(results, row).exists()]
-    if not kept or not groups.is_of_own_pictures(kept[0]):
-        return
-    with quiet.startup():
-        from drw_tf.data import identity, registry
-    try:
-        now = identity.facts(*registry.load(kept[0], at_once=False))
-    except FileNotFoundError as error:
-        standard_error.say(f"compare: records are kept, the pictures were not looked at: {error}")
-        return
-    for row in kept:
-        recorded = read(results, row)["dataset"]
-        before = {
-            **recorded,
-            "training": recorded.get("training_checksum"),
-            "split": recorded["split_checksum"],
-        }
-        changed = identity.class_difference(before["class_names"], now["class_names"])
-        changed = changed or identity.training_difference(before, now)
-        if changed:
-            raise configuration.ConfigError(
-                f"{path_of(results, row)} is of other pictures than lie there now: {changed}; "
-                "give other --results and --runs."
-            )
+    return child.record_of(path_of(results, row), row, _ELSEWHERE)
 
 
 def _run(
@@ -141,7 +111,9 @@ def _run(
         return
     configuration.show_progress(f"{place} python -m drw_tf.train {shlex.join(words)}")
     child.train(words, row.workdir)
-    record = shorten(record_file.read_record(workdir.Layout(row.workdir).record))
+    found = record_file.read_record(workdir.Layout(row.workdir).record)
+    # Flags stay as they were typed, since the next command compares them.
+    record = {**shorten(found), "configuration": found["configuration"]}
     with whole_files.replaced(path_of(results, row)) as file:
         file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
@@ -166,10 +138,10 @@ def comparable(found: Sequence[tuple[configuration.Config, Mapping]]) -> list[Ma
             )
     for row, record in kept[1:]:
         first, one = kept[0]
-        if groups.data_of(record) != groups.data_of(one):
+        if not groups.is_of_same_data(record, one):
             raise configuration.ConfigError(
                 f"the records of {first.method}, seed {first.seed}, and {row.method}, seed "
-                f"{row.seed}, are of different pictures; give other --results and --runs."
+                f"{row.seed}, are of different pictures{_ELSEWHERE}."
             )
     return [record for _, record in kept]
 

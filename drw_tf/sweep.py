@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from drw_tf import child, flag_table, help_text, quiet, recipes, whole_files
 from drw_tf import config as configuration
-from drw_tf.report import statistics, tables
+from drw_tf.report import groups, statistics, tables
 from drw_tf.training import workdir
 
 _OUTPUT = "sweep"
@@ -44,6 +44,7 @@ _TABLE = (
     ),
 )
 _ANEW = "give other --runs"
+_ELSEWHERE = f"; {_ANEW}"
 # Flags of the trainer that those of this program decide.
 _SETTERS = {"seed": "seeds", "workdir": "runs", **{name: f"{_TRY}{name}" for name in _GRID}}
 METRIC = "balanced_accuracy"
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
         plan = grid(settings, rest)
         finished = [run for run in plan if run.record.exists() and _is_finished(run)]
+        child.refuse_other_pictures([(run.record, run.config) for run in finished], _ELSEWHERE)
         with child.stoppable():
             for number, run in enumerate(plan):
                 if run not in finished:
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
                     words = shlex.join(run.words)
                     configuration.show_progress(f"{place} python -m drw_tf.train {words}")
                     child.train(run.words, run.config.workdir)
-            _finish(plan, [read(run) for run in plan])
+            _finish(plan, _records(plan))
     except (OSError, ValueError) as error:
         configuration.refuse("sweep", error)
 
@@ -135,7 +137,23 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
             words = configuration.hand_on(rest, {**point, **place}, _SETTERS, _ANEW)
             config = configuration.resolve(configuration.parse(["train", *words]))
             plan.append(Run(point, config, words))
+    _refuse_repeats(plan)
     return plan
+
+
+def _refuse_repeats(plan: Sequence[Run]) -> None:
+    """Refuses a grid with two equal runs, which would count as two seeds.
+
+    Raises:
+        ConfigError: a value is given twice, maybe in two spellings.
+    """
+    for one, other in itertools.combinations(plan, 2):
+        if not configuration.differences(one.config, other.config):
+            what = " ".join(f"--{name}={value}" for name, value in other.point.items())
+            raise configuration.ConfigError(
+                f"{what} with --seed={other.config.seed} is there twice; give each value of "
+                f"--seeds and of --{_TRY}<flag> once."
+            )
 
 
 def _holds_out(config: configuration.Config) -> bool:
@@ -157,7 +175,7 @@ def read(run: Run) -> dict:
     Raises:
         ValueError: it is of other flags, or held-out pictures were not evaluated.
     """
-    found = child.record_of(run.record, run.config, "; give other --runs")
+    found = child.record_of(run.record, run.config, _ELSEWHERE)
     if found["steps"] > run.config.stop_at_step:
         raise ValueError(
             f"{run.record} has {found['steps']} steps, more than --stop_at_step="
@@ -166,6 +184,21 @@ def read(run: Run) -> dict:
         )
     if not found["history"] or "validation" not in found["history"][-1]:
         raise ValueError(f"{run.record} has no evaluation of held-out pictures; remove the run.")
+    return found
+
+
+def _records(plan: Sequence[Run]) -> list[dict]:
+    """The records of all runs.
+
+    Raises:
+        ValueError: see `read`; or they are of different pictures.
+    """
+    found = [read(run) for run in plan]
+    for run, record in zip(plan, found, strict=True):
+        if not groups.is_of_same_data(found[0], record):
+            raise ValueError(
+                f"{plan[0].record} and {run.record} are of different pictures{_ELSEWHERE}."
+            )
     return found
 
 

@@ -162,7 +162,7 @@ def test_records_of_pictures_that_are_more_now_are_refused(started, capsys, tmp_
     path = tmp_path / "results" / "folder" / "drw_seed0.json"
     found = json.loads(path.read_text())
     found["dataset"] |= {"class_names": ["a", "b"], "labeled_counts": [1, 2]}
-    found["dataset"] |= {"unlabeled_pictures": 1}
+    found["dataset"] |= {"unlabeled_pictures": 1, "test_counts": None}
     rows = np.arange(4)
     found["dataset"]["split_checksum"] = data.Split(rows[:3], rows[3:], rows[:0]).checksum()
     # Of the split a row number moved, of the files a name.
@@ -175,6 +175,13 @@ def test_records_of_pictures_that_are_more_now_are_refused(started, capsys, tmp_
         assert text in capsys.readouterr().err
     path.write_text(json.dumps(found))
     compare.main(words)
+    tested = {**found["dataset"], "test_counts": [1, 1]}
+    path.write_text(json.dumps({**found, "dataset": tested}))
+    with pytest.raises(SystemExit) as caught:
+        compare.main(words)
+    assert caught.value.code == 2
+    assert "it had 2 test pictures, now 0; give other" in capsys.readouterr().err
+    path.write_text(json.dumps(found))
     (tmp_path / "cats/b/1.png").rename(tmp_path / "cats/a/2.png")
     capsys.readouterr()
     with pytest.raises(SystemExit) as caught:
@@ -295,6 +302,14 @@ def test_a_flagfile_may_name_the_method_that_is_compared(started, tmp_path, caps
     with pytest.raises(SystemExit):
         compare.main([*words, "--methods=drw,fixmatch"])
     assert "here and must be left out, got drw in a --flagfile." in capsys.readouterr().err
+
+
+def test_a_flag_of_many_digits_is_no_other_setting_the_next_time(started, capsys):
+    words = ["compare", "--methods=drw", "--seeds=0", "--steps=100", "--lambda_u=0.123456789"]
+    compare.main(words)
+    compare.main(words)
+    assert len(started) == 1
+    assert "| drw | 33.3 |" in capsys.readouterr().out
 
 
 def test_kept_floats_have_six_digits():

@@ -3,9 +3,12 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from drw_tf import child, config, sweep
+from drw_tf.data import dataset as data
 from drw_tf.report import event_files
 from tests import event_values, records
 
@@ -141,6 +144,8 @@ def test_hparams_are_what_was_tried_with_the_validation_score(started):
         (["--try_beta=0.9", "--seed=7"], "--seed is set by --seeds here and must be left out"),
         (["--try_beta=0.9", "--workdir=x"], "--workdir is set by --runs here and must be left out"),
         (["--try_beta=0.9,0.99", "--beta=0.9"], "--beta is set by --try_beta here and must be"),
+        (["--try_beta=0.9", "--seeds=0,1,0"], "--beta=0.9 with --seed=0 is there twice; give each"),
+        (["--try_lambda_u=.5,1,0.50"], "--lambda_u=0.50 with --seed=0 is there twice"),
         (["--try_beta=0.9", "--fresh"], "--fresh must be left out: finished runs are kept; give"),
     ],
 )
@@ -167,6 +172,37 @@ def test_a_table_and_a_folder_may_have_pictures_for_validation(started, capsys, 
     sweep.main(words)
     folders = ["--dataset=folder", "--labeled_dir=l", "--validation_dir=v"]
     sweep.main([words[0], *folders, *words[3:]])
+    assert len(started) == 2
+
+
+def test_scores_of_other_pictures_do_not_choose(started, capsys, tmp_path):
+    for name in ("cats/a/1.png", "cats/b/1.png", "held/a/2.png", "held/b/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (3, 3)).save(tmp_path / name)
+    words = ["sweep", "--dataset=folder", "--labeled_dir=cats", "--validation_dir=held"]
+    words += ["--steps=250", "--image_size=8", "--runs=runs"]
+    sweep.main([*words, "--try_beta=0.9"])
+    path = tmp_path / "runs" / "beta0.9" / "seed0" / "record.json"
+    record = json.loads(path.read_text())
+    rows = np.arange(4)
+    split = data.Split(rows[:2], rows[:0], rows[2:])
+    record["dataset"] |= {"labeled_counts": [1, 1], "split_checksum": split.checksum()}
+    record["dataset"] |= {"test_counts": None}
+    path.write_text(json.dumps(record))
+    sweep.main([*words, "--try_beta=0.9"])
+    assert len(started) == 1
+    capsys.readouterr()
+    # Found when all have run, and before any does where the finished ones tell.
+    with pytest.raises(SystemExit) as caught:
+        sweep.main([*words, "--try_beta=0.9,0.99"])
+    assert caught.value.code == 2
+    assert "record.json are of different pictures; give other --runs." in capsys.readouterr().err
+    Image.new("RGB", (3, 3)).save(tmp_path / "cats/b/3.png")
+    with pytest.raises(SystemExit) as caught:
+        sweep.main([*words, "--try_beta=0.9,0.999"])
+    assert caught.value.code == 2
+    said = f"{path.relative_to(tmp_path)} is of other pictures than lie there now: it had 1 labeled"
+    assert f"{said} picture of b, now 2; give other --runs." in capsys.readouterr().err
     assert len(started) == 2
 
 

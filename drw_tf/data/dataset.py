@@ -105,6 +105,7 @@ class Dataset:
             the pictures did not come from files of their own.
         training_checksum: of those that are not of the test and their labels, likewise,
             `identity.training_checksum`.
+        test_checksum: of those that are, `identity.test_checksum`.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Dataset:
     central_fraction: float | None = None
     files_checksum: str | None = None
     training_checksum: str | None = None
+    test_checksum: str | None = None
 
     @property
     def num_classes(self) -> int:

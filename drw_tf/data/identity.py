@@ -33,8 +33,17 @@ def training_checksum(dataset: records.Dataset) -> str:
     Args:
         dataset: of `FileImages`.
     """
-    labels = np.asarray(dataset.train.labels, "<i8").tobytes()
-    return _digest([*map(_names, _training_paths(dataset)), labels])
+    return _digest([*map(_names, _training_paths(dataset)), _numbers(dataset.train.labels)])
+
+
+def test_checksum(dataset: records.Dataset) -> str | None:
+    """The same of the test files and their labels, None without any.
+
+    Args:
+        dataset: of `FileImages`.
+    """
+    test = dataset.test
+    return None if test is None else _digest([_names(test.paths), _numbers(test.labels)])
 
 
 def recorded(dataset: records.Dataset, split: records.Split) -> dict:
@@ -57,6 +66,7 @@ def recorded(dataset: records.Dataset, split: records.Split) -> dict:
         "class_names": list(dataset.class_names),
         "split_checksum": split.checksum(),
         "training_checksum": dataset.training_checksum,
+        "test_checksum": dataset.test_checksum,
         "labeled_counts": counts(train[split.labeled]),
         "unlabeled_counts": counts(train[split.unlabeled]),
         "unlabeled_pictures": len(split.unlabeled),
@@ -79,7 +89,7 @@ def facts(dataset: records.Dataset, split: records.Split) -> dict:
         "training_pictures": len(dataset.train),
         "test_pictures": 0 if test is None else len(test),
         **numbers(dataset, split),
-        "labels": _digest(np.asarray(part, "<i8").tobytes() for part in labels),
+        "labels": _digest(map(_numbers, labels)),
         "split": split.checksum(),
         "files": dataset.files_checksum,
         "training": dataset.training_checksum,
@@ -158,6 +168,22 @@ def training_difference(before: Mapping, now: Mapping) -> str | None:
     return None
 
 
+def test_difference(before: Mapping, now: Mapping) -> str | None:
+    """In what the test pictures differ, in a few words; None where they do not.
+
+    Args:
+        before: `recorded`; what it lacks is not compared.
+        now: `recorded`, of the same classes.
+    """
+    had, have = ((sum(one["test_counts"] or ()), one.get("test_checksum")) for one in (before, now))
+    if had[0] != have[0]:
+        return f"it had {naming.counted(had[0], 'test picture')}, now {have[0]:,}"
+    is_other = before["test_counts"] != now["test_counts"]
+    if is_other or (None not in (had[1], have[1]) and had[1] != have[1]):
+        return "the test files have other names, or pictures other classes"
+    return None
+
+
 def class_difference(before: Sequence[str], now: Sequence[str]) -> str | None:
     """In what two lists of class names differ, in a few words; None where they do not."""
     if len(before) != len(now):
@@ -180,6 +206,10 @@ def _training_paths(dataset: records.Dataset) -> list[np.ndarray]:
         return [dataset.train.paths]
     parts = (split.labeled, split.unlabeled, split.validation)
     return [dataset.train.paths[part] for part in parts]
+
+
+def _numbers(labels: np.ndarray) -> bytes:
+    return np.asarray(labels, "<i8").tobytes()
 
 
 def _names(paths: Sequence[str]) -> bytes:

@@ -162,6 +162,7 @@ def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) 
         dataset,
         files_checksum=identity.files_checksum(dataset),
         training_checksum=identity.training_checksum(dataset),
+        test_checksum=identity.test_checksum(dataset),
     )
 
 

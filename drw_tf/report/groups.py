@@ -8,8 +8,12 @@ from drw_tf import flag_table, protocols, recipes
 from drw_tf.ops import metrics
 from drw_tf.report import paper_numbers
 
-# The flags that change a result, and the value that a run which is older than the flag had.
-DEFAULTS = {flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result}
+# The flags that change a result, and the value that a run which is older than the flag had. How
+# many replicas a run has had is no flag, and changes it where batch norm has their shares alone.
+DEFAULTS = {
+    **{flag.name: flag.default for flag in flag_table.FLAGS if flag.changes_result},
+    "replicas": 1,
+}
 
 # What says which data a run had and how long it was; the method's own flags are the rest.
 SETTING_FLAGS = (
@@ -31,6 +35,10 @@ _APART = frozenset((*SETTING_FLAGS, "method", "seed"))
 _FREE = ("randaugment_order",)
 # Flags that say where a user's own pictures are; no run on other data has any of them.
 OWN_PLACES = ("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir", "labels_csv")
+
+# What runs on the same data have in common, and what those on a user's own pictures have, too.
+_SAME = ("class_names", "labeled_counts", "unlabeled_counts", "test_counts")
+_SAME_FILES = ("split_checksum", "training_checksum", "test_checksum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,11 +117,17 @@ def settings(
         records: as `record_file.read_record` returns them, in any order.
         defaults: `DEFAULTS`, or a part of it.
     """
-    groups: dict[tuple, list[Mapping]] = {}
+    groups: list[tuple[tuple, list[Mapping]]] = []
     for one in records:
-        groups.setdefault(_setting_key(one), []).append(one)
+        key = _setting_key(one)
+        for other, group in groups:
+            if other == key and all(is_of_same_data(one, each) for each in group):
+                group.append(one)
+                break
+        else:
+            groups.append((key, [one]))
     found, dropped = [], []
-    for group in groups.values():
+    for _, group in groups:
         made, twice = variants(group, defaults)
         dropped += twice
         found.append(Setting(_title(group[0]), paper_of(group[0]), tuple(made)))
@@ -164,15 +178,20 @@ def is_of_own_pictures(configuration: Mapping) -> bool:
     return any(configuration.get(flag) for flag in OWN_PLACES)
 
 
-def data_of(record: Mapping) -> tuple:
-    """What is equal where runs are of the same pictures, whatever their seeds."""
-    dataset = record["dataset"]
-    keys = ("class_names", "labeled_counts", "unlabeled_counts", "test_counts")
-    return (
-        *(None if dataset[key] is None else tuple(dataset[key]) for key in keys),
-        # Of other data each seed draws a split of its own.
-        dataset["split_checksum"] if is_of_own_pictures(record["configuration"]) else None,
-    )
+def is_of_same_data(one: Mapping, other: Mapping) -> bool:
+    """Whether two runs are of the same pictures, whatever their seeds.
+
+    Pictures of a user are by their files' names, as far as both records tell: older ones have no
+    checksum of these.
+    """
+    ours, theirs = one["dataset"], other["dataset"]
+    if any(ours[key] != theirs[key] for key in _SAME):
+        return False
+    # Of other data each seed draws a split of its own.
+    if not any(is_of_own_pictures(record["configuration"]) for record in (one, other)):
+        return True
+    pairs = [(ours.get(key), theirs.get(key)) for key in _SAME_FILES]
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, object]:
@@ -195,7 +214,10 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
     records of it name a preset also where they are not.
     """
     configuration = record["configuration"]
-    found = {name: configuration[name] for name in names if configuration.get(name) is not None}
+    there = dict(configuration)
+    if not there.get("sync_batch_norm"):
+        there["replicas"] = record["machine"].get("replicas", 1)
+    found = {name: there[name] for name in names if there.get(name) is not None}
     recipe = recipes.RECIPES.get(configuration["method"])
     is_padded = flag_table.pads_black(found.get("randaugment"), configuration.get("crop"))
     if recipe and not recipe.has_strong_views and not is_padded:
@@ -239,7 +261,7 @@ def _setting_key(record: Mapping) -> tuple:
     configuration = record["configuration"]
     # Nothing held out is as good as a flag that was not read when the run was made.
     flags = (configuration.get(name) or None for name in SETTING_FLAGS)
-    return (*flags, record["steps"], paper_of(record), data_of(record))
+    return (*flags, record["steps"], paper_of(record))
 
 
 def _title(record: Mapping) -> str:

@@ -157,9 +157,13 @@ def rank_ticks(count: int) -> list[int]:
 
 
 def short_name(name: str) -> str:
-    """A class name of at most 22 characters: its beginning and its end."""
+    """A class name for a figure, at most 22 characters of it: its beginning and its end.
+
+    A dollar is escaped, since Matplotlib reads what is between two as a formula.
+    """
     half = (_NAME_LENGTH - 1) // 2
-    return name if len(name) <= _NAME_LENGTH else f"{name[: half + 1]}…{name[-half:]}"
+    shown = name if len(name) <= _NAME_LENGTH else f"{name[: half + 1]}…{name[-half:]}"
+    return shown.replace("$", r"\$")
 
 
 def class_chart(names: Sequence[str], order: np.ndarray) -> tuple[figure.Figure, mpl_axes.Axes]:

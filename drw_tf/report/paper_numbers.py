@@ -77,6 +77,7 @@ def _long_tail(classes: int, ratio: int, labeled_max: int, unlabeled_max: int) -
         "imbalance_ratio": ratio,
         "unlabeled_imbalance_ratio": ratio,
         "unlabeled_order": "same",
+        "image_size": None,  # as it comes
         "validation_per_class": 0,
         "model": "wide_resnet_28_2",
         "protocol": "darp",

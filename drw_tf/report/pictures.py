@@ -138,7 +138,7 @@ _PLANS = (
     _Plan(
         "unlabeled_weights",
         "Weights of the unlabeled loss",
-        "Weight of each class over training; 1 until dynamic weights start.",
+        "Weight of each class over training; 1 until dynamic or fixed weights start.",
         "unlabeled weights",
         lambda runs, labels: figures.class_weights(runs, labels, "unlabeled"),
     ),

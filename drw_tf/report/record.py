@@ -1,9 +1,9 @@
 """The record of a run: one JSON file that says what was run, where, and what came out.
 
 Every reported number comes from such a file. A run's history is a list of dictionaries,
-one for each evaluation, with "step", "epoch", "train" and "test"; "test" has the metrics of
-the averaged network ("ema") and of the trained one ("raw"). Where pictures were held out,
-"validation" has the same of those.
+one for each evaluation, with "step", "stage", "epoch", "train" and "test"; "test" has the
+metrics of the averaged network ("ema") and of the trained one ("raw"). Where pictures were held
+out, "validation" has the same of those.
 """
 
 import math
@@ -113,7 +113,9 @@ def final_metrics(history: Sequence[Mapping]) -> dict:
     "last" is the last evaluation's. "best" is the largest value and its step: chosen on the
     test set, so never to be reported as a result. "mean_last_20" and "median_last_20" are
     over the last 20 evaluations, or over all where there are fewer: "evaluations" says how
-    many. A value that is undefined makes the mean and the median undefined.
+    many. Those of an earlier stage are not among them: a generation of CReST is another network,
+    and what cRT trains first has another head. A value that is undefined makes the mean and the
+    median undefined.
 
     Args:
         history: one dictionary for each evaluation, oldest first.
@@ -137,11 +139,17 @@ def _final(evaluations: Sequence[Mapping], network: str, metric: str) -> dict:
     points = list(zip((entry["step"] for entry in evaluations), values, strict=True))
     defined = [point for point in points if point[1] is not None]
     best = max(defined, key=lambda point: point[1], default=(None, None))
-    numbers = [math.nan if value is None else value for value in values]
+    # Entries of older versions do not say their stage.
+    stages = [entry.get("stage", 0) for entry in evaluations]
+    numbers = [
+        math.nan if value is None else value
+        for value, stage in zip(values, stages, strict=True)
+        if stage == stages[-1]
+    ]
     return {
         **record_file.plain(summary.summarize_history(numbers), metric),
         "best": {"value": best[1], "step": best[0]},
-        "evaluations": min(metrics.WINDOW, len(values)),
+        "evaluations": min(metrics.WINDOW, len(numbers)),
     }
 
 

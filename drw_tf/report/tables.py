@@ -42,10 +42,12 @@ def values(
     Args:
         variant: runs.
         metric: a name in `record.FINAL_METRICS`.
-        window: "last" or "mean_last_20".
+        window: "last" or "mean_last_20"; of what was judged it is "last", in which the seeds that
+            were trained as that method have the same quantity.
         network: "ema", the averaged one, or "ema_unadjusted", the same one judged without the
             adjustment that its method makes.
     """
+    window = "last" if variant.is_judged else window
     found = {
         one["configuration"]["seed"]: one["final"].get(network, {}).get(metric, {}).get(window)
         for one in variant.records

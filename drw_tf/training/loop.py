@@ -209,6 +209,7 @@ class _Runner(keras.callbacks.Callback):
         began_seconds, began_step = self._epoch_began
         entry = {
             "step": self.step,
+            "stage": self.stage,
             "epoch": self.step // self.plan.steps_per_epoch,
             "seconds": seconds,
             "images_per_second": (self.plan.images_read(steps) - self.plan.images_read(began_step))

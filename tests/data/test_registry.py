@@ -203,12 +203,12 @@ def test_own_pictures_are_seen_as_their_central_square_however_they_are_kept(own
 
 
 def facts(own, *flags):
-    return identity.facts(*own(*flags))
+    return identity.facts(*own("--in_memory_gigabytes=0", *flags))  # which decodes nothing
 
 
 def test_data_that_lie_elsewhere_or_are_kept_otherwise_are_the_same(own, tmp_path):
     before = facts(own)
-    assert identity.difference(before, facts(own, "--in_memory_gigabytes=0")) is None
+    assert identity.difference(before, facts(own, "--in_memory_gigabytes=1")) is None
     os.rename(own.root, tmp_path / "moved")
     own.root = tmp_path / "moved"
     words = (f"--labeled_dir={own.root}/l", f"--unlabeled_dir={own.root}/u")
@@ -250,6 +250,29 @@ def test_what_changed_of_what_is_trained_on_is_said(own, change, said):
     change(own.root)
     found = identity.training_difference(before, facts(own))
     assert found is None if said is None else found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda root: _rename(root, "t/cat/1.png", "t/cat/9.png"), "the test files have other"),
+        (lambda root: _rename(root, "t/cat/1.png", "t/dog/9.png"), "the test files have other"),
+        (lambda root: os.remove(root / "t/cat/1.png"), "it had 6 test pictures, now 5"),
+        (lambda root: _rename(root, "l/cat/1.png", "l/cat/9.png"), None),
+        (lambda root: os.remove(root / "u/1.png"), None),
+    ],
+)
+def test_what_changed_of_what_is_tested_on_is_said(own, change, said):
+    shutil.copytree(own.root / "l", own.root / "t")
+    before = facts(own)["recorded"]
+    change(own.root)
+    now = facts(own)["recorded"]
+    found = identity.test_difference(before, now)
+    assert found is None if said is None else found.startswith(said)
+    # Records of older versions have the numbers alone.
+    before.pop("test_checksum")
+    is_told = before["test_counts"] != now["test_counts"]
+    assert (identity.test_difference(before, now) is not None) == is_told
 
 
 def test_other_labels_splits_and_test_sets_are_told():

@@ -1,3 +1,5 @@
+import pytest
+
 from drw_tf.report import groups
 
 DEFAULTS = {"beta": "auto", "threshold": None, "steps": None, "crop": "shift"}
@@ -82,7 +84,19 @@ def test_own_pictures_are_the_same_only_with_the_same_split(make_record):
     assert len(groups.settings(runs, DEFAULTS)[0]) == 3
     for run in runs[:2]:  # of other data each seed has a split of its own
         run["configuration"] = {**run["configuration"], "labeled_dir": None}
-    assert groups.data_of(runs[0]) == groups.data_of(runs[1])
+    assert groups.is_of_same_data(runs[0], runs[1])
+
+
+@pytest.mark.parametrize("which", ["training_checksum", "test_checksum"])
+def test_own_pictures_are_the_same_only_with_the_same_files(make_record, which):
+    base = {"dataset": "folder", "steps": 200, "labeled_dir": "pictures"}
+    runs = [make_record(method, **base) for method in ("drw", "fixmatch", "nrw", "frwl")]
+    for run, checksum in zip(runs, ("0" * 16, "1" * 16, "0" * 16, None), strict=True):
+        run["dataset"] = {**run["dataset"], which: checksum}
+    found, _ = groups.settings(runs, DEFAULTS)
+    # What an older record does not say is no difference.
+    methods = [[variant.method for variant in one.variants] for one in found]
+    assert methods == [["drw", "nrw", "frwl"], ["fixmatch"]]
 
 
 def test_the_variant_with_the_fewest_flags_stands_for_its_method(make_record):
@@ -203,6 +217,20 @@ def test_what_a_longer_batch_needs_is_no_word_beside_the_papers_imagenet(make_re
     flags = {**imagenet.flags, **imagenet.in_place, "warmup_steps": 625, "reweight_start": 0.4}
     (found,), _ = groups.settings([make_record("drw", **flags)], groups.DEFAULTS)
     assert (found.paper, found.variants[0].name) == ("imagenet127", "drw")
+
+
+def test_runs_on_other_numbers_of_replicas_are_not_put_together(make_record):
+    runs = [make_record(seed=seed) for seed in range(3)]
+    for run, replicas in zip(runs, (1, 8, 8), strict=True):
+        run["machine"] = {**run["machine"], "replicas": replicas}
+    (found,), _ = groups.settings(runs, groups.DEFAULTS)
+    assert names(found) == [("drw, replicas 1", 1), ("drw, replicas 8", 2)]
+    (alone,), _ = groups.settings(runs[1:], groups.DEFAULTS)
+    assert names(alone) == [("drw", 2)]
+    for run in runs:  # then a replica's share of the batch is no other batch
+        run["configuration"] = {**run["configuration"], "sync_batch_norm": True}
+    (found,), _ = groups.settings(runs, groups.DEFAULTS)
+    assert [len(one.records) for one in found.variants] == [3]
 
 
 def test_a_preset_that_was_recorded_and_not_read_makes_no_other_variant(make_record):

@@ -69,6 +69,17 @@ def test_long_names_keep_their_two_ends():
     assert len(got) == 22
 
 
+def test_dollars_in_a_name_are_no_formula():
+    from matplotlib.backends import backend_agg
+
+    names = ["price_$10_to_$20", "US$", "$5-$10", "it's"]
+    made, axes = panels.class_chart(names, np.arange(4))
+    panels.class_bars(axes, [np.ones(4)], ["drw"], names, np.arange(4))
+    backend_agg.FigureCanvasAgg(made).draw()  # an unreadable formula raises
+    shown = [label._preprocess_math(label.get_text()) for label in axes.get_xticklabels()]
+    assert shown == [(name, False) for name in names]
+
+
 def test_a_narrow_axis_is_widened_around_its_middle_and_a_wide_one_left_alone():
     _, grid = panels.new_figure(1)
     axes = grid[0, 0]

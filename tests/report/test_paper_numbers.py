@@ -45,7 +45,8 @@ def test_the_batch_that_a_row_of_table_2_recommends_keeps_it_in_its_column():
 
 
 @pytest.mark.parametrize(
-    "change", ["--steps=5000", "--validation_per_class=5", "--unlabeled_order=reversed"]
+    "change",
+    ["--steps=5000", "--validation_per_class=5", "--unlabeled_order=reversed", "--image_size=64"],
 )
 def test_a_run_that_differs_in_data_or_length_has_none_of_the_papers_settings(change):
     words = ["train", "--dataset=cifar10", "--imbalance_ratio=100"]

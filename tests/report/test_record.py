@@ -55,6 +55,18 @@ def test_final_metrics_of_few_evaluations_say_how_many_they_are_of():
     assert got["evaluations"] == 2
 
 
+def test_evaluations_of_an_earlier_stage_are_in_no_mean():
+    history = with_values([0.9] * 22 + [0.2, 0.4])
+    for entry in history[:22]:
+        entry["stage"] = 0
+    for entry in history[22:]:
+        entry["stage"] = 1
+    got = run_record.final_metrics(history)["ema"]["balanced_accuracy"]
+    assert (got["last"], got["evaluations"]) == (0.4, 2)
+    assert got["mean_last_20"] == got["median_last_20"] == pytest.approx(0.3)
+    assert got["best"] == {"value": 0.9, "step": 10}
+
+
 def test_undefined_value_makes_the_mean_undefined_but_not_the_best():
     got = final([0.2, float("nan"), 0.1])
     assert got["best"] == {"value": 0.2, "step": 10}

@@ -114,6 +114,25 @@ def test_a_mean_of_fewer_than_twenty_is_not_reported(make_run):
     )
 
 
+def test_seeds_that_were_trained_have_the_last_evaluation_beside_those_that_were_judged(make_run):
+    flags = paper_numbers.SETTINGS["cifar10_r100"].flags
+    runs = [make_run("drw", seed, 0.7, **flags) for seed in range(3)]
+    adjusted = [make_run("drw_la", seed, 0.86, **flags) for seed in range(3)]
+    for metric in adjusted[0]["final"]["ema"].values():  # trained, lower before its end
+        metric.update(mean_last_20=0.8)
+    for judged in adjusted[1:]:
+        judged["command_line"] = ["python", "-m", "drw_tf.evaluate", "--as_method=drw_la"]
+    (found,), _ = groups.settings([*runs, *adjusted], {})
+    assert found.window == "mean_last_20"
+    made = tables.methods(found.variants, found.window, "drw")
+    (row,) = (row for row in made.rows if row[0] == "drw_la")
+    assert row[1] == "86.0 ± 0.0"
+    assert row[6].startswith("+16.0 ")
+    table = tables.paper_table(1, [found])
+    (row,) = (row for row in table.rows if row[0] == "DRw + LA")
+    assert row[table.head.index("CIFAR-10, R = 100: ours")] == "86.0 ± 0.0 (3; last evaluation)"
+
+
 def test_the_one_evaluation_of_what_was_judged_is_marked_beside_means_of_twenty(make_run):
     flags = paper_numbers.SETTINGS["cifar10_r100"].flags
     runs = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]
