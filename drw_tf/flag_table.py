@@ -732,8 +732,8 @@ FLAGS = (
     _number(
         "darp_refresh",
         "int",
-        "DARP: steps between two refinements of the pool, >= 1; 100 if not typed on cifar100 and "
-        "the imagenet127 sets",
+        "DARP: steps between two refinements of the pool, >= 1; 100 if not typed on cifar100, "
+        "tfds:stl10 and the imagenet127 sets",
         METHOD,
         1,
         default=10,

@@ -199,6 +199,6 @@ def dataset(name: str) -> dict | None:
     if name.startswith(TFDS_PREFIX):
         # The name of its config, and its version, may follow.
         if re.split("[/:]", name.removeprefix(TFDS_PREFIX))[0] in _WITH_UNLABELED_SPLIT:
-            return {**_ANY_TFDS, "reads": _TFDS_UNLABELED}
+            return {**_ANY_TFDS, "reads": _TFDS_UNLABELED, "darp_refresh": 100}
         return _ANY_TFDS
     return DATASETS.get(name)

@@ -288,7 +288,9 @@ def test_every_protocol_and_data_set_names_known_flags_and_valid_values():
 def test_help_says_which_data_sets_have_another_value_of_a_flag_than_its_default():
     others = {name for name, one in protocols.DATASETS.items() if one.get("darp_refresh") == 100}
     text = flag_table.BY_NAME["darp_refresh"].help
-    assert "100 if not typed on cifar100 and the imagenet127 sets" in text
+    assert "100 if not typed on cifar100, tfds:stl10 and the imagenet127 sets" in text
+    assert protocols.dataset("tfds:stl10:1.0.0")["darp_refresh"] == 100
+    assert protocols.dataset("tfds:mnist").get("darp_refresh") is None
     assert others == {
         name for name in protocols.DATASETS if re.search("cifar100|imagenet127", name)
     }

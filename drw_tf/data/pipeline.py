@@ -197,7 +197,8 @@ class _Part:
         self.views = views
         self.seed = seed
         self.size = block * stream.batch
-        self.rows = tf.constant(stream.rows, tf.int64)
+        with _where_pipelines_run():
+            self.rows = tf.constant(stream.rows, tf.int64)
         self._block = block
         self._shard = shard
         self._labels = None if stream.labels is None else tf.constant(stream.labels, tf.int32)
@@ -323,6 +324,11 @@ def _decoder(images: records.FileImages, views: augment_views.Views, pillow: boo
     return decode
 
 
+def _where_pipelines_run():
+    """Context: what a pipeline reads takes no memory of a GPU, where constants would be put."""
+    return tf.device("CPU:0")
+
+
 def is_read_in_place(images: records.ArrayImages | records.FileImages) -> bool:
     """Whether pixels are fetched from this process's memory, and so from nowhere else."""
     pixels = getattr(images, "pixels", None)
@@ -342,7 +348,8 @@ def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
             return tf.ensure_shape(found, [rows.shape[0], *pixels.shape[1:]])
 
         return read
-    copy = tf.constant(pixels)
+    with _where_pipelines_run():
+        copy = tf.constant(pixels)
     return lambda rows: tf.gather(copy, rows)
 
 

@@ -43,7 +43,8 @@ STATISTICS = {
 
 # Sets of digits, letters and signs: mirrored, a picture is of another class or of none.
 _CHARACTERS = "binary_alpha_digits cmaterdb emnist kmnist mnist mnist_corrupted omniglot"
-NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped"])
+# The last two are configurations of visual_domain_decathlon, as omniglot is.
+NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped", "svhn", "gtsrb"])
 
 MAX_BYTES = 4 * 2**30
 
@@ -105,10 +106,14 @@ def load(
         image_shape=shape,
         train=train,
         test=test,
-        flip=builder.name not in NOT_MIRRORED,
+        flip=NOT_MIRRORED.isdisjoint([builder.name, *_config_name(builder)]),
         mean=mean,
         std=std,
     )
+
+
+def _config_name(builder) -> tuple[str, ...]:
+    return (builder.builder_config.name,) if builder.builder_config else ()
 
 
 def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -131,6 +131,11 @@ class PseudoLabelHistogram(keras.layers.Layer):
             found["confident_rate"] = metrics.shares(counts[self.CONFIDENT], counts[self.ALL])
         return found
 
+    def forget(self) -> None:
+        """Empties the bank: a network that begins anew has labeled nothing."""
+        if self.bank is not None:
+            self.bank.assign(tf.fill(self.bank.shape, tf.constant(-1, tf.int64)))
+
     def reset(self) -> None:
         """Begins a new epoch; the bank stays."""
         self.counts.assign(tf.zeros_like(self.counts))

@@ -90,6 +90,8 @@ class Stages:
             one.begin_stage(index, ask)
         if stage.begins_with != "keep":
             self._set_weights(index, stage.begins_with)
+        if stage.begins_with == "redraw" and method.histogram is not None:
+            method.histogram.forget()
         self.prepare(index)
 
     def streams(self, index: int) -> list[pipeline.Stream]:

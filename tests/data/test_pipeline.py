@@ -1,6 +1,7 @@
 """The streams: exact passes, pure in (seed, step), independent of sharding and restarts."""
 
 import dataclasses
+import inspect
 import itertools
 
 import numpy as np
@@ -33,6 +34,14 @@ def streams(labeled=4, unlabeled=8):
         pipeline.Stream("labeled", rows, labeled, ("weak",), rows % 3),
         pipeline.Stream("unlabeled", np.arange(SIZE), unlabeled, ("weak", "strong")),
     ]
+
+
+def test_what_a_pipeline_reads_lies_where_it_runs(images):
+    # A constant lies where the surrounding code is, which is a GPU where there is one.
+    with tf.device("CPU:1"):
+        fetch = pipeline.fetcher(images)
+        assert tf.constant(0).device.endswith("CPU:1")
+    assert inspect.getclosurevars(fetch).nonlocals["copy"].device.endswith("CPU:0")
 
 
 def take(dataset, steps):

@@ -269,6 +269,13 @@ def test_well_known_sets_have_their_published_numbers(tmp_path, name, stored, me
     assert dataset.image_shape == (SIDE, SIDE, len(mean))
 
 
+@pytest.mark.parametrize(("config", "flip"), [("svhn", False), ("omniglot", False), ("dtd", True)])
+def test_pictures_of_digits_are_not_mirrored_in_a_set_of_many_kinds(tmp_path, config, flip):
+    name = "visual_domain_decathlon"
+    prepare(tmp_path, name=name, config=tfds.core.BuilderConfig(name=config))
+    assert tfds_images.load(f"tfds:{name}/{config}", tmp_path).flip == flip
+
+
 # Sizes
 
 

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from drw_tf import finished_run, session
 from drw_tf import run as runs
@@ -71,6 +72,16 @@ def test_redrawn_networks_are_equal_new_and_the_same_in_every_run(opened):
     again.stages.begin(1)
     for name, value in values(again.method.network).items():
         np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["crest", "darp_crt"])
+def test_pseudo_labels_of_a_network_that_is_redrawn_are_forgotten(resolve, name):
+    run = runs.Run(resolve(*ARGUMENTS[name], "--pseudo_memory=bank"))
+    run.stages.prepare(0)
+    bank = run.method.histogram.bank
+    bank.assign(tf.ones_like(bank))
+    run.stages.begin(1)
+    assert (bank.numpy() == (-1 if name == "crest" else 1)).all()
 
 
 def test_new_head_stands_on_the_averaged_network_which_is_frozen(opened):
@@ -285,7 +296,8 @@ def test_run_that_was_cut_goes_on_bit_for_bit(
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_stages_have_their_lengths_and_optimizers_of_their_own(whole, name):
     folder, record = whole(name)
-    assert [entry["step"] for entry in record["history"]] == [10, 20]
+    assert [(entry["step"], entry["stage"]) for entry in record["history"]] == [(10, 0), (20, 1)]
+    assert record["final"]["ema"]["balanced_accuracy"]["evaluations"] == 1
     for step in (10, 20):
         saved = ended_runs.variables_of(folder, step)
         assert saved["model/optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"] == 10
