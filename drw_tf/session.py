@@ -79,18 +79,21 @@ class DiskCameBack(OSError):
     """Pictures could not be read for a while, as where a shared disk was gone."""
 
 
-def train(config: configuration.Config, command: list[str]) -> dict | None:
+def train(
+    config: configuration.Config, command: list[str], begun: Callable[[], None] = lambda: None
+) -> dict | None:
     """Trains to the end, from the newest checkpoint if there is one; returns the record.
 
     Args:
         config: the run's flags.
         command: what was typed, for the record.
+        begun: called when what `--fresh` moves aside is moved, and nothing stands in the way.
 
     Returns:
         The record; None on workers that are not the chief.
     """
     if config.strategy != "multi_worker":
-        return _train(config, command, devices.strategy(config.strategy))
+        return _train(config, command, devices.strategy(config.strategy), begun)
     workers = cluster.resolver(os.environ, config.cluster_hosts, config.cluster_port)
     folder = workdir.Layout(config.workdir)
     # A worker that is started again after the end would wait for those that are done.
@@ -98,10 +101,10 @@ def train(config: configuration.Config, command: list[str]) -> dict | None:
         return record_file.read_record(folder.record) if cluster.rank(workers) == 0 else None
     # Before anything else: TensorFlow forms no cluster once an operation has run.
     strategy = cluster.join(workers, config.cluster_timeout)
-    return cluster.watched(lambda: _train(config, command, strategy))
+    return cluster.watched(lambda: _train(config, command, strategy, begun))
 
 
-def _train(config, command, strategy) -> dict | None:
+def _train(config, command, strategy, begun) -> dict | None:
     team = cluster.Team(strategy)
     team.require_same(config.to_json(), "flags")
     folder = workdir.Layout(config.workdir)
@@ -118,7 +121,7 @@ def _train(config, command, strategy) -> dict | None:
 
     try:
         if not team.from_chief(claim):
-            _train_on(config, command, folder, team)
+            _train_on(config, command, folder, team, begun)
         result = record_file.read_record(folder.record) if team.is_chief else None
         # The chief writes on when the others are done, who wait: leaving looks like a failure.
         team.total(0)
@@ -127,7 +130,7 @@ def _train(config, command, strategy) -> dict | None:
         folder.release()
 
 
-def _train_on(config, command, folder: workdir.Layout, team) -> None:
+def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     # Now: a checkout may move on while a run goes on with what it has read.
     code = environment.code()
     data = registry.load(config, find_copies=team.is_chief)
@@ -145,6 +148,7 @@ def _train_on(config, command, folder: workdir.Layout, team) -> None:
     compiled = devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
+    begun()
     team.from_chief(lambda: _agree_on_data(facts_now, folder))
     if team.is_chief:
         batches = [stream.batch for stream in streams]

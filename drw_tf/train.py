@@ -1,5 +1,6 @@
 """`python -m drw_tf.train`: trains one method on one data set, or goes on where it stopped."""
 
+import dataclasses
 import logging
 import os
 import signal
@@ -8,18 +9,21 @@ import sys
 from drw_tf import config as configuration
 from drw_tf import ending, quiet, standard_error
 
+# Where several workers train.
+_OF_ALL = ("the same commands", "go on from the checkpoint")
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the trainer; exits with 2 after bad input, 75 when asked to stop, 69 without a peer."""
     config = configuration.from_argv(sys.argv if argv is None else argv)
+    start = _Start(config.fresh)
     before = signal.signal(signal.SIGTERM, ending.interrupt)
     try:
-        _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]])
+        _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]], start)
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
         name = error.args[0] if error.args else "SIGINT"
-        _say_stopped(name, "what is saved", config)
+        _say_stopped(name, "what is saved", start)
         if config.strategy == "multi_worker":
             os._exit(EXIT_STOPPED)  # an orderly exit waits for the other workers
         raise ending.AtOnce(EXIT_STOPPED) from None
@@ -27,25 +31,44 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(config: configuration.Config, command: list[str]) -> None:
+@dataclasses.dataclass
+class _Start:
+    """How far a start has come, which decides what goes on after a stop.
+
+    Attributes:
+        fresh: whether `--fresh` was given, which starts over each time.
+        has_moved: whether what it moves aside is moved, so that the run is the new one.
+    """
+
+    fresh: bool
+    has_moved: bool = False
+
+    def advice(self, command: str, goes_on: str) -> str:
+        """What to do, the end of a sentence."""
+        if self.fresh and not self.has_moved:
+            return f"give {command} again: an earlier run still lies where it did"
+        return f"{command}{' without --fresh' * self.fresh} {goes_on}"
+
+
+def _run(config: configuration.Config, command: list[str], start: _Start) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("drw_tf").setLevel(logging.INFO)  # of others warnings alone
     with quiet.startup():  # takes seconds; a wrong flag was refused before
         from drw_tf import session
 
     try:
-        result = session.train(config, command)
+        result = session.train(config, command, lambda: setattr(start, "has_moved", True))
     except (session.DiskCameBack, session.ServiceLost) as error:
-        _say_stopped(error, "the last checkpoint", config)
+        _say_stopped(error, "the last checkpoint", start)
         raise SystemExit(EXIT_STOPPED) from None
     except session.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.NotAllCame as error:
-        session.leave(error, config.fresh)
+        session.leave(error, start.advice(*_OF_ALL))
     except session.PeerLost as error:
-        session.leave(f"another worker is gone ({error})", config.fresh)
+        session.leave(f"another worker is gone ({error})", start.advice(*_OF_ALL))
     except session.Stopped as error:
-        _say_stopped(error, "here", config)
+        _say_stopped(error, "here", start)
         # Workers that all stop take leave of each other.
         leave = SystemExit if config.strategy == "multi_worker" else ending.AtOnce
         raise leave(EXIT_STOPPED) from None
@@ -55,9 +78,9 @@ def _run(config: configuration.Config, command: list[str]) -> None:
         print(session.summary(config, result))
 
 
-def _say_stopped(reason: object, where: str, config: configuration.Config) -> None:
-    again = "the same command without --fresh" if config.fresh else "the same command"
-    standard_error.say(f"train: stopped by {reason}; {again} goes on from {where}.")
+def _say_stopped(reason: object, where: str, start: _Start) -> None:
+    advice = start.advice("the same command", f"goes on from {where}")
+    standard_error.say(f"train: stopped by {reason}; {advice}.")
 
 
 if __name__ == "__main__":

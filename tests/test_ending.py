@@ -89,23 +89,32 @@ def test_other_exits_and_errors_pass():
 
 
 @pytest.mark.parametrize(
-    ("words", "again"),
-    [([], "the same command"), (["--fresh"], "the same command without --fresh")],
+    ("words", "has_moved", "advice"),
+    [
+        ([], False, "the same command goes on from what is saved"),
+        (["--fresh"], True, "the same command without --fresh goes on from what is saved"),
+        # Without it the earlier run would go on.
+        (
+            ["--fresh"],
+            False,
+            "give the same command again: an earlier run still lies where it did",
+        ),
+    ],
 )
-def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(monkeypatch, capsys, words, again):
+def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(
+    monkeypatch, capsys, words, has_moved, advice
+):
     from drw_tf import train
 
-    def stop(config, command):
+    def stop(config, command, start):
+        start.has_moved = has_moved
         raise KeyboardInterrupt("SIGTERM")
 
     monkeypatch.setattr(train, "_run", stop)
     with pytest.raises(SystemExit) as exit_:
         command.main(["drw-tf", "train", "--dataset=digits", *words])
     assert exit_.value.code == 75
-    assert (
-        capsys.readouterr().err
-        == f"train: stopped by SIGTERM; {again} goes on from what is saved.\n"
-    )
+    assert capsys.readouterr().err == f"train: stopped by SIGTERM; {advice}.\n"
 
 
 def test_a_process_that_ends_at_once_leaves_no_file_of_tensorflow(tmp_path):

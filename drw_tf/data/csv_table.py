@@ -203,9 +203,21 @@ def _written_as_on_disk(name: str, folder: str) -> str:
     place, without = (os.path.normpath(os.path.join(folder, one)) for one in (name, bare))
     if (name.isascii() and bare == name) or os.path.lexists(place):
         return place
-    places = dict.fromkeys((place, without))
-    forms = (unicodedata.normalize(form, one) for one in places for form in ("NFC", "NFD"))
-    return next(filter(os.path.lexists, forms), place)
+    found = (_spelled_as_on_disk(one) for one in dict.fromkeys((place, without)))
+    return next(filter(os.path.lexists, found), place)
+
+
+def _spelled_as_on_disk(path: str) -> str:
+    """A path, each part of it in the spelling that is there; without any as it is."""
+    if os.path.lexists(path):
+        return path
+    folder, name = os.path.split(path)
+    if not name:
+        return path
+    folder = _spelled_as_on_disk(folder)
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    places = (os.path.join(folder, form) for form in forms)
+    return next(filter(os.path.lexists, places), os.path.join(folder, name))
 
 
 def _is_inside(path: str, folders: tuple[str, str]) -> bool:

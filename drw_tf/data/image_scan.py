@@ -8,8 +8,10 @@ the speed of decoding.
 
 import concurrent.futures
 import dataclasses
+import errno
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +27,19 @@ ON_BAD = ("fail", "skip")
 # is heard.
 _BLOCK = 256
 _THREADS = 8
+# What a network disk that is gone, or a machine that is short of something, says of any file.
+_OF_A_DISK = frozenset(
+    (
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET),
+        *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
+        *(errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    )
+)
+# What may pass: these, and an error of reading, which may as well be a bad sector.
+_MAY_PASS = _OF_A_DISK | {errno.EIO}
+_PAUSES_SECONDS = (1.0, 4.0)
+# That a GPU cannot be used, or that memory is short.
+_NO_FAULT_OF_A_FILE = (tf.errors.InternalError, tf.errors.ResourceExhaustedError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +101,7 @@ def scan(
 
     Raises:
         ValueError: an argument is out of range, or pictures are bad and `on_bad` is "fail".
+        OSError: the disk is gone, and not back within seconds; no picture is bad for that.
     """
     if on_bad not in ON_BAD:
         raise ValueError(f"--on_bad_image must be one of {', '.join(ON_BAD)}, got {on_bad!r}.")
@@ -93,7 +109,12 @@ def scan(
         raise ValueError(f"--max_megapixels must be above 0, got {max_megapixels}.")
 
     def look(path):
-        return _look(path, max_megapixels, full)
+        try:
+            return _patiently(lambda: _look(path, max_megapixels, full))
+        except OSError as error:
+            if error.errno in _OF_A_DISK:
+                raise OSError(error.errno, error.strerror, path) from None
+            return (0, 0), error.strerror or str(error)
 
     found = _each(look, paths, "Looking at pictures", progress, 1 if full else _BLOCK)
     sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
@@ -169,10 +190,15 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
         One int64 array of two or more rows for each content that is there more than once, in
         the order of their first rows.
     """
-    sizes = np.array(_each(os.path.getsize, paths, "Listing files"), np.int64)
+    sizes = _each(lambda path: _patiently(lambda: os.path.getsize(path)), paths, "Listing files")
+    sizes = np.array(sizes, np.int64)
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[inverse] > 1)
-    digests = _each(whole_files.checksum, [paths[row] for row in candidates], "Comparing files")
+    digests = _each(
+        lambda path: _patiently(lambda: whole_files.checksum(path)),
+        [paths[row] for row in candidates],
+        "Comparing files",
+    )
     groups: dict[str, list[int]] = {}
     for row, digest in zip(candidates, digests, strict=True):
         groups.setdefault(digest, []).append(int(row))
@@ -180,7 +206,7 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
 
 
 def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int], str]:
-    """((height, width), why it is bad or "")."""
+    """((height, width), why it is bad or ""); raises OSError where it cannot be read."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -199,15 +225,28 @@ def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int]
                 return shape, ""
             file.seek(0)
             return shape, _decoding_fault(file.read())
-    except OSError as error:
-        return (0, 0), error.strerror or str(error)
     except ValueError as error:
         return (0, 0), str(error)
 
 
+def _patiently(read: Callable):
+    """What `read` gives, which is tried again where its error may pass."""
+    for pause in _PAUSES_SECONDS:
+        try:
+            return read()
+        except OSError as error:
+            if error.errno not in _MAY_PASS:
+                raise
+            time.sleep(pause)
+    return read()
+
+
 def _decoding_fault(contents: bytes) -> str:
     try:
-        image_files.decode(tf.constant(contents))
+        with tf.device("CPU:0"):  # a GPU may have no memory left
+            image_files.decode(tf.constant(contents))
+    except _NO_FAULT_OF_A_FILE:
+        raise
     except Exception:  # Pillow's readers raise many kinds, SyntaxError among them.
         return "it cannot be decoded: damaged, cut off, or of a rare kind"
     return ""

@@ -203,18 +203,17 @@ def _is_of_peer(error: Exception) -> bool:
     return isinstance(error, _PEER_ERRORS)
 
 
-def leave(reason: object, fresh: bool = False) -> None:
+def leave(reason: object, advice: str) -> None:
     """Ends this process at once with `EXIT_PEER_LOST`.
 
     An orderly exit would wait for the other workers, of which one does not answer.
 
     Args:
         reason: for the user.
-        fresh: whether `--fresh` was given, which would start over.
+        advice: what to do, likewise.
     """
-    again = "the same commands without --fresh" if fresh else "the same commands"
     try:
-        standard_error.say(f"train: {reason}; {again} go on from the checkpoint.")
+        standard_error.say(f"train: {reason}; {advice}.")
     finally:
         os._exit(EXIT_PEER_LOST)
 

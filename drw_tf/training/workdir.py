@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def parts(self) -> tuple[pathlib.Path, ...]:
-        """All that a run writes."""
+        """All that a run writes, in an order in which it can be written anew."""
         state = self.config, self.data, self.makers, self.checkpoints
         return *state, self.tensorboard, self.record, self.export
 
@@ -166,8 +166,9 @@ class Workdir(Layout):
         while aside.exists():
             aside = aside.with_name(aside.name + "x")
         aside.mkdir()
-        # The flags go last: after a kill between two moves, other ones are still refused.
-        for path in sorted(earlier, key=lambda path: path == self.config):
+        # The flags go last, and before them what tells the data: after a kill between two moves,
+        # other ones are still refused.
+        for path in reversed(earlier):
             path.rename(aside / path.name)
         return aside
 

@@ -101,6 +101,21 @@ def test_a_letter_with_a_mark_is_found_however_the_name_writes_it(tmp_path, on_d
     assert dataset.train.paths[0] == str(tmp_path / "data" / folder / picture)
 
 
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+@pytest.mark.parametrize("forms", [("NFC", "NFC", "NFD"), ("NFD", "NFC", "NFC")])
+def test_folders_and_files_may_be_spelled_each_in_a_way_of_its_own(tmp_path, forms, written):
+    parts = ("jürgen", "Möwen", "Tür.png")
+    above, folder, picture = map(unicodedata.normalize, forms, parts)
+    root = tmp_path / above
+    root.mkdir()
+    path = table(
+        root, f"path,label\n{unicodedata.normalize(written, 'Möwen/Tür.png')},cat\n2.png,b\n"
+    )
+    (root / "data" / folder).mkdir()
+    (root / "data" / "1.png").rename(root / "data" / folder / picture)
+    assert load(path).train.paths[0] == str(root / "data" / folder / picture)
+
+
 @pytest.mark.parametrize(
     "written", [" 1.png", "1.png  ", "\t1.png ", "{folder}/1.png ", " Tür.png "]
 )

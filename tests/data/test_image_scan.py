@@ -1,9 +1,13 @@
+import collections
+import errno
 import io
+import os
 import struct
 import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from drw_tf.data import dataset as records
@@ -119,6 +123,60 @@ def test_reason_for_what_is_no_picture(tmp_path, contents, reason):
 
 def test_a_missing_file_is_bad(tmp_path):
     assert scan([tmp_path / "none.jpg"]).bad[0].reason == "No such file or directory"
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """failing(number, times): so often each file cannot be opened, with this error."""
+
+    def make(number, times):
+        left = collections.Counter()
+
+        def fails(path, *rest):
+            left[path] += 1
+            if left[path] <= times:
+                raise OSError(number, os.strerror(number), path)
+            return open(path, *rest)
+
+        monkeypatch.setattr(image_scan, "open", fails, raising=False)
+        monkeypatch.setattr(image_scan, "_PAUSES_SECONDS", (0.0, 0.0))
+
+    return make
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.EIO])
+def test_a_disk_that_is_gone_for_a_moment_makes_no_picture_bad(tmp_path, failing, number):
+    path = tmp_path / "1.png"
+    noise().save(path)
+    failing(number, 2)
+    report = scan([path], on_bad="skip")
+    assert not report.bad
+    assert report.sizes.tolist() == [[40, 56]]
+
+
+def test_a_disk_that_stays_away_is_no_fault_of_a_picture_and_a_bad_sector_is(tmp_path, failing):
+    path = tmp_path / "1.png"
+    noise().save(path)
+    failing(errno.ESTALE, 3)
+    with pytest.raises(OSError, match=rf"Stale file handle: '{path}'$"):
+        scan([path], on_bad="skip")
+    failing(errno.EIO, 3)
+    assert scan([path], on_bad="skip").bad[0].reason == "Input/output error"
+
+
+def test_a_gpu_without_memory_is_no_fault_of_a_picture(tmp_path, monkeypatch):
+    path = tmp_path / "1.png"
+    noise().save(path)
+    devices = []
+
+    def decode(contents):
+        devices.append(contents.device)
+        raise tf.errors.InternalError(None, None, "cudaSetDevice() on GPU:0 failed")
+
+    monkeypatch.setattr(image_scan.image_files, "decode", decode)
+    with tf.device("CPU:1"), pytest.raises(tf.errors.InternalError, match="cudaSetDevice"):
+        scan([path], on_bad="skip", full=True)
+    assert devices[0].endswith("CPU:0")
 
 
 def test_failing_names_the_count_and_the_first_ten(tmp_path):

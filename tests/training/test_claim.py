@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("small_data")
 load = registry.load
 
 
-def train(config):
-    return session.train(config, ["test"])
+def train(config, *begun):
+    return session.train(config, ["test"], *begun)
 
 
 def test_flags_that_the_data_refused_do_not_stand_in_the_way(resolve, monkeypatch, quarters):
@@ -50,12 +50,19 @@ def test_fresh_leaves_what_is_not_of_a_run_and_waits_for_the_data(resolve, tmp_p
     def missing(config, **_):
         raise FileNotFoundError("no such folder")
 
+    folder, begun = tmp_path / "run", []
+
+    def begin():
+        begun.append([*folder.glob("before_*")])
+
     with monkeypatch.context() as patch:
         patch.setattr(registry, "load", missing)
         with pytest.raises(FileNotFoundError):
-            train(resolve("--method=supervised", "--seed=1", "--fresh"))
+            train(resolve("--method=supervised", "--seed=1", "--fresh"), begin)
+    assert not begun
     assert train(resolve("--method=supervised")) == kept
-    train(resolve("--method=supervised", "--seed=1", "--fresh"))
+    train(resolve("--method=supervised", "--seed=1", "--fresh"), begin)
+    assert len(begun) == len(begun[0]) == 1
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "run" / "other_run" / "checkpoints").is_dir()
 

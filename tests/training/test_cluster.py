@@ -410,7 +410,7 @@ def test_who_leaves_leaves_whatever_happens_to_the_line_that_says_so(monkeypatch
     monkeypatch.setattr(cluster.os, "_exit", codes.append)
     monkeypatch.setattr(cluster.standard_error, "say", lambda line: failing(error)())
     with pytest.raises(type(error)):
-        cluster.leave("another worker is gone")
+        cluster.leave("another worker is gone", "the same commands go on from the checkpoint")
     assert codes == [LOST]
 
 

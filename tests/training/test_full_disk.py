@@ -99,18 +99,18 @@ def test_flags_are_replaced_whole_or_not_at_all(monkeypatch, tmp_path):
     folder.release()
 
 
-def test_flags_are_the_last_to_be_moved_aside(monkeypatch, tmp_path):
+def test_flags_and_what_tells_the_data_are_the_last_to_be_moved_aside(monkeypatch, tmp_path):
     folder = workdir.Workdir(tmp_path)
     for name in ("notes.json", "config.json", "data.json", "record.json"):
         (tmp_path / name).write_text("")
+    (tmp_path / "checkpoints").mkdir()
     rename, moved = pathlib.Path.rename, []
     monkeypatch.setattr(
         pathlib.Path, "rename", lambda self, to: moved.append(self.name) or rename(self, to)
     )
     folder.set_aside()
     folder.release()
-    assert moved[-1] == "config.json"
-    assert len(moved) == 3
+    assert moved == ["record.json", "checkpoints", "data.json", "config.json"]
 
 
 @pytest.mark.slow
