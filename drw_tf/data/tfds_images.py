@@ -16,8 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
+from drw_tf.data import cache_folder, image_files, naming, prepared_sets
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, naming, prepared_sets
 
 PREFIX = "tfds:"
 
@@ -156,7 +156,11 @@ def _folder(full_name: str, data_dir: pathlib.Path, download: bool) -> pathlib.P
     folder = _prepared(full_name, data_dir)
     if folder is None and download:
         try:
-            tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
+            data_dir.mkdir(parents=True, exist_ok=True)
+            # Of two that prepare a set at once the second one finds its place taken.
+            with cache_folder.alone(str(data_dir)):
+                if _prepared(full_name, data_dir) is None:
+                    tfds.builder(full_name, data_dir=data_dir).download_and_prepare()
         except Exception as error:  # Its readers, checks and the network raise many kinds.
             what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ValueError(f"--download of {full_name} to {data_dir} failed: {what}") from error

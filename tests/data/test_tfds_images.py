@@ -1,3 +1,4 @@
+import contextlib
 import socket
 
 import numpy as np
@@ -7,7 +8,7 @@ from absl import logging
 from PIL import Image
 
 from drw_tf import config as configuration
-from drw_tf.data import registry, tfds_images
+from drw_tf.data import cache_folder, registry, tfds_images
 
 ROWS = 30
 SIDE = 4
@@ -267,6 +268,17 @@ def test_well_known_sets_have_their_published_numbers(tmp_path, name, stored, me
     dataset = tfds_images.load(name, tmp_path)
     assert (dataset.name, dataset.mean, dataset.std, dataset.flip) == (name, mean, std, flip)
     assert dataset.image_shape == (SIDE, SIDE, len(mean))
+
+
+def test_what_another_process_has_prepared_meanwhile_is_not_fetched_again(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def alone(folder):
+        prepare(folder)  # as one does that was waited for
+        yield
+
+    monkeypatch.setattr(cache_folder, "alone", alone)
+    dataset = tfds_images.load("tfds:tiny", tmp_path / "new", download=True)
+    assert len(dataset.train) == ROWS
 
 
 @pytest.mark.parametrize(("config", "flip"), [("svhn", False), ("omniglot", False), ("dtd", True)])
