@@ -64,6 +64,11 @@ def found(values: Mapping) -> Iterator[str]:
             "--la_prior must be labeled or pseudo for methods without weights on the labeled loss, "
             f"got effective with --method={values['method']}."
         )
+    if values["pseudo_count"] == "unrefined" and not recipes.RECIPES[values["method"]].refines:
+        yield (
+            "--pseudo_count must be all or confident for methods that refine no pseudo-labels, "
+            f"got unrefined with --method={values['method']}."
+        )
     if values["data_service"] and values["deterministic"]:
         yield (
             "--data_service hands over steps in the order in which they are ready, so it cannot "
@@ -105,6 +110,8 @@ def doubts(values: Mapping) -> Iterator[str]:
             "from, which makes their scores too good; --validation_dir or the table's own "
             "validation rows name others."
         )
+    if values["weight_normalization"] == "none":
+        yield from _on_one_side(values)
     # A pool that is not cut by class has a tail that nobody knows.
     if values["unlabeled_max"] is None or _has_one_tail(values):
         return
@@ -118,6 +125,24 @@ def doubts(values: Mapping) -> Iterator[str]:
             f"{values['method']} takes the pool to be as long-tailed as the labeled pictures, "
             f"which it is not{remedy}."
         )
+
+
+def _on_one_side(values: Mapping) -> Iterator[str]:
+    """Of weights that are mostly far below 1, on one of two losses alone."""
+    recipe = recipes.RECIPES[values["method"]]
+    labeled = "labeled_weights" in recipe.rebalancers
+    unlabeled = bool({"fixed_unlabeled_weights", "dynamic_weights"} & {*recipe.rebalancers})
+    waits = unlabeled and values["reweight_start"] > 0
+    if not recipe.reads_unlabeled or (labeled and unlabeled and not waits):
+        return
+    heavy, light = ("unlabeled", "labeled") if labeled else ("labeled", "unlabeled")
+    start = values["reweight_start"]
+    when = f" up to --reweight_start={start:g} of the steps" if labeled and waits else ""
+    yield (
+        f"--weight_normalization=none makes weights mostly far below 1, and the {heavy} loss has "
+        f"none{when}: it counts many times as much as the {light} one, where class keeps both at "
+        "their size."
+    )
 
 
 def _has_one_tail(values: Mapping) -> bool:

@@ -467,8 +467,9 @@ FLAGS = (
     _number("strong_views", "int", "strong views of each unlabeled picture", METHOD, 1, 2),
     _choice(
         "pseudo_count",
-        ("all", "confident"),
-        "which pseudo-labels are counted",
+        ("all", "confident", "unrefined"),
+        "which pseudo-labels are counted; unrefined: all, as the network has them before DARP, "
+        "CDMAD or CReST+ changes them",
         METHOD,
         default="all",
     ),

@@ -27,6 +27,7 @@ class Component:
         flags: names of the hyper-parameter flags that change what the class does.
         adjusts: whether it changes logits at test time.
         weighs_labeled: whether it has weights for the labeled loss.
+        refines: whether it changes pseudo-labels before they are learned from.
         expects_labeled_tail: whether it takes the pool to have the labeled pictures' tail, without
             the flag `unlabeled_prior` that would tell it another.
     """
@@ -35,6 +36,7 @@ class Component:
     flags: tuple[str, ...] = ()
     adjusts: bool = False
     weighs_labeled: bool = False
+    refines: bool = False
     expects_labeled_tail: bool = False
 
     def load(self) -> type:
@@ -76,6 +78,11 @@ class Recipe:
     def weighs_labeled(self) -> bool:
         """Whether the labeled loss has class weights."""
         return any(REBALANCERS[key].weighs_labeled for key in self.rebalancers)
+
+    @property
+    def refines(self) -> bool:
+        """Whether pseudo-labels are changed before they are learned from."""
+        return any(REBALANCERS[key].refines for key in self.rebalancers)
 
     @property
     def reads_unlabeled(self) -> bool:
@@ -150,11 +157,13 @@ REBALANCERS = {
     "crest_plus": Component(
         "drw_tf.rebalance.crest.AlignedSelfTraining",
         (*_CREST, "crest_alignment_min"),
+        refines=True,
         expects_labeled_tail=True,
     ),
     "darp": Component(
         "drw_tf.rebalance.darp.DistributionAligningRefinery",
         ("darp_start", "darp_refresh", "darp_alpha", "unlabeled_prior"),
+        refines=True,
     ),
     "focal": Component("drw_tf.rebalance.focal.FocalLoss", ("focal_gamma", "focal_apply")),
     "abc": Component(
@@ -163,7 +172,10 @@ REBALANCERS = {
         expects_labeled_tail=True,
     ),
     "cdmad": Component(
-        "drw_tf.rebalance.cdmad.SolidColorDebiasing", ("cdmad_start", "cdmad_color"), adjusts=True
+        "drw_tf.rebalance.cdmad.SolidColorDebiasing",
+        ("cdmad_start", "cdmad_color"),
+        adjusts=True,
+        refines=True,
     ),
 }
 

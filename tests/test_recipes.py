@@ -37,6 +37,12 @@ def test_the_table_knows_which_rebalancers_adjust_logits_at_test_time():
         assert component.adjusts == does, name
 
 
+def test_the_table_knows_which_rebalancers_refine_pseudo_labels():
+    for name, component in recipes.REBALANCERS.items():
+        does = component.load().refine is not rebalance.Rebalancer.refine
+        assert component.refines == does, name
+
+
 def test_the_table_knows_which_rebalancers_weigh_the_labeled_loss():
     for name, component in recipes.REBALANCERS.items():
         does = component.load().labeled_weights is not rebalance.Rebalancer.labeled_weights
@@ -254,7 +260,7 @@ def test_every_component_is_in_some_recipe_and_can_be_loaded():
 
 
 def test_dynamic_weights_need_a_method_that_counts(noise, monkeypatch):
-    monkeypatch.setattr("drw_tf.methods.tally.PseudoLabelHistogram", lambda *arguments: None)
+    monkeypatch.setattr("drw_tf.methods.tally.PseudoLabelHistogram", lambda *_, **__: None)
     message = "DynamicWeights needs pseudo numbers, which FixMatch does not count"
     with pytest.raises(ValueError, match=message):
         assembly.build_method(resolve("drw"), *noise)

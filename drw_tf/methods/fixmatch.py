@@ -31,7 +31,10 @@ class FixMatch(base.Method):
         super().__init__(build_network, hyper, facts, rebalancers, training)
         self.unlabeled_views = ("weak", "strong", "strong_2")[: 1 + hyper.strong_views]
         self.histogram = tally.PseudoLabelHistogram(
-            facts.num_classes, facts.pool_size, hyper.pseudo_memory
+            facts.num_classes,
+            facts.pool_size,
+            hyper.pseudo_memory,
+            unrefined=hyper.pseudo_count == "unrefined",
         )
 
     def prepare(self, batch):
@@ -48,8 +51,9 @@ class FixMatch(base.Method):
             index: int64 [U], rows of the pool.
 
         Returns:
-            "label" int32 [U], "confidence" and "mask" float32 [U], and "target", which is
-            the label unless a rebalancer asks for soft targets, float32 [U, C].
+            "label" and "own_label", before it was refined, int32 [U]; "confidence" and "mask"
+            float32 [U]; and "target", which is the label unless a rebalancer asks for soft
+            targets, float32 [U, C].
         """
         logits_weak = tf.stop_gradient(logits_weak)
         weak = rebalance.Weak(logits_weak, index, self.step, self.network, self.stage.steps)
@@ -62,7 +66,13 @@ class FixMatch(base.Method):
             (one.pseudo_target(probabilities, mask, self.step) for one in self.heard),
         )
         target, mask = offered or (label, mask)
-        return {"label": label, "confidence": confidence, "mask": mask, "target": target}
+        return {
+            "label": label,
+            "own_label": tf.argmax(logits_weak, axis=1, output_type=label.dtype),
+            "confidence": confidence,
+            "mask": mask,
+            "target": target,
+        }
 
     def loss_terms(self, batch, prepared):
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
@@ -80,7 +90,9 @@ class FixMatch(base.Method):
         each = tf.add_n(
             [self.unlabeled_loss(view["logits"], prepared["target"]) for view in strong]
         ) / len(strong)
-        self.histogram.add(label, mask, weights * mask * each, unlabeled["index"])
+        self.histogram.add(
+            label, mask, weights * mask * each, unlabeled["index"], prepared["own_label"]
+        )
         terms = {
             "loss_labeled": self.labeled_loss(first["logits"], labeled["label"]),
             "loss_unlabeled": self.hyper.lambda_u

@@ -62,16 +62,18 @@ class PseudoLabelHistogram(keras.layers.Layer):
     """Counts of the epoch's pseudo-labels: all, confident, and their summed loss.
 
     `memory` is "epoch" (every pseudo-label counts) or "bank" (only the latest one of each
-    picture of the pool; the bank survives epochs).
+    picture of the pool; the bank survives epochs). With `unrefined` the numbers are of the
+    network's own labels, which are then given beside those that are learned from.
     """
 
     ALL, CONFIDENT, LOSS = range(3)
 
-    def __init__(self, num_classes: int, pool_size: int, memory: str):
+    def __init__(self, num_classes: int, pool_size: int, memory: str, unrefined: bool = False):
         super().__init__(trainable=False, dtype="float32", name="pseudo_label_histogram")
         self.num_classes = num_classes
         self.counts = _summed([num_classes, 3], "counts")
         self.rows = _summed([], "rows")
+        self.own_counts = _summed([num_classes], "own_counts") if unrefined else None
         # A `truth.PseudoLabelTruth` where the classes of the pool are known.
         self.truth = None
         self.bank = None
@@ -86,7 +88,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
                 name="bank",
             )
 
-    def add(self, pseudo_label, mask, loss, index) -> None:
+    def add(self, pseudo_label, mask, loss, index, own_label=None) -> None:
         """Counts one batch on this replica.
 
         Args:
@@ -94,24 +96,34 @@ class PseudoLabelHistogram(keras.layers.Layer):
             mask: float32 [U] in {0, 1}, whether the label was confident.
             loss: float32 [U], what each picture added to the unlabeled loss.
             index: int64 [U], rows of the pool; None where there is neither truth nor bank.
+            own_label: int32 [U], the network's own labels where these are counted.
         """
         columns = tf.stack([tf.ones_like(mask), mask, loss], axis=1)
         self.counts.assign_add(reweighting.sum_by_class(columns, pseudo_label, self.num_classes))
         self.rows.assign_add(tf.cast(tf.size(pseudo_label), tf.float32))
         if self.truth is not None:
             self.truth.add(pseudo_label, mask, index)
+        if self.own_counts is not None:
+            ones = tf.ones_like(mask)[:, tf.newaxis]
+            self.own_counts.assign_add(
+                reweighting.sum_by_class(ones, own_label, self.num_classes)[:, 0]
+            )
+            pseudo_label = own_label
         if self.bank is not None:
             code = pseudo_label + self.num_classes * tf.cast(1 - mask, tf.int32)
             code = tf.cast(replicas.all_rows(code), self.bank.dtype)
             banks.write_rows(self.bank, replicas.all_rows(index), code)
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
-        """(float64 [C] pseudo-labels counted, rows looked at) for "all" or "confident"."""
+        """(float64 [C] pseudo-labels counted, rows looked at) by `--pseudo_count`."""
         if self.bank is not None:
             bank = np.asarray(self.bank.read_value())
             seen = bank[bank >= 0]
-            labels = seen % self.num_classes if count == "all" else seen[seen < self.num_classes]
+            labels = seen[seen < self.num_classes] if count == "confident" else seen
+            labels = labels % self.num_classes
             return np.bincount(labels, minlength=self.num_classes).astype(float), len(seen)
+        if count == "unrefined":
+            return whole(self.own_counts), float(whole(self.rows))
         column = self.ALL if count == "all" else self.CONFIDENT
         return whole(self.counts)[:, column], float(whole(self.rows))
 
@@ -140,5 +152,7 @@ class PseudoLabelHistogram(keras.layers.Layer):
         """Begins a new epoch; the bank stays."""
         self.counts.assign(tf.zeros_like(self.counts))
         self.rows.assign(0.0)
+        if self.own_counts is not None:
+            self.own_counts.assign(tf.zeros_like(self.own_counts))
         if self.truth is not None:
             self.truth.reset()

@@ -32,15 +32,14 @@ def make_hyper():
 def fixmatch_step(make_hyper):
     """fixmatch_step(...): terms, scalars and gradients by name of one step, and the method."""
 
-    def step(build_network, facts, rebalancers, views, labels, threshold, done=0):
+    def step(build_network, facts, rebalancers, views, labels, threshold, done=0, **flags):
         strong = [name for name in views if name.startswith("strong")]
         hyper = make_hyper(
             threshold=threshold,
             lambda_u=1.0,
             forward="joint",
             strong_views=len(strong),
-            pseudo_count="all",
-            pseudo_memory="epoch",
+            **{"pseudo_count": "all", "pseudo_memory": "epoch", **flags},
         )
         training = methods.Training(0.999, False, 0.0, "l2")
         method = fixmatch.FixMatch(build_network, hyper, facts, rebalancers, training)

@@ -160,16 +160,45 @@ def test_fixmatch_judges_and_counts_the_refined_labels(make, make_facts, fixmatc
     assert after["mask_rate"] != before["mask_rate"]
 
 
-def test_class_weights_follow_the_refined_labels(make, make_facts, make_hyper, fixmatch_step):
+@pytest.mark.parametrize("memory", ["epoch", "bank"])
+def test_class_weights_follow_the_networks_own_labels_where_that_is_asked(
+    make, make_facts, make_hyper, fixmatch_step, memory
+):
     facts = make_facts(COUNTS, pool_size=POOL)
-    flags = make_hyper(
+    dynamic = class_weights.DynamicWeights(raw_weights(make_hyper), facts)
+    dynamic.class_weights.assign([1.0, 2.0, 4.0])
+    views, _, counts = head_heavy_views()
+    flags = {"pseudo_count": "unrefined", "pseudo_memory": memory}
+    terms, _, _, method = fixmatch_step(
+        identity_network, facts, [make(), dynamic], views, [0], 0.0, done=40, **flags
+    )
+    # A picture is learned with its refined label and weighed by it.
+    expected = np.log(3) * counts @ [1, 2, 4] / POOL
+    np.testing.assert_allclose(terms["loss_unlabeled"], expected, rtol=1e-5)
+    loss = np.log(3) * counts * [1, 2, 4]
+    np.testing.assert_allclose(method.histogram.loss_by_class(), loss, rtol=1e-5)
+    # Counted is what the network says, and that is class 0 of all.
+    entry = method.end_epoch(40)
+    assert entry["pseudo_numbers"] == [POOL, 1, 1]
+    expected = 0.5 / (1 - 0.5 ** np.array([POOL, 1.0, 1.0]))
+    np.testing.assert_allclose(dynamic.class_weights, expected, rtol=1e-6)
+    if memory == "epoch":  # and each epoch anew
+        assert method.histogram.numbers("unrefined")[0].tolist() == [0, 0, 0]
+
+
+def raw_weights(make_hyper):
+    return make_hyper(
         beta="0.5",
         weight_normalization="none",
         max_weight_ratio=0.0,
         reweight_start=0.0,
         pseudo_smoothing=0.0,
     )
-    dynamic = class_weights.DynamicWeights(flags, facts)
+
+
+def test_class_weights_follow_the_refined_labels(make, make_facts, make_hyper, fixmatch_step):
+    facts = make_facts(COUNTS, pool_size=POOL)
+    dynamic = class_weights.DynamicWeights(raw_weights(make_hyper), facts)
     dynamic.class_weights.assign([1.0, 2.0, 4.0])
     views, _, counts = head_heavy_views()
     terms, _, _, method = fixmatch_step(

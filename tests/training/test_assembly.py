@@ -90,6 +90,22 @@ def test_a_pool_of_another_tail_is_told_where_no_flag_tells_it_the_method(resolv
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--method=drw"], "the unlabeled loss has none up to --reweight_start=0.3 of the steps:"),
+        (["--method=drw", "--reweight_start=0"], None),
+        (["--method=frwlu"], None),
+        (["--method=frwl"], "the unlabeled loss has none: it counts many times as much as the "),
+        (["--method=frwu"], "the labeled loss has none: it counts many times as much as the "),
+        (["--method=drw", "--weight_normalization=sample"], None),
+    ],
+)
+def test_weights_of_another_size_than_the_other_loss_has_are_told(resolve, words, told):
+    lines = list(contradictions.doubts(resolve("--weight_normalization=none", *words)))
+    assert [told in line for line in lines] == [True] * (told is not None)
+
+
 def test_pictures_held_out_that_an_earlier_run_may_have_learned_from_are_told(resolve):
     (line,) = contradictions.doubts(resolve("--init_weights=before", "--validation_per_class=1"))
     assert line.startswith("--validation_per_class may hold out pictures that the run of --init_")

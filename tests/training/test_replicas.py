@@ -68,6 +68,11 @@ CASES = [
         id="drw_darp",
         marks=pytest.mark.slow,
     ),
+    pytest.param(
+        ["--method=drw_darp", "--darp_start=0", "--reweight_start=0", "--pseudo_count=unrefined"],
+        id="drw_darp_unrefined",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(["--method=focal2"], id="focal", marks=pytest.mark.slow),
     # Rounding of a smaller difference would show after three steps.
     pytest.param(
@@ -130,7 +135,8 @@ def test_two_replicas_equal_one(two_replicas, quarters, resolve, arguments):
                 err_msg=ours.name,
             )
     if one.histogram is not None:
-        for count in ("all", "confident"):
+        own = [config.pseudo_count] if config.pseudo_count == "unrefined" else []
+        for count in ("all", *own, "confident"):
             expected, rows = one.histogram.numbers(count)
             got, got_rows = two.histogram.numbers(count)
             np.testing.assert_array_equal(got, expected)
