@@ -1,5 +1,6 @@
 """Networks of keras.applications: their preprocessing, constants and weights."""
 
+import fcntl
 import functools
 import importlib
 import types
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf import config
+from drw_tf import cache_folder, config
 from drw_tf.models import applications, heads, network, registry
 from drw_tf.training import assembly
 
@@ -155,14 +156,39 @@ def test_mixed_precision_reaches_the_network_and_not_its_outputs():
 
 
 def test_imagenet_weights_that_cannot_be_downloaded_are_explained(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".keras" / "models"
+    folder.parent.mkdir()
     for variable in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with pytest.raises(
         ValueError,
-        match=r"^--init_weights=imagenet: .*Get https://\S+no_top\.h5 and put it into ~/\.keras",
+        match=rf"^--init_weights=imagenet: .*Get https://\S+no_top\.h5 and put it into {folder}",
     ):
         build("MobileNet", init_weights="imagenet")
+
+
+def test_weights_that_keras_has_are_read_where_it_looks_by_one_process_at_a_time(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".keras").mkdir()
+    folder = tmp_path / ".keras" / "models"
+    asked = []
+
+    def build_by_keras(weights, **_):
+        path = keras.utils.get_file("there.h5", "https://nowhere.invalid", cache_subdir="models")
+        with open(folder / cache_folder.LOCK, "r+b") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        asked.append(path)
+        raise ValueError("enough")
+
+    folder.mkdir()
+    (folder / "there.h5").touch()
+    monkeypatch.setattr(keras.applications, "MobileNet", build_by_keras)
+    with pytest.raises(ValueError, match=r"cannot be built .*enough"):
+        applications._construct("MobileNet", 32, 32, "imagenet")
+    assert asked == [str(folder / "there.h5")]
 
 
 def test_images_too_small_for_the_network_are_refused():

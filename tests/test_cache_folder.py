@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from drw_tf.data import cache_folder
+from drw_tf import cache_folder
 
 
 def test_the_lock_is_that_of_a_file_that_is_open_for_writing(tmp_path):
