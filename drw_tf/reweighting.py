@@ -24,18 +24,17 @@ from drw_tf.rebalance import base, class_weights
 _STEPS = 1000
 
 
+@keras.utils.register_keras_serializable("drw_tf")
 class DynamicReweighting(keras.layers.Layer):
     """The two losses of DRw, and the weights that change between epochs.
 
-    As an attribute of a Keras model its state is in the model's checkpoints.
+    As an attribute of a Keras model its state is in the model's checkpoints and files of weights.
 
     Under a `tf.distribute` strategy it counts on all replicas; make it inside the strategy's
     scope. Keras adds up the gradients of the replicas, so each loss is a replica's share: the
     mean over its own rows, divided by the number of replicas. Divide it by nothing more. What
-    `fit` shows is the sum of the shares, the loss of the whole batch.
-
-    Attributes:
-        pseudo_numbers: float64 [C], of the last ended epoch that counted any; None before.
+    `fit` shows is the sum of the shares, the loss of the whole batch where all replicas have as
+    many rows (`drop_remainder=True`); a replica without rows adds nothing.
     """
 
     def __init__(
@@ -83,6 +82,8 @@ class DynamicReweighting(keras.layers.Layer):
             raise ValueError(f"reweight_start must be in [0, 1), got {reweight_start}.")
         if max_weight_ratio != 0 and not 1 <= max_weight_ratio < math.inf:
             raise ValueError(f"max_weight_ratio must be 0 or >= 1, got {max_weight_ratio}.")
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be in [0, 1], got {threshold}.")
         if not 0 <= pseudo_smoothing < 1:
             raise ValueError(f"pseudo_smoothing must be in [0, 1), got {pseudo_smoothing}.")
         self.threshold = threshold
@@ -94,13 +95,29 @@ class DynamicReweighting(keras.layers.Layer):
             "max_weight_ratio": max_weight_ratio,
             "pseudo_smoothing": pseudo_smoothing,
         }
+        self._config = {
+            **{"labeled_counts": counts.tolist(), "pool_size": pool_size, "epochs": epochs},
+            **{"threshold": threshold, **values},
+        }
         hyper = base.Hyperparameters(values, tuple(values))
         self._labeled = class_weights.LabeledWeights(hyper, facts)
         self._unlabeled = class_weights.DynamicWeights(hyper, facts)
         self._histogram = tally.PseudoLabelHistogram(len(counts), pool_size, "epoch")
         self._pool_size = pool_size
         self._epochs_done = tf.Variable(0, trainable=False, dtype=tf.int64, name="epochs_done")
-        self.pseudo_numbers: np.ndarray | None = None
+        # 0 until there are any, which are 1 or more.
+        self._numbers = tf.Variable(tf.zeros([len(counts)]), trainable=False, name="pseudo_numbers")
+        self.built = True
+
+    def get_config(self) -> dict:
+        """What `from_config` makes one like this of, its state apart."""
+        return dict(self._config)
+
+    @property
+    def pseudo_numbers(self) -> np.ndarray | None:
+        """float64 [C], of the last ended epoch that counted any; None before."""
+        numbers = np.asarray(self._numbers.numpy(), np.float64)
+        return numbers if numbers.any() else None
 
     def labeled_loss(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Scalar, nats: cross-entropy, each row weighted by its class (Eq. 9).
@@ -110,11 +127,19 @@ class DynamicReweighting(keras.layers.Layer):
         Args:
             logits: float [B, C].
             labels: int [B].
+
+        Raises:
+            ValueError: labels are no integers, or one-hot.
         """
+        labels = tf.convert_to_tensor(labels)
+        if not labels.dtype.is_integer or labels.shape.rank not in (None, 1):
+            raise ValueError(
+                f"labels must be integers [B], got {labels.dtype.name} {labels.shape.as_list()}."
+            )
         labels = tf.cast(labels, tf.int32)
         each = losses.cross_entropy(logits, labels)
         weights = self._labeled.labeled_weights(labels)
-        return reweighting.weighted_labeled_loss(each, weights) / replicas.count()
+        return _share(reweighting.weighted_labeled_loss(each, weights), each)
 
     def unlabeled_loss(self, logits_weak: tf.Tensor, logits_strong: tf.Tensor) -> tf.Tensor:
         """Scalar, nats: confident pseudo-labels taught to the strong views, weighted (Eq. 10).
@@ -134,7 +159,7 @@ class DynamicReweighting(keras.layers.Layer):
         each = losses.cross_entropy(logits_strong, label)
         weights = self._unlabeled.unlabeled_weights(label)
         self._histogram.add(label, mask, weights * mask * each, None)
-        return reweighting.weighted_unlabeled_loss(each, weights, mask) / replicas.count()
+        return _share(reweighting.weighted_unlabeled_loss(each, weights, mask), each)
 
     def end_epoch(self) -> np.ndarray | None:
         """float64 [C], `pseudo_numbers`; sets the next epoch's weights from them.
@@ -144,9 +169,7 @@ class DynamicReweighting(keras.layers.Layer):
         counted, rows = self._histogram.numbers("all")
         self._epochs_done.assign_add(1)
         if rows:
-            self.pseudo_numbers = np.asarray(
-                reweighting.pseudo_numbers(counted, rows, self._pool_size), np.float64
-            )
+            self._numbers.assign(reweighting.pseudo_numbers(counted, rows, self._pool_size))
             step = int(self._epochs_done.numpy()) * _STEPS
             self._unlabeled.end_epoch(base.Observation(step, self.pseudo_numbers))
         self._histogram.reset()
@@ -159,7 +182,16 @@ class DynamicReweighting(keras.layers.Layer):
         epoch (`ModelCheckpoint`, `BackupAndRestore`) would save an epoch that is not closed, whose
         pseudo-labels count for the next one as well when training goes on from there.
         """
-        return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.end_epoch())
+
+        def begin(epoch, logs):
+            # What saves after batches (`save_freq`) goes on after an epoch's last one with the
+            # next epoch, and that end is never told.
+            if epoch > int(self._epochs_done.numpy()) and self._histogram.numbers("all")[1]:
+                self.end_epoch()
+
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=begin, on_epoch_end=lambda epoch, logs: self.end_epoch()
+        )
 
     @property
     def labeled_weights(self) -> np.ndarray:
@@ -170,3 +202,8 @@ class DynamicReweighting(keras.layers.Layer):
     def unlabeled_weights(self) -> np.ndarray:
         """float32 [C], w^u as it is now."""
         return self._unlabeled.class_weights.numpy()
+
+
+def _share(loss: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """A replica's share of a mean over rows; 0 where it has none, whose mean is not a number."""
+    return tf.where(tf.size(rows) > 0, loss, tf.zeros_like(loss)) / replicas.count()

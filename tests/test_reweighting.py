@@ -144,6 +144,121 @@ def test_its_state_is_in_the_checkpoint_of_a_model(tmp_path):
     np.testing.assert_array_equal(second.balance.end_epoch(), first.balance.end_epoch())
 
 
+class Functional(keras.Model):
+    """Of two branches, with the object as an attribute."""
+
+
+class Subclassed(keras.Model):
+    """The same of one layer; pictures are logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = keras.layers.Dense(2)
+
+    def call(self, inputs, training=False):
+        return self.network(inputs)
+
+    def train_step(self, weak):
+        return {"loss": self.balance.unlabeled_loss(weak, self(weak, training=True))}
+
+
+def functional():
+    inputs = keras.Input([2])
+    wide = keras.layers.Dense(2)(inputs)
+    return Functional(inputs, keras.layers.Add()([wide, inputs]))
+
+
+def after_an_epoch(model):
+    model.balance = make(reweight_start=0.0)
+    model(WEAK)
+    model.balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    model.balance.end_epoch()
+    return model
+
+
+@pytest.mark.parametrize("build", [Subclassed, functional])
+def test_its_state_is_in_files_of_weights(tmp_path, build):
+    first, second = after_an_epoch(build()), build()
+    second.balance = make(reweight_start=0.0)
+    second(WEAK)
+    for name in ("own.h5", "own.weights.h5"):
+        first.save_weights(str(tmp_path / name))
+        second.load_weights(str(tmp_path / name))
+        np.testing.assert_array_equal(
+            second.balance.unlabeled_weights, first.balance.unlabeled_weights
+        )
+        np.testing.assert_array_equal(second.balance.pseudo_numbers, [2.0, 4.0])
+        second.balance.end_epoch()
+        second.balance._unlabeled.class_weights.assign([1.0, 1.0])
+
+
+def test_a_functional_model_with_it_is_summed_up_and_saved_whole(tmp_path):
+    model = after_an_epoch(functional())
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert any("dynamic_reweighting" in line for line in lines)
+    model.save(tmp_path / "own.keras")
+    model.save(tmp_path / "own", save_format="tf")
+    loaded = keras.models.load_model(
+        tmp_path / "own.keras", custom_objects={"Functional": Functional}
+    )
+    np.testing.assert_allclose(loaded(WEAK), model(WEAK))
+    again = reweighting.DynamicReweighting.from_config(model.balance.get_config())
+    assert again.get_config() == model.balance.get_config()
+    np.testing.assert_array_equal(again.labeled_weights, model.balance.labeled_weights)
+
+
+def test_an_epoch_whose_end_was_never_told_is_closed_before_the_next(tmp_path):
+    """What `BackupAndRestore` with a `save_freq` saves at an epoch's last batch."""
+
+    class Killed(Exception):
+        pass
+
+    def fit(kill):
+        model = Subclassed()
+        model.balance = make(reweight_start=0.0)
+        model.compile()
+
+        def end(batch, logs):
+            if kill and model.balance.pseudo_numbers is not None:
+                raise Killed
+
+        model.fit(
+            tf.data.Dataset.from_tensors(WEAK).repeat(),
+            steps_per_epoch=2,
+            epochs=3,
+            callbacks=[
+                model.balance.callback(),
+                keras.callbacks.BackupAndRestore(str(tmp_path), save_freq=2),
+                keras.callbacks.LambdaCallback(on_batch_end=end),
+            ],
+            verbose=0,
+        )
+        return model.balance
+
+    with pytest.raises(Killed):
+        fit(kill=True)  # in the second epoch
+    resumed, whole = fit(kill=False), fit(kill=False)
+    assert int(resumed._epochs_done) == int(whole._epochs_done) == 3
+    np.testing.assert_array_equal(resumed.unlabeled_weights, whole.unlabeled_weights)
+
+
+def test_a_replica_without_rows_adds_nothing():
+    balance = make()
+    nothing = tf.zeros([0, 2])
+    assert float(balance.labeled_loss(nothing, tf.zeros([0], tf.int32))) == 0
+    assert float(balance.unlabeled_loss(nothing, nothing)) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [([[1.0, 0.0], [0.0, 1.0]], r"float32 \[2, 2\]"), ([1.0, 0.0], r"float32 \[2\]")],
+)
+def test_labels_are_whole_numbers(labels, got):
+    with pytest.raises(ValueError, match=rf"^labels must be integers \[B\], got {got}\.$"):
+        make().labeled_loss(tf.zeros([2, 2]), tf.constant(labels))
+
+
 def test_two_replicas_count_together(two_replicas):
     with two_replicas.scope():
         balance = make(reweight_start=0.0)
@@ -205,6 +320,7 @@ def test_a_step_is_that_of_the_whole_batch_however_many_replicas_share_it(two_re
         ({"weight_normalization": "sum"}, "normalization must be one of"),
         ({"max_weight_ratio": 0.5}, "max_weight_ratio must be 0 or >= 1, got 0.5"),
         ({"pseudo_smoothing": 1.0}, "pseudo_smoothing must be in"),
+        ({"threshold": 95}, r"threshold must be in \[0, 1\], got 95"),
     ],
 )
 def test_values_out_of_range_are_refused(changed, message):

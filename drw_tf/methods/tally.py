@@ -115,7 +115,16 @@ class PseudoLabelHistogram(keras.layers.Layer):
             banks.write_rows(self.bank, replicas.all_rows(index), code)
 
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
-        """(float64 [C] pseudo-labels counted, rows looked at) by `--pseudo_count`."""
+        """(float64 [C] pseudo-labels counted, rows looked at) by `--pseudo_count`.
+
+        Raises:
+            ValueError: "unrefined", of a histogram that was not made for it.
+        """
+        if count == "unrefined" and self.own_counts is None:
+            raise ValueError(
+                "--pseudo_count=unrefined needs a method that gives its histogram the network's "
+                "own labels."
+            )
         if self.bank is not None:
             bank = np.asarray(self.bank.read_value())
             seen = bank[bank >= 0]

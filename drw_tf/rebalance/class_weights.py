@@ -47,7 +47,10 @@ class _ClassWeights(base.Rebalancer):
     def __init__(self, hyper, facts, name):
         super().__init__(hyper, facts, name)
         self.class_weights = tf.Variable(
-            tf.ones([facts.num_classes]), trainable=False, name="class_weights"
+            # Of its own, as Keras's .h5 files find the variables of a layer by name.
+            tf.ones([facts.num_classes]),
+            trainable=False,
+            name=f"{name}/class_weights",
         )
 
     def weights_of(self, counts: np.ndarray) -> tf.Tensor:
