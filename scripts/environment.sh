@@ -19,7 +19,8 @@ for argument in "$@"; do
 done
 # A path as the user typed it, before the folder changes.
 [[ "$wanted" != */* || "$wanted" == /* ]] || wanted="$PWD/$wanted"
-CDPATH="" cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# -P: an environment is for this folder, by whichever links it was reached.
+CDPATH="" cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 say() { printf '%s\n' "environment: $*"; }
 fail() { printf '%s\n' "environment: $*" >&2; exit 1; }
@@ -46,7 +47,7 @@ find_python() {
       fi
     done < <(
       type -aP "python$version" || true
-      printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python \
+      printf '%s\n' "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$version".*/bin/python \
         "$PWD"/.uv/python/*/bin/"python$version"
       type -aP python3 python || true
     )
@@ -86,7 +87,9 @@ choose_python() {
 # a .venv without it belongs to somebody else; .venv/unfinished lasts while work is under
 # way, so that an interrupted installation is started over.
 usable() {
-  [[ ! -e .venv/unfinished && "$(cat .venv/drw_tf)" == "$PWD" ]] && fits .venv/bin/python "$@"
+  local made_for
+  made_for="$(CDPATH="" cd -P -- "$(cat .venv/drw_tf)" 2>/dev/null && printf '%s\n' "$PWD")" || true
+  [[ ! -e .venv/unfinished && "$made_for" == "$PWD" ]] && fits .venv/bin/python "$@"
 }
 
 make_venv() {
@@ -135,6 +138,9 @@ link() {
   done
 }
 
+# A second one would take away what the first one is at.
+exec 9>>.environment.lock
+flock --nonblock 9 || { say "another one is at work in $PWD, waiting"; flock 9; }
 make_venv
 for file in "${requirements[@]}"; do
   install "$file"

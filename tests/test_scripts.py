@@ -1,5 +1,6 @@
 """The shell scripts, as far as that is cheap: nothing is installed or trained here."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -14,7 +15,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 # What environment.sh calls besides Python.
-TOOLS = ("bash", "cat", "cksum", "dirname", "mkdir", "rm", "touch")
+TOOLS = ("bash", "cat", "cksum", "dirname", "flock", "mkdir", "rm", "touch")
 
 
 def run(*command, **kwargs):
@@ -172,6 +173,31 @@ def test_package_is_found_from_any_folder(checkout):
     (link,) = packages.iterdir()
     assert (link.suffix, link.read_text()) == (".pth", f"{checkout}\n")
     assert (used.read_text() if used.exists() else None) == before
+
+
+def test_an_environment_stays_when_its_folder_is_reached_by_a_link(checkout, tmp_path):
+    venv = make_ready(checkout)
+    assert prepare(checkout).returncode == 0
+    pip_calls(checkout)
+    link = tmp_path / "link"
+    link.symlink_to(checkout)
+    assert prepare(link).returncode == 0
+    (venv / "drw_tf").write_text(f"{link}\n")  # as one of an earlier version was made
+    assert prepare(checkout).returncode == 0
+    assert pip_calls(checkout) == []
+
+
+def test_a_second_one_waits_for_the_first(checkout):
+    make_ready(checkout)
+    command = ["bash", checkout / "scripts" / "environment.sh"]
+    with (checkout / ".environment.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert second.stdout.readline().endswith(f"another one is at work in {checkout}, waiting\n")
+        assert pip_calls(checkout) == []
+    assert "ready" in second.communicate(timeout=60)[0]
+    assert second.returncode == 0
+    assert pip_calls(checkout) != []
 
 
 @pytest.mark.parametrize("damage", ["interrupted", "copied from elsewhere", "Python is gone"])
