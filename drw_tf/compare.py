@@ -61,8 +61,9 @@ def main(argv: list[str] | None = None) -> None:
             configuration.refuse("compare", f"--results={results}: {error.strerror}.")
         try:
             kept = [(path_of(results, row), row) for row, _ in plan]
-            child.refuse_other_pictures([each for each in kept if each[0].exists()], _ELSEWHERE)
+            kept = [each for each in kept if each[0].exists()]
             with child.stoppable():
+                child.refuse_other_pictures(kept, _ELSEWHERE)
                 for number, (row, words) in enumerate(plan):
                     _run(row, words, results, f"[{number + 1}/{len(plan)}]")
         except (OSError, ValueError) as error:
@@ -136,13 +137,13 @@ def comparable(found: Sequence[tuple[configuration.Config, Mapping]]) -> list[Ma
                 f"compare: left out {row.method}, seed {row.seed}: it has {record['steps']} steps, "
                 f"asked for were {row.stop_at_step}"
             )
-    for row, record in kept[1:]:
-        first, one = kept[0]
-        if not groups.is_of_same_data(record, one):
-            raise configuration.ConfigError(
-                f"the records of {first.method}, seed {first.seed}, and {row.method}, seed "
-                f"{row.seed}, are of different pictures{_ELSEWHERE}."
-            )
+    unlike = groups.of_other_data([record for _, record in kept])
+    if unlike:
+        first, row = (kept[each][0] for each in unlike)
+        raise configuration.ConfigError(
+            f"the records of {first.method}, seed {first.seed}, and {row.method}, seed "
+            f"{row.seed}, are of different pictures{_ELSEWHERE}."
+        )
     return [record for _, record in kept]
 
 

@@ -295,7 +295,7 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
         way_on: what can be done once the picture is mended, the end of a sentence.
 
     Raises:
-        ConfigError: with the name of a picture that cannot be read now.
+        ConfigError: with the name of a picture that cannot be read now, or the disk is gone.
         DiskCameBack: all can be read again.
     """
     try:
@@ -308,7 +308,12 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
             raise
         parts = (dataset.train, dataset.test)
         files = [part for part in parts if isinstance(part, records.FileImages)]
-        found = image_scan.first_damaged([path for part in files for path in part.paths])
+        try:
+            found = image_scan.first_damaged([path for part in files for path in part.paths])
+        except OSError as gone:
+            raise configuration.ConfigError(
+                f"{gone.filename}: {gone.strerror}; when the disk is back, {way_on}."
+            ) from None
         if found:
             raise configuration.ConfigError(
                 f"{found.path}: {found.reason}. At the start its header could be read. Mend it, "

@@ -68,8 +68,9 @@ def main(argv: list[str] | None = None) -> None:
         settings = {flag.name: given.get(flag.name, flag.default) for flag in _TABLE}
         plan = grid(settings, rest)
         finished = [run for run in plan if run.record.exists() and _is_finished(run)]
-        child.refuse_other_pictures([(run.record, run.config) for run in finished], _ELSEWHERE)
         with child.stoppable():
+            kept = [(run.record, run.config) for run in finished]
+            child.refuse_other_pictures(kept, _ELSEWHERE)
             for number, run in enumerate(plan):
                 if run not in finished:
                     place = f"[{number + 1}/{len(plan)}]"
@@ -194,11 +195,10 @@ def _records(plan: Sequence[Run]) -> list[dict]:
         ValueError: see `read`; or they are of different pictures.
     """
     found = [read(run) for run in plan]
-    for run, record in zip(plan, found, strict=True):
-        if not groups.is_of_same_data(found[0], record):
-            raise ValueError(
-                f"{plan[0].record} and {run.record} are of different pictures{_ELSEWHERE}."
-            )
+    unlike = groups.of_other_data(found)
+    if unlike:
+        one, other = (plan[each].record for each in unlike)
+        raise ValueError(f"{one} and {other} are of different pictures{_ELSEWHERE}.")
     return found
 
 

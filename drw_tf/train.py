@@ -46,7 +46,7 @@ class _Start:
     def advice(self, command: str, goes_on: str) -> str:
         """What to do, the end of a sentence."""
         if self.fresh and not self.has_moved:
-            return f"give {command} again: an earlier run still lies where it did"
+            return f"give {command} again: nothing was moved aside"
         return f"{command}{' without --fresh' * self.fresh} {goes_on}"
 
 

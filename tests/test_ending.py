@@ -97,7 +97,7 @@ def test_other_exits_and_errors_pass():
         (
             ["--fresh"],
             False,
-            "give the same command again: an earlier run still lies where it did",
+            "give the same command again: nothing was moved aside",
         ),
     ],
 )

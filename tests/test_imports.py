@@ -11,7 +11,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Lowest first. Parts of one row do not know each other; what has no row is an entry point.
 LAYERS = (
     {"ops", "places", "standard_error", "whole_files"},
-    {"cache_folder"},
     {"augment"},
     {"data", "models"},
     {"rebalance"},

@@ -108,9 +108,11 @@ def scan(
     if not max_megapixels > 0:
         raise ValueError(f"--max_megapixels must be above 0, got {max_megapixels}.")
 
+    patience = _Patience()
+
     def look(path):
         try:
-            return _patiently(lambda: _look(path, max_megapixels, full))
+            return patience.read(lambda: _look(path, max_megapixels, full))
         except OSError as error:
             if error.errno in _OF_A_DISK:
                 raise OSError(error.errno, error.strerror, path) from None
@@ -190,14 +192,17 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
         One int64 array of two or more rows for each content that is there more than once, in
         the order of their first rows.
     """
-    sizes = _each(lambda path: _patiently(lambda: os.path.getsize(path)), paths, "Listing files")
+    patience = _Patience()
+
+    def patiently(function):
+        return lambda path: patience.read(lambda: function(path))
+
+    sizes = _each(patiently(os.path.getsize), paths, "Listing files")
     sizes = np.array(sizes, np.int64)
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[inverse] > 1)
     digests = _each(
-        lambda path: _patiently(lambda: whole_files.checksum(path)),
-        [paths[row] for row in candidates],
-        "Comparing files",
+        patiently(whole_files.checksum), [paths[row] for row in candidates], "Comparing files"
     )
     groups: dict[str, list[int]] = {}
     for row, digest in zip(candidates, digests, strict=True):
@@ -229,16 +234,27 @@ def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int]
         return (0, 0), str(error)
 
 
-def _patiently(read: Callable):
-    """What `read` gives, which is tried again where its error may pass."""
-    for pause in _PAUSES_SECONDS:
+class _Patience:
+    """What is waited for a disk in one scan: once no file was better after it, no other is."""
+
+    def __init__(self):
+        self.pauses = _PAUSES_SECONDS
+
+    def read(self, function: Callable):
+        """What `function` gives, which is called again where its error may pass."""
+        for pause in self.pauses:
+            try:
+                return function()
+            except OSError as error:
+                if error.errno not in _MAY_PASS:
+                    raise
+                time.sleep(pause)
         try:
-            return read()
+            return function()
         except OSError as error:
-            if error.errno not in _MAY_PASS:
-                raise
-            time.sleep(pause)
-    return read()
+            if error.errno in _MAY_PASS:
+                self.pauses = ()
+            raise
 
 
 def _decoding_fault(contents: bytes) -> str:

@@ -11,7 +11,8 @@ import shutil
 import tensorflow_datasets as tfds
 import tqdm
 
-from drw_tf import cache_folder, whole_files
+from drw_tf import whole_files
+from drw_tf.data import cache_folder
 
 _STATE = "extraction.json"
 _SPLITS = {"train": "train", "validation": "val"}

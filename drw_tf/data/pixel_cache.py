@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tqdm
 
-from drw_tf import cache_folder, whole_files
+from drw_tf import whole_files
+from drw_tf.data import cache_folder
 from drw_tf.data import dataset as records
 
 

@@ -18,14 +18,14 @@ while loading. Pixels are held in memory, in one array that is filled in place; 
 
 import os
 
-from drw_tf import cache_folder
-from drw_tf.data import dataset as records
 from drw_tf.data import (
+    cache_folder,
     imagenet127,
     pixel_cache,
     prepared_sets,
     small_imagenet_files,
 )
+from drw_tf.data import dataset as records
 
 SIZES = (32, 64)
 

@@ -16,9 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from drw_tf import cache_folder
+from drw_tf.data import cache_folder, image_files, naming, prepared_sets
 from drw_tf.data import dataset as records
-from drw_tf.data import image_files, naming, prepared_sets
 
 PREFIX = "tfds:"
 

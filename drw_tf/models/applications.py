@@ -1,14 +1,12 @@
 """The networks of `keras.applications` as backbones, their preprocessing inside the graph."""
 
-import contextlib
 import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from tensorflow import keras
 
-from drw_tf import cache_folder
 from drw_tf.models import network, weights
 
 PREFIX = "applications/"
@@ -79,21 +77,6 @@ def preprocess(images, mode: str):
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")(images)
 
 
-@contextlib.contextmanager
-def _alone_with_keras_files(needed: bool) -> Iterator[None]:
-    """Context of what Keras may download: of two processes the second finds the whole file.
-
-    Keras writes straight to the file that the other one would find.
-    """
-    if not needed:
-        yield
-        return
-    folder = _keras_folder()
-    os.makedirs(folder, exist_ok=True)
-    with cache_folder.alone(folder):
-        yield
-
-
 def _keras_folder() -> str:
     """Where `keras.utils.get_file` has weights; `KERAS_HOME` does not move it."""
     home = os.path.join(os.path.expanduser("~"), ".keras")
@@ -103,13 +86,12 @@ def _keras_folder() -> str:
 def _construct(application: str, height: int, width: int, init_weights: str) -> keras.Model:
     imagenet = init_weights == "imagenet"
     try:
-        with _alone_with_keras_files(imagenet):
-            model = getattr(keras.applications, application)(
-                weights="imagenet" if imagenet else None,
-                include_top=False,
-                pooling="avg",
-                input_shape=(height, width, 3),
-            )
+        model = getattr(keras.applications, application)(
+            weights="imagenet" if imagenet else None,
+            include_top=False,
+            pooling="avg",
+            input_shape=(height, width, 3),
+        )
     except Exception as error:  # Keras raises nothing narrower when a download fails.
         if "URL fetch failure on " in str(error):
             url = str(error).removeprefix("URL fetch failure on ").partition(": ")[0]

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from drw_tf import flag_table, protocols, recipes
@@ -61,6 +62,19 @@ class Variant:
     def is_judged(self) -> bool:
         """Whether a run was not trained but judged as this method, see `was_judged`."""
         return any(map(was_judged, self.records))
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether a run's last stage alone has too few evaluations for the mean of the last ones.
+
+        Those before are of another network, or of another head.
+        """
+        return any(map(_ends_in_a_short_stage, self.records))
+
+    @property
+    def reports_last(self) -> bool:
+        """Whether its number is the last evaluation whatever is reported of others."""
+        return self.is_judged or self.is_staged
 
     @property
     def specialty(self) -> str:
@@ -151,7 +165,8 @@ def window_of(paper: str | None, variants: Sequence[Variant]) -> str:
 
     The last one, too, where any run has fewer evaluations, as a mean of few beside means of twenty
     is another quantity. One that was judged later as another method has a single one whatever is
-    reported of the others; tables say of which variants that is so.
+    reported of the others, and of one whose last stage is short the last one counts; tables say of
+    which that is so.
     """
     is_tested = any(one["final"].get("ema") for each in variants for one in each.records)
     return "mean_last_20" if paper and is_tested and not short(variants) else "last"
@@ -162,9 +177,16 @@ def short(variants: Sequence[Variant]) -> list[str]:
 
     def is_short(record):
         final = None if was_judged(record) else record["final"].get("ema")
-        return final and final["balanced_accuracy"]["evaluations"] < metrics.WINDOW
+        is_few = final and final["balanced_accuracy"]["evaluations"] < metrics.WINDOW
+        return is_few and not _ends_in_a_short_stage(record)
 
     return [each.name for each in variants if any(map(is_short, each.records))]
+
+
+def _ends_in_a_short_stage(record: Mapping) -> bool:
+    final = record["final"].get("ema")
+    tested = sum(bool(entry.get("test")) for entry in record["history"])
+    return bool(final) and final["balanced_accuracy"]["evaluations"] < metrics.WINDOW <= tested
 
 
 def was_judged(record: Mapping) -> bool:
@@ -192,6 +214,14 @@ def is_of_same_data(one: Mapping, other: Mapping) -> bool:
         return True
     pairs = [(ours.get(key), theirs.get(key)) for key in _SAME_FILES]
     return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def of_other_data(records: Sequence[Mapping]) -> tuple[int, int] | None:
+    """Which two of these runs are not of the same pictures; None where all are."""
+    pairs = itertools.combinations(range(len(records)), 2)
+    return next(
+        (pair for pair in pairs if not is_of_same_data(*(records[each] for each in pair))), None
+    )
 
 
 def flags_of(record: Mapping, defaults: Mapping[str, object]) -> dict[str, object]:

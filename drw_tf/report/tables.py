@@ -42,12 +42,12 @@ def values(
     Args:
         variant: runs.
         metric: a name in `record.FINAL_METRICS`.
-        window: "last" or "mean_last_20"; of what was judged it is "last", in which the seeds that
-            were trained as that method have the same quantity.
+        window: "last" or "mean_last_20"; see `groups.Variant.reports_last` for those of which it
+            is "last" in any case.
         network: "ema", the averaged one, or "ema_unadjusted", the same one judged without the
             adjustment that its method makes.
     """
-    window = "last" if variant.is_judged else window
+    window = "last" if variant.reports_last else window
     found = {
         one["configuration"]["seed"]: one["final"].get(network, {}).get(metric, {}).get(window)
         for one in variant.records
@@ -164,7 +164,7 @@ def _paired(
     """bACC of a variant and of the reference, if any, by seed: both of the same evaluations."""
     if base is None:
         return values(one, METRICS[0][1], window), {}
-    window = "last" if one.is_judged or base.is_judged else window
+    window = "last" if one.reports_last or base.reports_last else window
     return values(one, METRICS[0][1], window), values(base, METRICS[0][1], window)
 
 
@@ -193,12 +193,17 @@ def _note(
             "Gain: mean of the differences in bACC on the same seeds, in points, and Student's "
             "95 % interval of it."
         )
-    judged = _judged(variants, window)
-    if judged:
-        lines.append(
-            f"Of {'; '.join(judged)} the one evaluation there is"
-            + (", gains over the last one of the reference." if has_gain else ".")
+    judged = [one.name for one in _exceptions(variants, window) if one.is_judged]
+    staged = [one.name for one in _exceptions(variants, window) if not one.is_judged]
+    said = [f"of {'; '.join(judged)} the one evaluation there is"] if judged else []
+    if staged:
+        said.append(
+            f"of {'; '.join(staged)} the last evaluation, as fewer are of the last stage alone"
         )
+    if said:
+        gains = ", gains over the last one of the reference" if has_gain else ""
+        text = "; ".join(said)
+        lines.append(f"{text[0].upper()}{text[1:]}{gains}.")
     sizes = collections.Counter(one.group for one in order)
     if len(sizes) > 1:
         parts = [
@@ -216,9 +221,9 @@ def _listed(seeds: Set[int]) -> str:
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, sorted(seeds))) or 'of their own'}"
 
 
-def _judged(variants: Sequence[groups.Variant], window: str) -> list[str]:
-    """Names of those with one evaluation where those of the others are means of several."""
-    return [] if window == "last" else [one.name for one in variants if one.is_judged]
+def _exceptions(variants: Sequence[groups.Variant], window: str) -> list[groups.Variant]:
+    """Those of which the last evaluation is shown where others have a mean of several."""
+    return [] if window == "last" else [one for one in variants if one.reports_last]
 
 
 def _evaluations(variants: Sequence[groups.Variant], window: str) -> str:
@@ -260,8 +265,8 @@ def paper_table(table: int, settings: Sequence[groups.Setting]) -> Table:
     few = {one.title: "; ".join(groups.short(one.variants)) for one in there}
     why = [f"{title}, as fewer are of {names}" for title, names in few.items() if names]
     note += f" (the last one at {', and at '.join(why)})" if why else ""
-    has_judged = any(_judged(one.variants, one.window) for one in there)
-    note += ", where not said otherwise." if has_judged else "."
+    has_others = any(_exceptions(one.variants, one.window) for one in there)
+    note += ", where not said otherwise." if has_others else "."
     if table == paper_numbers.ABLATION:
         note += (
             " The paper's row without weights has its numbers of FixMatch + DARP: its weights are "
@@ -481,5 +486,5 @@ def _our_cell(setting: groups.Setting | None, method: str) -> str:
     variant = setting.variant(method) if setting else None
     found = values(variant, "balanced_accuracy", setting.window) if variant else {}
     which = f"; {variant.specialty}" if variant and variant.specialty else ""
-    which += "; last evaluation" if variant and _judged([variant], setting.window) else ""
+    which += "; last evaluation" if variant and _exceptions([variant], setting.window) else ""
     return f"{mean_cell(found)} ({len(found)}{which})" if found else NOT_RUN

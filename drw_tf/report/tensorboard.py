@@ -88,7 +88,7 @@ class TensorBoardLog:
         for key, value in entry.items():
             if key in _TRAIN_KEYS:
                 scalars[f"train/{key}"] = value
-            elif key not in ("step", "train", "test", "validation"):
+            elif key not in ("step", "stage", "train", "test", "validation"):
                 self._add(scalars, _CLASS_TAGS.get(key, key), value, step)
         for key, value in entry["train"].items():
             self._add(scalars, f"train/{key}", value, step)

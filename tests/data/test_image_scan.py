@@ -164,6 +164,20 @@ def test_a_disk_that_stays_away_is_no_fault_of_a_picture_and_a_bad_sector_is(tmp
     assert scan([path], on_bad="skip").bad[0].reason == "Input/output error"
 
 
+def test_a_disk_that_fails_throughout_is_waited_for_once(tmp_path, failing, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(600)]
+    noise().save(paths[0])
+    for path in paths[1:]:
+        path.write_bytes(paths[0].read_bytes())
+    failing(errno.EIO, 3)
+    waited = []
+    monkeypatch.setattr(image_scan.time, "sleep", waited.append)
+    report = scan(paths, on_bad="skip")
+    # Three blocks at once, each with two pauses for its first file at most.
+    assert len(report.bad) == 600
+    assert 2 <= len(waited) <= 6
+
+
 def test_a_gpu_without_memory_is_no_fault_of_a_picture(tmp_path, monkeypatch):
     path = tmp_path / "1.png"
     noise().save(path)

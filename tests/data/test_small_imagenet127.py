@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from drw_tf import cache_folder
 from drw_tf.data import (
+    cache_folder,
     imagenet127,
     pixel_cache,
     small_imagenet127,

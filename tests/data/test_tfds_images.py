@@ -7,9 +7,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from drw_tf import cache_folder
 from drw_tf import config as configuration
-from drw_tf.data import registry, tfds_images
+from drw_tf.data import cache_folder, registry, tfds_images
 
 ROWS = 30
 SIDE = 4

@@ -1,6 +1,5 @@
 """Networks of keras.applications: their preprocessing, constants and weights."""
 
-import fcntl
 import functools
 import importlib
 import types
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf import cache_folder, config
+from drw_tf import config
 from drw_tf.models import applications, heads, network, registry
 from drw_tf.training import assembly
 
@@ -166,29 +165,10 @@ def test_imagenet_weights_that_cannot_be_downloaded_are_explained(monkeypatch, t
         match=rf"^--init_weights=imagenet: .*Get https://\S+no_top\.h5 and put it into {folder}",
     ):
         build("MobileNet", init_weights="imagenet")
-
-
-def test_weights_that_keras_has_are_read_where_it_looks_by_one_process_at_a_time(
-    monkeypatch, tmp_path
-):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".keras").mkdir()
-    folder = tmp_path / ".keras" / "models"
-    asked = []
-
-    def build_by_keras(weights, **_):
-        path = keras.utils.get_file("there.h5", "https://nowhere.invalid", cache_subdir="models")
-        with open(folder / cache_folder.LOCK, "r+b") as other, pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        asked.append(path)
-        raise ValueError("enough")
-
-    folder.mkdir()
+    # Keras itself looks there.
     (folder / "there.h5").touch()
-    monkeypatch.setattr(keras.applications, "MobileNet", build_by_keras)
-    with pytest.raises(ValueError, match=r"cannot be built .*enough"):
-        applications._construct("MobileNet", 32, 32, "imagenet")
-    assert asked == [str(folder / "there.h5")]
+    there = keras.utils.get_file("there.h5", "https://nowhere.invalid", cache_subdir="models")
+    assert there == str(folder / "there.h5")
 
 
 def test_images_too_small_for_the_network_are_refused():

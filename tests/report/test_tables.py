@@ -133,6 +133,33 @@ def test_seeds_that_were_trained_have_the_last_evaluation_beside_those_that_were
     assert row[table.head.index("CIFAR-10, R = 100: ours")] == "86.0 ± 0.0 (3; last evaluation)"
 
 
+def test_a_short_last_stage_takes_the_mean_from_no_other_method(make_run):
+    flags = paper_numbers.SETTINGS["imagenet127"].flags
+    runs = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]
+    staged = make_run("fixmatch_crest_plus", 0, 0.75, **flags)
+    staged["history"] = [{"step": step, "test": {"ema": {}}} for step in range(100)]
+    for metric in staged["final"]["ema"].values():
+        metric.update(evaluations=17)
+    (found,), _ = groups.settings([*runs, staged], {})
+    assert found.window == "mean_last_20"
+    made = tables.methods(found.variants, found.window)
+    assert {row[0]: row[1] for row in made.rows} == {
+        "drw": "71.0",
+        "fixmatch_crest_plus": "75.0",
+        "fixmatch": "61.0",
+    }
+    assert (
+        "Of fixmatch_crest_plus the last evaluation, as fewer are of the last stage alone, gains "
+        "over the last one of the reference." in made.note
+    )
+    # So the gain is over FixMatch's last one, 60.
+    assert {row[0]: row[6] for row in made.rows}["fixmatch_crest_plus"] == "+15.0"
+    table = tables.paper_table(2, [found])
+    column = table.head.index("ImageNet127: ours")
+    (row,) = (row for row in table.rows if "CReST+" in row[0] and "LA" not in row[0])
+    assert row[column] == "75.0 (1; last evaluation)"
+
+
 def test_the_one_evaluation_of_what_was_judged_is_marked_beside_means_of_twenty(make_run):
     flags = paper_numbers.SETTINGS["cifar10_r100"].flags
     runs = [make_run("fixmatch", 0, 0.6, **flags), make_run("drw", 0, 0.7, **flags)]

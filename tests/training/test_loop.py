@@ -251,7 +251,7 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
+def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path, monkeypatch):
     paths = np.array([str(tmp_path / f"{number}.png") for number in range(2)], object)
     for path in paths:
         Image.new("RGB", (4, 4)).save(path)
@@ -271,6 +271,16 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path):
         for text in ("Collective ReadFile [Op:IteratorGetNext]", "gone [Op:IteratorGetNext]"):
             with pytest.raises(kind):
                 fails(kind, text)
+
+    # Of a disk that stays away no picture is at fault.
+    def away(paths):
+        raise OSError(errno.ESTALE, "Stale file handle", paths[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.image_scan, "first_damaged", away)
+        said = rf"^{paths[0]}: Stale file handle; when the disk is back, give the same command"
+        with pytest.raises(session.configuration.ConfigError, match=said):
+            fails(tf.errors.UnknownError)
     # Nothing that a disk does: a fault of the code.
     with pytest.raises(tf.errors.InvalidArgumentError):
         fails(tf.errors.InvalidArgumentError)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from drw_tf import cache_folder
+from drw_tf.data import cache_folder
 
 
 def test_the_lock_is_that_of_a_file_that_is_open_for_writing(tmp_path):
@@ -32,6 +32,16 @@ def test_a_filled_cache_that_cannot_be_written_to_is_read(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "open", read_only)
     with cache_folder.alone(str(tmp_path)):
         assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_locks_is_used_by_one_at_a_time(tmp_path, monkeypatch, caplog):
+    def missing(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with cache_folder.alone(str(tmp_path)):
+        pass
+    assert f"{tmp_path} cannot be locked: let one process at a time fill it" in caplog.text
 
 
 def test_a_disk_that_fails_is_no_read_only_one(tmp_path, monkeypatch):

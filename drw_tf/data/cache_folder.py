@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from drw_tf import places
 
 LOCK = ".lock"
+_LOG = logging.getLogger("drw_tf")
 
 
 def make(cache_dir: str, data_dir: str) -> None:
@@ -37,8 +38,12 @@ def alone(folder: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logging.getLogger("drw_tf").warning("another process fills %s, waiting", folder)
+            _LOG.warning("another process fills %s, waiting", folder)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            _LOG.warning("%s cannot be locked: let one process at a time fill it", folder)
         yield
     finally:
         os.close(descriptor)
