@@ -29,6 +29,8 @@ class DynamicReweighting(keras.layers.Layer):
     """The two losses of DRw, and the weights that change between epochs.
 
     As an attribute of a Keras model its state is in the model's checkpoints and files of weights.
+    Of a functional model that is saved whole (`.keras`) it is found again where the attribute is
+    called `balance`, and then by `get_layer("dynamic_reweighting")`.
 
     Under a `tf.distribute` strategy it counts on all replicas; make it inside the strategy's
     scope. Keras adds up the gradients of the replicas, so each loss is a replica's share: the
@@ -105,6 +107,8 @@ class DynamicReweighting(keras.layers.Layer):
         self._histogram = tally.PseudoLabelHistogram(len(counts), pool_size, "epoch")
         self._pool_size = pool_size
         self._epochs_done = tf.Variable(0, trainable=False, dtype=tf.int64, name="epochs_done")
+        # The epoch that `fit` is in, by its own number; -1 between two.
+        self._open_epoch = tf.Variable(-1, trainable=False, dtype=tf.int64, name="open_epoch")
         # 0 until there are any, which are 1 or more.
         self._numbers = tf.Variable(tf.zeros([len(counts)]), trainable=False, name="pseudo_numbers")
         self.built = True
@@ -134,9 +138,9 @@ class DynamicReweighting(keras.layers.Layer):
         labels = tf.convert_to_tensor(labels)
         if not labels.dtype.is_integer or labels.shape.rank not in (None, 1):
             raise ValueError(
-                f"labels must be integers [B], got {labels.dtype.name} {labels.shape.as_list()}."
+                f"labels must be integers [B], got {labels.dtype.name} {labels.shape}."
             )
-        labels = tf.cast(labels, tf.int32)
+        labels = tf.ensure_shape(tf.cast(labels, tf.int32), [None])
         each = losses.cross_entropy(logits, labels)
         weights = self._labeled.labeled_weights(labels)
         return _share(reweighting.weighted_labeled_loss(each, weights), each)
@@ -178,20 +182,23 @@ class DynamicReweighting(keras.layers.Layer):
     def callback(self) -> keras.callbacks.Callback:
         """What to give to `fit`: calls `end_epoch`.
 
-        It must stand first among the callbacks. What stands before it and saves at the end of an
-        epoch (`ModelCheckpoint`, `BackupAndRestore`) would save an epoch that is not closed, whose
-        pseudo-labels count for the next one as well when training goes on from there.
+        It must stand first among the callbacks: what stands before it and saves at the end of an
+        epoch (`ModelCheckpoint`, `BackupAndRestore`) saves an epoch that is not closed.
         """
 
         def begin(epoch, logs):
-            # What saves after batches (`save_freq`) goes on after an epoch's last one with the
-            # next epoch, and that end is never told.
-            if epoch > int(self._epochs_done.numpy()) and self._histogram.numbers("all")[1]:
+            # Where an epoch was saved after its last batch (`save_freq`), training goes on with
+            # the next one, and that end is never told.
+            is_left_open = int(self._open_epoch.numpy()) not in (-1, epoch)
+            if is_left_open and self._histogram.numbers("all")[1]:
                 self.end_epoch()
+            self._open_epoch.assign(epoch)
 
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=begin, on_epoch_end=lambda epoch, logs: self.end_epoch()
-        )
+        def end(epoch, logs):
+            self.end_epoch()
+            self._open_epoch.assign(-1)
+
+        return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
 
     @property
     def labeled_weights(self) -> np.ndarray:

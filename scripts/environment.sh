@@ -139,8 +139,16 @@ link() {
 }
 
 # A second one would take away what the first one is at.
-exec 9>>.environment.lock
-flock --nonblock 9 || { say "another one is at work in $PWD, waiting"; flock 9; }
+lock=3
+if { exec 9>>.environment.lock; } 2>/dev/null && type -P flock >/dev/null; then
+  lock=0
+  flock --nonblock 9 2>/dev/null || lock=$?
+fi
+case "$lock" in
+  0) ;;
+  1) say "another one is at work in $PWD, waiting"; flock 9 ;;
+  *) say "$PWD cannot be locked: let one at a time work here" ;;
+esac
 make_venv
 for file in "${requirements[@]}"; do
   install "$file"

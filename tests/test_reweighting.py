@@ -188,8 +188,22 @@ def test_its_state_is_in_files_of_weights(tmp_path, build):
             second.balance.unlabeled_weights, first.balance.unlabeled_weights
         )
         np.testing.assert_array_equal(second.balance.pseudo_numbers, [2.0, 4.0])
-        second.balance.end_epoch()
+        second.balance._numbers.assign([0.0, 0.0])
         second.balance._unlabeled.class_weights.assign([1.0, 1.0])
+
+
+def test_its_state_is_read_from_files_of_weights_by_replicas(tmp_path, two_replicas):
+    first = after_an_epoch(Subclassed())
+    first.balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))  # of an epoch that has not ended
+    with two_replicas.scope():
+        second = Subclassed()
+        second.balance = make(reweight_start=0.0)
+        second.build([None, 2])
+    for name in ("own.h5", "own.weights.h5"):
+        first.save_weights(str(tmp_path / name))
+        second.load_weights(str(tmp_path / name))
+        assert second.balance._histogram.numbers("all")[0].tolist() == [1, 2]
+        second.balance._histogram.reset()
 
 
 def test_a_functional_model_with_it_is_summed_up_and_saved_whole(tmp_path):
@@ -203,6 +217,9 @@ def test_a_functional_model_with_it_is_summed_up_and_saved_whole(tmp_path):
         tmp_path / "own.keras", custom_objects={"Functional": Functional}
     )
     np.testing.assert_allclose(loaded(WEAK), model(WEAK))
+    found = loaded.get_layer("dynamic_reweighting")
+    np.testing.assert_array_equal(found.pseudo_numbers, [2.0, 4.0])
+    np.testing.assert_array_equal(found.unlabeled_weights, model.balance.unlabeled_weights)
     again = reweighting.DynamicReweighting.from_config(model.balance.get_config())
     assert again.get_config() == model.balance.get_config()
     np.testing.assert_array_equal(again.labeled_weights, model.balance.labeled_weights)
@@ -214,7 +231,7 @@ def test_an_epoch_whose_end_was_never_told_is_closed_before_the_next(tmp_path):
     class Killed(Exception):
         pass
 
-    def fit(kill):
+    def fit(kill, save_freq, first):
         model = Subclassed()
         model.balance = make(reweight_start=0.0)
         model.compile()
@@ -226,21 +243,25 @@ def test_an_epoch_whose_end_was_never_told_is_closed_before_the_next(tmp_path):
         model.fit(
             tf.data.Dataset.from_tensors(WEAK).repeat(),
             steps_per_epoch=2,
-            epochs=3,
+            initial_epoch=first,
+            epochs=first + 3,
             callbacks=[
                 model.balance.callback(),
-                keras.callbacks.BackupAndRestore(str(tmp_path), save_freq=2),
+                keras.callbacks.BackupAndRestore(str(tmp_path), save_freq=save_freq),
                 keras.callbacks.LambdaCallback(on_batch_end=end),
             ],
             verbose=0,
         )
         return model.balance
 
-    with pytest.raises(Killed):
-        fit(kill=True)  # in the second epoch
-    resumed, whole = fit(kill=False), fit(kill=False)
-    assert int(resumed._epochs_done) == int(whole._epochs_done) == 3
-    np.testing.assert_array_equal(resumed.unlabeled_weights, whole.unlabeled_weights)
+    # Killed in the second epoch, of which nothing was saved, or its first batch.
+    for save_freq, first in ((2, 0), (1, 0), (1, 5)):
+        with pytest.raises(Killed):
+            fit(True, save_freq, first)
+        resumed, whole = (fit(False, save_freq, first) for _ in range(2))
+        assert int(resumed._epochs_done) == int(whole._epochs_done) == 3
+        np.testing.assert_array_equal(resumed.unlabeled_weights, whole.unlabeled_weights)
+        np.testing.assert_array_equal(resumed.pseudo_numbers, whole.pseudo_numbers)
 
 
 def test_a_replica_without_rows_adds_nothing():
@@ -252,7 +273,7 @@ def test_a_replica_without_rows_adds_nothing():
 
 @pytest.mark.parametrize(
     ("labels", "got"),
-    [([[1.0, 0.0], [0.0, 1.0]], r"float32 \[2, 2\]"), ([1.0, 0.0], r"float32 \[2\]")],
+    [([[1.0, 0.0], [0.0, 1.0]], r"float32 \(2, 2\)"), ([1.0, 0.0], r"float32 \(2,\)")],
 )
 def test_labels_are_whole_numbers(labels, got):
     with pytest.raises(ValueError, match=rf"^labels must be integers \[B\], got {got}\.$"):

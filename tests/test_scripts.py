@@ -200,6 +200,16 @@ def test_a_second_one_waits_for_the_first(checkout):
     assert pip_calls(checkout) != []
 
 
+def test_a_machine_without_locks_needs_none(checkout, machine):
+    make_ready(checkout)
+    variables = machine(f'exec {shlex.quote(sys.executable)} "$@"')
+    os.remove(os.path.join(variables["PATH"], "flock"))
+    got = prepare(checkout, env=variables)
+    assert got.returncode == 0, got.stderr
+    assert f"environment: {checkout} cannot be locked: let one at a time work here" in got.stdout
+    assert "ready" in got.stdout
+
+
 @pytest.mark.parametrize("damage", ["interrupted", "copied from elsewhere", "Python is gone"])
 def test_environment_that_cannot_be_trusted_is_made_anew(damage, checkout, machine):
     venv = make_ready(checkout)

@@ -235,26 +235,26 @@ def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int]
 
 
 class _Patience:
-    """What is waited for a disk in one scan: once no file was better after it, no other is."""
+    """What is waited for a disk in one scan: in vain it is waited once, until a file is read."""
 
     def __init__(self):
         self.pauses = _PAUSES_SECONDS
 
     def read(self, function: Callable):
         """What `function` gives, which is called again where its error may pass."""
-        for pause in self.pauses:
+        for pause in (*self.pauses, None):
             try:
-                return function()
+                found = function()
             except OSError as error:
                 if error.errno not in _MAY_PASS:
                     raise
+                if pause is None:
+                    self.pauses = ()
+                    raise
                 time.sleep(pause)
-        try:
-            return function()
-        except OSError as error:
-            if error.errno in _MAY_PASS:
-                self.pauses = ()
-            raise
+            else:
+                self.pauses = _PAUSES_SECONDS
+                return found
 
 
 def _decoding_fault(contents: bytes) -> str:

@@ -114,6 +114,14 @@ class PseudoLabelHistogram(keras.layers.Layer):
             code = tf.cast(replicas.all_rows(code), self.bank.dtype)
             banks.write_rows(self.bank, replicas.all_rows(index), code)
 
+    def load_own_variables(self, store) -> None:
+        """Reads Keras's `.weights.h5` and `.keras` under a strategy, too.
+
+        A variable that reads as a sum gives each replica a share of what it is assigned, which
+        cannot be computed of a data set of HDF5.
+        """
+        super().load_own_variables({name: np.asarray(store[name]) for name in store})
+
     def numbers(self, count: str) -> tuple[np.ndarray, float]:
         """(float64 [C] pseudo-labels counted, rows looked at) by `--pseudo_count`.
 

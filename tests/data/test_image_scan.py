@@ -127,14 +127,17 @@ def test_a_missing_file_is_bad(tmp_path):
 
 @pytest.fixture
 def failing(monkeypatch):
-    """failing(number, times): so often each file cannot be opened, with this error."""
+    """failing(number, times): so often each file cannot be opened, with this error.
+
+    `times` may be a function of the path.
+    """
 
     def make(number, times):
         left = collections.Counter()
 
         def fails(path, *rest):
             left[path] += 1
-            if left[path] <= times:
+            if left[path] <= (times(path) if callable(times) else times):
                 raise OSError(number, os.strerror(number), path)
             return open(path, *rest)
 
@@ -176,6 +179,15 @@ def test_a_disk_that_fails_throughout_is_waited_for_once(tmp_path, failing, monk
     # Three blocks at once, each with two pauses for its first file at most.
     assert len(report.bad) == 600
     assert 2 <= len(waited) <= 6
+
+
+def test_a_bad_sector_takes_the_patience_from_no_later_file(tmp_path, failing):
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path in paths:
+        noise().save(path)
+    # One that cannot be read, a sound one, and one that fails for a moment.
+    failing(errno.EIO, lambda path: {"0.png": 9, "2.png": 1}.get(os.path.basename(path), 0))
+    assert [one.row for one in scan(paths, on_bad="skip").bad] == [0]
 
 
 def test_a_gpu_without_memory_is_no_fault_of_a_picture(tmp_path, monkeypatch):

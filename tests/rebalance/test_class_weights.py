@@ -169,7 +169,7 @@ def test_auto_beta_goes_by_the_counts_that_a_ratio_leaves_as_its_help_says():
 
 def test_weights_are_variables_so_that_a_checkpoint_holds_them():
     one = class_weights.DynamicWeights(hyper(), facts())
-    assert [v.name for v in one.variables] == ["class_weights:0"]
+    assert [v.name for v in one.variables] == ["dynamic_weights/class_weights:0"]
     assert not one.trainable_variables
 
 
