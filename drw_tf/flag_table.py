@@ -484,8 +484,8 @@ FLAGS = (
         "beta",
         "string",
         "effective number: a number in [0, 1); auto (.999 where the largest class has at most 50 "
-        "times the labeled pictures of the smallest, .995 above; .999 on "
-        "ImageNet127); auto_mean (1 - 1 / mean count); literal (1 - 1 / count, each class its own)",
+        "times the labeled pictures of the smallest, .995 above); auto_mean (1 - 1 / mean count); "
+        "literal (1 - 1 / count, each class its own); if not typed .999 on the imagenet127 sets",
         METHOD,
         default="auto",
         allowed="a number in [0, 1), auto, auto_mean or literal",
