@@ -48,7 +48,7 @@ def test_what_was_gone_for_a_while_is_a_stop_from_which_the_command_goes_on(
 ):
     from drw_tf import session, train
 
-    def fail(config, command):
+    def fail(config, command, begun):
         raise getattr(session, kind)("a picture that could not be read (stale handle)")
 
     monkeypatch.setattr(session, "train", fail)
