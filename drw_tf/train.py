@@ -43,6 +43,10 @@ class _Start:
     fresh: bool
     has_moved: bool = False
 
+    def moved(self) -> None:
+        """Notes that nothing of an earlier run is in the way any more."""
+        self.has_moved = True
+
     def advice(self, command: str, goes_on: str) -> str:
         """What to do, the end of a sentence."""
         if self.fresh and not self.has_moved:
@@ -57,7 +61,7 @@ def _run(config: configuration.Config, command: list[str], start: _Start) -> Non
         from drw_tf import session
 
     try:
-        result = session.train(config, command, lambda: setattr(start, "has_moved", True))
+        result = session.train(config, command, start.moved)
     except (session.DiskCameBack, session.ServiceLost) as error:
         _say_stopped(error, "the last checkpoint", start)
         raise SystemExit(EXIT_STOPPED) from None

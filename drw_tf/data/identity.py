@@ -175,11 +175,12 @@ def test_difference(before: Mapping, now: Mapping) -> str | None:
         before: `recorded`; what it lacks is not compared.
         now: `recorded`, of the same classes.
     """
-    had, have = ((sum(one["test_counts"] or ()), one.get("test_checksum")) for one in (before, now))
-    if had[0] != have[0]:
-        return f"it had {naming.counted(had[0], 'test picture')}, now {have[0]:,}"
-    is_other = before["test_counts"] != now["test_counts"]
-    if is_other or (None not in (had[1], have[1]) and had[1] != have[1]):
+    had, have = (sum(one["test_counts"] or ()) for one in (before, now))
+    if had != have:
+        return f"it had {naming.counted(had, 'test picture')}, now {have:,}"
+    checksum = before.get("test_checksum")
+    is_other = checksum and now["test_checksum"] and checksum != now["test_checksum"]
+    if is_other or before["test_counts"] != now["test_counts"]:
         return "the test files have other names, or pictures other classes"
     return None
 

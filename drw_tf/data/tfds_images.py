@@ -106,14 +106,10 @@ def load(
         image_shape=shape,
         train=train,
         test=test,
-        flip=NOT_MIRRORED.isdisjoint([builder.name, *_config_name(builder)]),
+        flip=NOT_MIRRORED.isdisjoint([builder.name, getattr(builder.builder_config, "name", None)]),
         mean=mean,
         std=std,
     )
-
-
-def _config_name(builder) -> tuple[str, ...]:
-    return (builder.builder_config.name,) if builder.builder_config else ()
 
 
 def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

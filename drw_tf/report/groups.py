@@ -244,10 +244,9 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
     records of it name a preset also where they are not.
     """
     configuration = record["configuration"]
-    there = dict(configuration)
-    if not there.get("sync_batch_norm"):
-        there["replicas"] = record["machine"].get("replicas", 1)
-    found = {name: there[name] for name in names if there.get(name) is not None}
+    found = {name: configuration[name] for name in names if configuration.get(name) is not None}
+    if "replicas" in names and not configuration.get("sync_batch_norm"):
+        found["replicas"] = record["machine"].get("replicas", 1)
     recipe = recipes.RECIPES.get(configuration["method"])
     is_padded = flag_table.pads_black(found.get("randaugment"), configuration.get("crop"))
     if recipe and not recipe.has_strong_views and not is_padded:

@@ -28,6 +28,12 @@ def setting(runs):
     return found
 
 
+def cell(table, method, column="CIFAR-10, R = 100: ours"):
+    """What one of the paper's tables says of a method."""
+    (row,) = (row for row in table.rows if row[0] == method)
+    return row[table.head.index(column)]
+
+
 def test_methods_stand_by_mean_with_the_paired_gain_over_fixmatch(make_run):
     runs = [make_run("fixmatch", seed, 0.8 + seed / 100) for seed in range(3)]
     # 1, 2 and 3 points above on the same seed: 2 +- 2.484 (see test_statistics).
@@ -85,8 +91,7 @@ def test_a_cell_of_ours_says_which_variant_it_is_where_there_are_several(make_ru
     runs[1]["configuration"]["beta"] = "auto"
     found, _ = groups.settings(runs, {"beta": "auto"})
     got = tables.paper_table(1, found)
-    (row,) = (row for row in got.rows if row[0] == "DRw")
-    assert row[got.head.index("CIFAR-10, R = 100: ours")] == "71.0 (1; beta auto)"
+    assert cell(got, "DRw") == "71.0 (1; beta auto)"
 
 
 def test_a_mean_of_fewer_than_twenty_is_not_reported(make_run):
@@ -101,8 +106,7 @@ def test_a_mean_of_fewer_than_twenty_is_not_reported(make_run):
     ):
         found, _ = groups.settings(runs, {})
         got = tables.paper_table(1, found)
-        (row,) = (row for row in got.rows if row[0] == "DRw")
-        assert row[got.head.index("CIFAR-10, R = 100: ours")] == drw
+        assert cell(got, "DRw") == drw
         assert note in got.note
         of_setting = tables.methods(found[0].variants, found[0].window).note
         assert ("(not the mean of the last 20, as fewer are of saw)" in of_setting) == (
@@ -129,8 +133,7 @@ def test_seeds_that_were_trained_have_the_last_evaluation_beside_those_that_were
     assert row[1] == "86.0 ± 0.0"
     assert row[6].startswith("+16.0 ")
     table = tables.paper_table(1, [found])
-    (row,) = (row for row in table.rows if row[0] == "DRw + LA")
-    assert row[table.head.index("CIFAR-10, R = 100: ours")] == "86.0 ± 0.0 (3; last evaluation)"
+    assert cell(table, "DRw + LA") == "86.0 ± 0.0 (3; last evaluation)"
 
 
 def test_a_short_last_stage_takes_the_mean_from_no_other_method(make_run):
@@ -143,21 +146,18 @@ def test_a_short_last_stage_takes_the_mean_from_no_other_method(make_run):
     (found,), _ = groups.settings([*runs, staged], {})
     assert found.window == "mean_last_20"
     made = tables.methods(found.variants, found.window)
-    assert {row[0]: row[1] for row in made.rows} == {
-        "drw": "71.0",
-        "fixmatch_crest_plus": "75.0",
-        "fixmatch": "61.0",
-    }
+    # CReST+'s last one, and its gain over FixMatch's last, 60, beside means of 20.
+    assert shown(made, "method", "bACC %", "gain over fixmatch [95 %]") == [
+        ("fixmatch_crest_plus", "75.0", "+15.0"),
+        ("drw", "71.0", "+10.0"),
+        ("fixmatch", "61.0", ""),
+    ]
     assert (
         "Of fixmatch_crest_plus the last evaluation, as fewer are of the last stage alone, gains "
         "over the last one of the reference." in made.note
     )
-    # So the gain is over FixMatch's last one, 60.
-    assert {row[0]: row[6] for row in made.rows}["fixmatch_crest_plus"] == "+15.0"
     table = tables.paper_table(2, [found])
-    column = table.head.index("ImageNet127: ours")
-    (row,) = (row for row in table.rows if "CReST+" in row[0] and "LA" not in row[0])
-    assert row[column] == "75.0 (1; last evaluation)"
+    assert cell(table, "CReST+", "ImageNet127: ours") == "75.0 (1; last evaluation)"
 
 
 def test_the_one_evaluation_of_what_was_judged_is_marked_beside_means_of_twenty(make_run):
@@ -169,10 +169,8 @@ def test_the_one_evaluation_of_what_was_judged_is_marked_beside_means_of_twenty(
         metric.update(evaluations=1, mean_last_20=0.75)
     (found,), _ = groups.settings([*runs, judged], {})
     got = tables.paper_table(1, [found])
-    column = got.head.index("CIFAR-10, R = 100: ours")
-    cells = {row[0]: row[column] for row in got.rows}
-    assert cells["DRw"] == "71.0 (1)"
-    assert cells["DRw + LA"] == "75.0 (1; last evaluation)"
+    assert cell(got, "DRw") == "71.0 (1)"
+    assert cell(got, "DRw + LA") == "75.0 (1; last evaluation)"
     assert got.note.endswith("mean of the last 20 evaluations of a run, where not said otherwise.")
     methods = tables.methods(found.variants, found.window)
     # DRw's mean of the last 20 beside FixMatch's, one evaluation beside FixMatch's last.
