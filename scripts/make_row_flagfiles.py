@@ -61,7 +61,7 @@ def text(table: int, row: paper_numbers.Row, setting: str) -> str:
     stem = f"{row.method}_{setting}"
     command = (
         f"python -m drw_tf.train --flagfile={(ROWS / f'table{table}' / stem).as_posix()}.flags "
-        f"--workdir=runs/table{table}/{stem}/seed0"
+        f"--workdir=runs/table{table}/{setting}/{row.method}/seed0"
     )
     notes = list(NOTES.get(table, ()))
     if setting.startswith("cifar100"):
