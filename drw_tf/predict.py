@@ -167,10 +167,15 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
             raise ValueError(f"--out={out} cannot be written: {error}.") from None
         with whole_files.replaced(out) as file:
             table = csv.writer(file, lineterminator="\n")
+            # Python before 3.11.9 quotes a carriage return only where it quotes everything.
+            quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             table.writerow([*COLUMNS, *(PREFIX + name for name in model.class_names)])
-            for rows in table_rows(model, usable, preparation, limit, flags):
-                table.writerows(rows)
+            for rows in table_rows(model, usable, preparation, flags):
+                for row in rows:
+                    (quoted if "\r" in row[0] else table).writerow(row)
                 written += len(rows)
+            if not written:
+                raise ValueError(f"none of {len(paths)} pictures can be read.")
     except tf.errors.ResourceExhaustedError as error:
         raise ValueError(
             f"memory ran out at --batch_size={flags['batch_size']}, a smaller one needs less "
@@ -184,7 +189,7 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
 
 
 def table_rows(
-    model, paths: Sequence[str], preparation, limit: float, flags: Mapping
+    model, paths: Sequence[str], preparation, flags: Mapping
 ) -> Iterator[list[list[str]]]:
     """Rows of the table, a batch at a time, with a progress bar.
 
@@ -192,7 +197,6 @@ def table_rows(
         model: a `predictor.Predictor`.
         paths: of picture files whose headers look sound.
         preparation: of `preparation_of`.
-        limit: million pixels above which a file is unreadable.
         flags: "batch_size" and "on_bad_image" of this program.
 
     Raises:
@@ -200,18 +204,19 @@ def table_rows(
     """
     import tqdm
 
+    from drw_tf.data import naming
     from drw_tf.serving import picture_stream
 
     # disable=None: no bar where standard error is no terminal.
     with tqdm.tqdm(total=len(paths), unit="picture", desc="predicting", disable=None) as bar:
         for part in picture_stream.parts(paths, preparation, flags["batch_size"]):
-            for row in part.unreadable:
-                reason = f"{paths[row]}: {picture_stream.fault(paths[row], limit)}"
+            for row, reason in part.unreadable.items():
+                named = f"{naming.shown(paths[row])}: {reason}"
                 if flags["on_bad_image"] == "fail":
                     raise ValueError(
-                        f"{reason}; --on_bad_image=skip leaves out what cannot be read."
+                        f"{named}; --on_bad_image=skip leaves out what cannot be read."
                     )
-                _LOG.warning("left out %s", reason)
+                _LOG.warning("left out %s", named)
             found = model.predict(part.pixels)
             yield [
                 _row(paths[row], model.class_names[label], probabilities)
@@ -251,11 +256,11 @@ def _refuse_out(out: pathlib.Path) -> None:
 
 def _usable(paths: Sequence[str], limit: float, on_bad: str) -> list[str]:
     """The paths whose files look sound; refuses or names the others."""
-    from drw_tf.data import image_scan
+    from drw_tf.data import image_scan, naming
 
     report = image_scan.scan(paths, max_megapixels=limit, on_bad=on_bad)
     for bad in report.bad:
-        _LOG.warning("left out %s: %s", bad.path, bad.reason)
+        _LOG.warning("left out %s: %s", naming.shown(bad.path), bad.reason)
     if len(report.bad) == len(paths):
         raise ValueError(f"none of {len(paths)} pictures can be read.")
     return [path for path, keep in zip(paths, report.usable, strict=True) if keep]

@@ -177,6 +177,28 @@ def test_an_earlier_table_is_replaced_and_stays_when_a_run_fails(run, refused, f
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
 
 
+def test_a_table_of_nothing_replaces_no_table(run, refused, tmp_path):
+    run()
+    whole = (tmp_path / "out" / "predictions.csv").read_bytes()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    spoil(broken)
+    for name in ("empty.png", "large.png"):
+        (broken / name).unlink()
+    message = refused("--on_bad_image=skip", f"--images={broken}")
+    assert "none of 1 pictures can be read." in message
+    assert (tmp_path / "out" / "predictions.csv").read_bytes() == whole
+
+
+def test_line_ends_in_a_file_name_neither_tear_the_table_nor_the_log(run, folder, caplog):
+    save(folder / "a\rb.png")
+    (folder / "c\nd.png").write_bytes(b"")
+    rows = run("--on_bad_image=skip")
+    assert {len(row) for row in rows} == {6}
+    assert f"{folder}/a\rb.png" in [row[0] for row in rows]
+    assert f"left out {folder}/c\\nd.png: the file is empty" in caplog.text
+
+
 @pytest.mark.parametrize("call", [1, 2])
 def test_memory_that_runs_out_is_one_line(refused, tmp_path, monkeypatch, call):
     import tensorflow as tf

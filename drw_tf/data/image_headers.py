@@ -13,6 +13,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _USUAL_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 # Markers without a length: TEM, the restarts, start of image.
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_END = b"\xff\xd9"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
@@ -22,7 +23,8 @@ class Header:
 
     Attributes:
         format: "JPEG", "PNG", "GIF", "BMP" or "WEBP".
-        height: pixels, as stored (a camera's orientation is not applied).
+        height: pixels, as stored (a camera's orientation is not applied); of a GIF those of
+            its canvas or of its first picture, the larger.
         width: pixels.
         complete: whether the file is of a usual kind and ends as it should; where not, only
             decoding tells whether it can be read.
@@ -50,12 +52,15 @@ def read(file: BinaryIO, size: int) -> Header:
     try:
         if head.startswith(b"\xff\xd8\xff"):
             height, width, usual = _jpeg(file)
-            return Header("JPEG", height, width, usual and tail.endswith(b"\xff\xd9"))
+            # Telephones write more behind the end, a film for instance. Between the frame and
+            # its end there is none of these bytes: pictures within notes lie before the frame.
+            ended = tail.endswith(_JPEG_END) or (usual and _JPEG_END in file.read())
+            return Header("JPEG", height, width, usual and ended)
         if head.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack(">II", head[16:24])
             return Header("PNG", height, width, head[12:16] == b"IHDR" and tail == _PNG_END)
         if head.startswith((b"GIF87a", b"GIF89a")):
-            width, height = struct.unpack("<HH", head[6:10])
+            height, width = _gif(file, head)
             return Header("GIF", height, width, tail.endswith(b";"))
         if head.startswith(b"BM"):
             return _bmp(head, size)
@@ -84,6 +89,24 @@ def _jpeg(file: BinaryIO) -> tuple[int, int, bool]:
             bits, height, width = struct.unpack(">BHH", file.read(5))
             return height, width, bits == 8 and marker in _USUAL_FRAMES
         file.seek(length - 2, 1)
+
+
+def _gif(file: BinaryIO, head: bytes) -> tuple[int, int]:
+    """Height and width of the canvas, or of the first picture where that is larger."""
+    width, height = struct.unpack("<HH", head[6:10])
+    file.seek(13 + _palette_bytes(head[10]))
+    while (kind := file.read(1)) == b"!":
+        file.seek(1, 1)
+        while (length := file.read(1)) and length[0]:
+            file.seek(length[0], 1)
+    if kind == b",":
+        _, _, wide, high = struct.unpack("<HHHH", file.read(8))
+        width, height = max(width, wide), max(height, high)
+    return height, width
+
+
+def _palette_bytes(packed: int) -> int:
+    return 3 << (packed & 7) + 1 if packed & 128 else 0
 
 
 def _bmp(head: bytes, size: int) -> Header:

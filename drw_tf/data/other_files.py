@@ -7,10 +7,10 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 # RE2 reads patterns as UTF-8; \C is any byte, and all bytes named below are under 0x80.
-# What TensorFlow reads wrongly or not at all: GIF with a transparent colour, BMP but the plain
-# 24-bit kind, WebP.
+# What TensorFlow reads wrongly or not at all: GIF, of which it makes the transparent colour black
+# and reads all pictures of an animation into memory; BMP but the plain 24-bit kind; WebP.
 _FOR_PILLOW = (
-    r"(?s)GIF8\C*!\C\x04[\x01\x03\x05\x07\x09\x0b\x0d\x0f\x11\x13\x15\x17\x19\x1b\x1d\x1f]\C*",
+    r"(?s)GIF8\C*",
     r"(?s)RIFF\C{4}WEBP\C*",
     r"(?s)BM\C*",
 )
@@ -49,7 +49,7 @@ def decode(contents: tf.Tensor, pillow: bool) -> tf.Tensor:
 
 
 def _needs_pillow(head: tf.Tensor) -> tf.Tensor:
-    """bool []; `head` is long enough to hold what lies before the pixels of a PNG or GIF."""
+    """bool []; `head` is long enough to hold what lies before the pixels of a BMP."""
     hits = [tf.strings.regex_full_match(head, pattern) for pattern in _FOR_PILLOW]
     return tf.reduce_any(hits) & ~tf.strings.regex_full_match(head, _PLAIN_BMP)
 
@@ -63,7 +63,7 @@ def refuse_pillow(contents: tf.Tensor, path: tf.Tensor) -> tf.Tensor:
 
     def checked():
         needs = _needs_pillow(tf.strings.substr(contents, 0, 1 << 16))
-        said = ["is a WebP, or a GIF or BMP that only Pillow reads:", path]
+        said = ["is a GIF or WebP, or a BMP that only Pillow reads:", path]
         with tf.control_dependencies([tf.debugging.Assert(~needs, said)]):
             return tf.identity(contents)
 
@@ -99,4 +99,7 @@ def _pillow_pixels(contents: bytes | np.ndarray) -> np.ndarray:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
+        elif image.format == "GIF":
+            # The first picture may fill a part of the canvas; the rest of it has no colour.
+            image = image.crop(image.tile[0][1])
         return np.asarray(image.convert("RGB"))

@@ -13,8 +13,11 @@ from drw_tf.serving import headers
 
 _EXTENSION, _PICTURE, _TRANSPARENCY = 0x21, 0x2C, 0xF9
 _NO_COLOR = -1
+_TOO_MANY = "the GIF is in more and smaller blocks than any writer makes."
 # Lengths in bytes.
 _HEADER, _DESCRIPTOR = 13, 10
+# Blocks that any file may have, beside one in 32 bytes.
+_MIN_BLOCKS = 1024
 
 
 def first_picture(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
@@ -29,7 +32,8 @@ def first_picture(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.T
     raw = _require_length(raw, _HEADER, where)
     encoded = _within_limit(encoded, raw, 6, where, max_pixels)
     body = _HEADER + _palette_bytes(raw[10])
-    start, transparent = _find_picture(_require_length(raw, body, where), body)
+    start, transparent, left = _find_picture(_require_length(raw, body, where), body)
+    raw = headers.require(raw, left > 0, where, _TOO_MANY)
     raw = _require_length(raw, start + _DESCRIPTOR + 1, where)
     raw = headers.require(raw, raw[start] == _PICTURE, where, "the GIF has no picture in it.")
     encoded = _within_limit(encoded, raw, start + 5, where, max_pixels)
@@ -43,7 +47,8 @@ def first_picture(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.T
     )
     palette = start + _DESCRIPTOR
     palette_bytes = _palette_bytes(raw[palette - 1])
-    end = _skip_blocks(raw, palette + palette_bytes + 1)
+    end, left = _skip_blocks(raw, palette + palette_bytes + 1, left)
+    encoded = headers.require(encoded, left > 0, where, _TOO_MANY)
     encoded = _require_length(encoded, end, where)
     is_local = palette_bytes > 0
     used = tf.where(is_local, palette, _HEADER)
@@ -68,29 +73,42 @@ def _palette_bytes(packed: tf.Tensor) -> tf.Tensor:
     return tf.where(packed >= 128, 3 * tf.bitwise.left_shift(2, packed % 8), 0)
 
 
-def _find_picture(raw: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the first block that is not an extension begins, and the transparent color."""
+def _find_picture(raw: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Where the first block that is not an extension begins, the transparent color, and how many
+    blocks may still follow.
+
+    Blocks hold up to 255 bytes, and writers fill them: a file of tiny ones would take minutes.
+    """
     size = tf.size(raw)
 
-    def is_extension(position, transparent):
-        return (position + 7 < size) & (_at(raw, position) == _EXTENSION)
+    def is_extension(position, transparent, left):
+        return (left > 0) & (position + 7 < size) & (_at(raw, position) == _EXTENSION)
 
-    def step(position, transparent):
+    def step(position, transparent, left):
         announces = (raw[position + 1] == _TRANSPARENCY) & (raw[position + 3] % 2 == 1)
         transparent = tf.where(announces, raw[position + 6], transparent)
-        return _skip_blocks(raw, position + 2), transparent
+        end, left = _skip_blocks(raw, position + 2, left - 1)
+        return end, transparent, left
 
-    return tf.while_loop(is_extension, step, (start, tf.constant(_NO_COLOR)))
-
-
-def _skip_blocks(raw: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """Position after a chain of blocks (length, bytes) that an empty block ends."""
-    (last,) = tf.while_loop(
-        lambda position: (position < tf.size(raw)) & (_at(raw, position) > 0),
-        lambda position: (position + _at(raw, position) + 1,),
-        (start,),
+    return tf.while_loop(
+        is_extension, step, (start, tf.constant(_NO_COLOR), size // 32 + _MIN_BLOCKS)
     )
-    return last + 1
+
+
+def _skip_blocks(
+    raw: tf.Tensor, start: tf.Tensor, left: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Position after a chain of blocks (length, bytes) that an empty block ends, and what it
+    leaves of the blocks that may be read."""
+
+    def is_block(position, left):
+        return (left > 0) & (position < tf.size(raw)) & (_at(raw, position) > 0)
+
+    def step(position, left):
+        return position + _at(raw, position) + 1, left - 1
+
+    last, left = tf.while_loop(is_block, step, (start, left))
+    return last + 1, left
 
 
 def _at(raw: tf.Tensor, position: tf.Tensor) -> tf.Tensor:

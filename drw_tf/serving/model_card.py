@@ -102,10 +102,27 @@ def network_of(served: Served) -> str:
     return "ema_unadjusted" if served.adjusts and not served.adjusted else "ema"
 
 
+def _evaluated(record: Mapping, served: Served) -> tuple[Mapping, str, int]:
+    """The last metrics of what is served, "test" or "validation", and their step.
+
+    Those of the validation pictures where there were no test pictures; no metrics if neither.
+    """
+    on_test = record["last_metrics"].get(network_of(served))
+    part = "test" if on_test else "validation"
+    for entry in reversed(record["history"]):
+        found = on_test or entry.get(part, {}).get(network_of(served))
+        if entry.get(part) and found:
+            return found, part, entry["step"]
+    return {}, "", 0
+
+
 def _metrics(record: Mapping, served: Served) -> list[str]:
-    found = record["last_metrics"].get(network_of(served))
+    found, part, step = _evaluated(record, served)
     if not found:
         return ["## Metrics", "", "None: nothing was evaluated."]
+    after = f"{step}"
+    if step != record["steps"]:  # a checkpoint from within an epoch
+        after += f" (the network here is that of step {record['steps']}, which was not tested)"
     before = " before it was divided by the temperature" if _scales(served) else ""
     percent = {name: tables.percent(found[name]) for name in _PERCENTAGES}
     rows = [
@@ -117,7 +134,7 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
     return [
         "## Metrics",
         "",
-        f"On the test pictures after step {_evaluated_step(record)}: balanced accuracy "
+        f"On the {part} pictures after step {after}: balanced accuracy "
         f"{percent['balanced_accuracy']} %, accuracy {percent['accuracy']} %, "
         f"geometric mean of recalls {percent['geometric_mean']} %; Many / Medium / Few "
         f"{percent['many']} / {percent['medium']} / {percent['few']} %. "
@@ -126,14 +143,6 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         "",
         markdown.table(["class", "recall %", "precision %"], rows, aligned=True),
     ]
-
-
-def _evaluated_step(record: Mapping) -> str:
-    """Of the metrics, which are older than a checkpoint from within an epoch."""
-    step = next(entry["step"] for entry in reversed(record["history"]) if entry.get("test"))
-    if step == record["steps"]:
-        return f"{step}"
-    return f"{step} (the network here is that of step {record['steps']}, which was not tested)"
 
 
 def _calibration(served: Served) -> list[str]:
@@ -176,6 +185,18 @@ def _training(record: Mapping) -> list[str]:
     commit = "not known"
     if git:
         commit = f"`{git['commit']}`" + (", with changes" if git["dirty"] else "")
+    start, made_by = record.get("start"), record.get("made_by", ())
+    began = []
+    if start:
+        began.append(
+            f"It began with the averaged network of `{start['checkpoint']}`, whose pictures are "
+            "not among the numbers above."
+        )
+    elif record["configuration"].get("init_weights") == "imagenet":
+        began.append("It began with Keras's weights of ImageNet.")
+    for part in made_by[:-1]:
+        by = f"commit `{part['git']['commit']}`" if part["git"] else "a commit that is not known"
+        began.append(f"From step {part['from_step']} on by {by}.")
     return [
         "## Training",
         "",
@@ -183,6 +204,7 @@ def _training(record: Mapping) -> list[str]:
         shlex.join(command) if command else "# not known: exported before the run was finished",
         "```",
         "",
+        *began,
         f"{record['steps']} of {record['configuration']['steps']} steps, "
         f"{record['seconds'] / 60:.1f} minutes on {where}. Commit: {commit}. "
         f"{versions or 'Versions: not known'}.",
@@ -202,18 +224,18 @@ def _limits(record: Mapping, served: Served) -> list[str]:
     few = [name for name, count in zip(names, counts, strict=True) if count < _FEW_LABELED]
     if few:
         lines.append(f"- Fewer than {_FEW_LABELED} labeled pictures: {_listed(few)}.")
-    found = record["last_metrics"].get(network_of(served))
+    found, part, _ = _evaluated(record, served)
     if found:
         pairs = [pair for pair in zip(found["recall"], names, strict=True) if pair[0] is not None]
         recall, name = min(pairs)
         lines.append(
             f"- Lowest recall: {tables.percent(recall)} %, class {markdown.escaped(name)}."
         )
-        tested = data["test_counts"]
+        tested = data[f"{part}_counts"]
         if tested:
             fewest, most = min(tested), max(tested)
             shown = str(most) if fewest == most else f"{fewest} to {most}"
-            lines.append(f"- Test pictures a class: {shown}.")
+            lines.append(f"- {part.capitalize()} pictures a class: {shown}.")
     else:
         lines.append("- Nothing is known of its errors: it was not tested.")
     config = record["configuration"]

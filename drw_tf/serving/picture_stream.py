@@ -6,7 +6,8 @@ graph decodes four pictures of a batch at a time. Formats that TensorFlow does n
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -22,12 +23,13 @@ class Part:
     Attributes:
         rows: int64 [b], their places in the list, ascending.
         pixels: uint8 [b, H, W, Ch].
-        unreadable: places up to the last of `rows` whose files could not be decoded.
+        unreadable: places up to the last of `rows` whose files could not be decoded, each with
+            the reason in a few words.
     """
 
     rows: np.ndarray
     pixels: np.ndarray
-    unreadable: tuple[int, ...]
+    unreadable: Mapping[int, str]
 
 
 def decode(contents: tf.Tensor, preparation: decoding.Preparation) -> tf.Tensor:
@@ -57,6 +59,10 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
         paths: str [N], N >= 1. Their headers were looked at before (`image_scan.scan`).
         preparation: what the network expects.
         batch: pictures in a part, >= 1; the last part may have fewer, or none.
+
+    Raises:
+        OSError: the disk is gone, and not back within seconds.
+        tf.errors.ResourceExhaustedError: memory runs out for a picture alone.
     """
 
     def load(row, path):
@@ -69,23 +75,42 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
     following = 0
     for rows, pixels in batches.as_numpy_iterator():
         end = int(rows[-1]) + 1
-        yield Part(rows, pixels, _gaps(following, end, rows))
+        yield _second_look(rows, pixels, range(following, end), paths, preparation)
         following = end
     if following < len(paths):
         nothing = np.zeros([0, *preparation.image_shape], np.uint8)
-        yield Part(np.arange(0), nothing, tuple(range(following, len(paths))))
+        rest = range(following, len(paths))
+        yield _second_look(np.arange(0), nothing, rest, paths, preparation)
 
 
-def fault(path: str, max_megapixels: float) -> str:
-    """Why a picture could not be decoded, in a few words."""
+def fault(path: str) -> str | None:
+    """Why a picture cannot be decoded, in a few words; None where it can be."""
     report = image_scan.scan(
-        [path], max_megapixels=max_megapixels, on_bad="skip", full=True, progress=False
+        [path], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
     )
-    return report.bad[0].reason if report.bad else "it could not be read"
+    return report.bad[0].reason if report.bad else None
 
 
-def _gaps(start: int, end: int, rows: np.ndarray) -> tuple[int, ...]:
-    """The places in [start, end) that `rows` leaves out."""
-    if len(rows) == end - start:
-        return ()
-    return tuple(np.setdiff1d(np.arange(start, end), rows).tolist())
+def _second_look(
+    rows: np.ndarray,
+    pixels: np.ndarray,
+    places: range,
+    paths: Sequence[str],
+    preparation: decoding.Preparation,
+) -> Part:
+    """The part of all `places`, of which those in `rows` were decoded.
+
+    The stream drops a picture for any error, also for one of the disk or of memory that has
+    passed since; such a picture is decoded here.
+    """
+    if len(rows) == len(places):
+        return Part(rows, pixels, {})
+    missing = np.setdiff1d(np.array(places), rows).tolist()
+    unreadable = {place: reason for place in missing if (reason := fault(paths[place]))}
+    sound = [place for place in missing if place not in unreadable]
+    if sound:
+        later = [decode(tf.io.read_file(paths[place]), preparation).numpy() for place in sound]
+        rows, pixels = np.append(rows, sound), np.concatenate([pixels, later])
+        order = np.argsort(rows)
+        rows, pixels = rows[order], pixels[order]
+    return Part(rows, pixels, unreadable)

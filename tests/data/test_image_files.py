@@ -1,4 +1,5 @@
 import io
+import itertools
 import struct
 import zlib
 
@@ -173,6 +174,29 @@ def test_only_the_first_frame_of_an_animation_is_seen():
     first, second = smooth_picture(seed=1).convert("P"), smooth_picture(seed=2).convert("P")
     contents = encoded(first, "GIF", save_all=True, append_images=[second])
     assert_decodes_to(contents, first.convert("RGB"))
+
+
+def gif(canvas, *pictures):
+    """A GIF of pictures ((left, top), rows of colours 0 and 1), each of a size of its own."""
+
+    def lzw(pixels):
+        # Codes of 3 bits, lowest bits first: clear (4) before each pixel, so they stay that short.
+        codes = [code for pixel in pixels for code in (4, pixel)] + [5]
+        bits = sum(code << 3 * place for place, code in enumerate(codes))
+        data = bits.to_bytes((3 * len(codes) + 7) // 8, "little")
+        return bytes([2, len(data)]) + data + b"\0"
+
+    parts = [b"GIF89a", struct.pack("<HHBBB", *canvas, 0x80, 0, 0)]
+    parts.append(bytes([10, 20, 30, 40, 50, 60]))
+    for place, rows in pictures:
+        size = len(rows[0]), len(rows)
+        parts += [b",", struct.pack("<HHHHB", *place, *size, 0), lzw(itertools.chain(*rows))]
+    return b"".join([*parts, b";"])
+
+
+def test_the_first_picture_of_an_animation_is_seen_alone_whatever_its_size():
+    contents = gif((5, 4), ((1, 2), [[0, 1]]), ((0, 0), [[1] * 5] * 4))
+    assert_decodes_to(contents, [[[10, 20, 30], [40, 50, 60]]])
 
 
 @pytest.mark.parametrize("value", range(1, 9))

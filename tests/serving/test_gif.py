@@ -83,3 +83,15 @@ def test_every_truncation_is_an_error_and_not_a_hang(pictures):
     for length in (*range(6, 80, 3), *range(80, len(file) - 1, 37)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="the GIF is truncated"):
             first(file[:length])
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_file_of_tiny_blocks_is_refused_early(ended):
+    # Comments of one byte a block, in many extensions or in one: a loop over each would take long.
+    comments = b"!\xfe\x01c\x00" * 2000 if ended else b"!\xfe" + b"\x01c" * 2000 + b"\x00"
+    whole = local_palette()
+    cut = tf.function(lambda file: gif.first_picture(file, "image 0: ", MAX_PIXELS))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more and smaller blocks"):
+        cut(tf.constant(whole[:13] + comments + whole[13:]))
+    few = cut(tf.constant(whole[:13] + b"!\xfe\x01c\x00" * 200 + whole[13:]))
+    assert tf.io.decode_gif(few)[0, 0].numpy().tolist() == [[10, 20, 30], [40, 50, 60]]

@@ -140,6 +140,43 @@ def test_limits_name_classes_that_the_adjustment_knows_nothing_of():
         assert len(found) == adjusted
 
 
+def test_held_out_pictures_stand_in_for_test_pictures_that_there_are_not():
+    record = copy.deepcopy(RECORD)
+    record["last_metrics"] = {}
+    record["dataset"]["test_counts"] = None
+    found = {"ema": {**NETWORK, "accuracy": 0.9}, "ema_unadjusted": NETWORK}
+    record["history"] = [
+        {"step": 200, "test": {}, "validation": found},
+        {"step": 200, "test": {}},
+    ]
+    text = "\n".join(card(record=record))
+    assert "On the validation pictures after step 200: balanced accuracy 62.5 %, acc" in text
+    assert "accuracy 70.0 %" in text
+    assert "accuracy 90.0 %" in "\n".join(card(adjusted=True, record=record))
+    assert r"- Lowest recall: 50.0 %, class rare\_\*." in text
+    assert "- Validation pictures a class: 4." in text
+    assert "not tested" not in text
+
+
+def test_what_a_run_began_with_and_who_trained_it_is_said():
+    record = copy.deepcopy(RECORD)
+    record["start"] = {"checkpoint": "runs/a/checkpoints/90", "takes_heads": True}
+    record["made_by"] = [
+        {"from_step": 0, "git": {"commit": "old1", "dirty": False}},
+        {"from_step": 120, "git": None},
+        {"from_step": 150, "git": RECORD["git"]},
+    ]
+    text = "\n".join(card(record=record))
+    assert "It began with the averaged network of `runs/a/checkpoints/90`, whose pictures" in text
+    assert "From step 0 on by commit `old1`." in text
+    assert "From step 120 on by a commit that is not known." in text
+    assert "Commit: `abc123`, with changes." in text
+    record = copy.deepcopy(RECORD)
+    record["configuration"]["init_weights"] = "imagenet"
+    assert "It began with Keras's weights of ImageNet." in "\n".join(card(record=record))
+    assert "It began" not in "\n".join(card())
+
+
 def test_what_is_not_known_is_said():
     record = copy.deepcopy(RECORD)
     record.update(last_metrics={}, command_line=[], git=None, machine={}, versions={})

@@ -1,3 +1,6 @@
+import os
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -130,10 +133,33 @@ def test_a_file_that_vanished_is_told_too(written):
     paths = written({}, 3)
     got = list(picture_stream.parts([*paths, "/nowhere/at.png"], WHOLE, 2))
     assert [row for part in got for row in part.unreadable] == [3]
-    assert picture_stream.fault("/nowhere/at.png", 50) == "No such file or directory"
+    assert got[-1].unreadable == {3: "No such file or directory"}
 
 
 def test_fault_says_why(written, pictures):
     paths = written({0: damaged(pictures)}, 2)
-    assert picture_stream.fault(paths[0], 50).startswith("it cannot be decoded")
-    assert picture_stream.fault(paths[1], 50) == "it could not be read"
+    assert picture_stream.fault(paths[0]).startswith("it cannot be decoded")
+    assert picture_stream.fault(paths[1]) is None
+
+
+def test_what_can_be_read_at_a_second_look_is_not_left_out(written, pictures, monkeypatch):
+    paths = written({2: damaged(pictures)}, 7)
+    sound = {paths[row]: pathlib.Path(paths[row]).read_bytes() for row in (0, 4, 6)}
+    for path in sound:
+        os.remove(path)
+    look = picture_stream.fault
+
+    def back(path):
+        """The disk is back when a picture that was dropped is looked at again."""
+        for one in sound.keys() & {path}:
+            pathlib.Path(one).write_bytes(sound[one])
+        return look(path)
+
+    monkeypatch.setattr(picture_stream, "fault", back)
+    got = list(picture_stream.parts(paths, WHOLE, 3))
+    assert [row for part in got for row in part.unreadable] == [2]
+    assert [row for part in got for row in part.rows] == [0, 1, 3, 4, 5, 6]
+    for part in got:
+        for row, pixels in zip(part.rows, part.pixels, strict=True):
+            drawn = np.asarray(pictures.noise("RGB", (20, 16), seed=row))
+            np.testing.assert_array_equal(pixels, drawn)
