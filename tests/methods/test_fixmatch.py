@@ -183,3 +183,24 @@ def test_bank_counts_the_latest_label_of_each_picture_once(make, make_batch, ste
     np.testing.assert_array_equal(counted, [1, 1])
     assert rows == 2
     np.testing.assert_array_equal(method.histogram.numbers("confident")[0], [1, 0])
+
+
+def test_bank_outlives_an_epoch(make, make_batch, step):
+    inputs = {
+        "W": np.eye(2),
+        "b": [0.0, 0.0],
+        "tau": 0.9,
+        "x": [[0.0, 0.0]],
+        "y": [0],
+        "u_weak": [[0.0, 5.0], [0.0, 0.1], [5.0, 0.0]],
+        "u_strong": [[0.0, 0.0]] * 3,
+    }
+    method = make(inputs, pseudo_memory="bank")
+    step(method, make_batch(inputs))
+    method.end_epoch(5)
+    # Of the next one so far the first picture alone, which is of the other class by now.
+    step(method, make_batch(inputs | {"u_weak": [[5.0, 0.0]], "u_strong": [[0.0, 0.0]]}))
+    counted, rows = method.histogram.numbers("all")
+    np.testing.assert_array_equal(counted, [2, 1])
+    assert rows == 3
+    np.testing.assert_array_equal(method.histogram.numbers("confident")[0], [2, 0])

@@ -240,6 +240,16 @@ def test_predictions_are_refined_before_they_are_aligned_and_finished_targets_af
     np.testing.assert_allclose(swap.given[0], sharp(aligned(p)), rtol=1e-4)
 
 
+def test_predictions_are_aligned_to_the_true_counts_of_the_pool_where_they_are_known(bench):
+    method = bench.make(remixmatch.ReMixMatch, square_network, HYPER, counts=(3.0, 1.0))
+    known = {"pool_counts": np.array([20.0, 80.0])}
+    method.facts = method.facts.__class__(**vars(method.facts) | known)
+    logits = tf.constant(np.log([[2 / 3, 1 / 3]]), tf.float32)
+    got = method.targets(logits, tf.range(1, dtype=tf.int64))
+    # One picture is the mean of its batch, so that it becomes (1/5, 4/5).
+    np.testing.assert_allclose(got, sharp(np.array([[0.2, 0.8]])), rtol=1e-4)
+
+
 def test_each_share_of_a_soft_target_weighs_what_its_class_weighs(bench, monkeypatch):
     # Every row is 3/4 of itself; the labeled and the weak one are each other's partner.
     bench.fix_draws(monkeypatch, 0.75, (1, 0, 2))

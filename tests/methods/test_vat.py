@@ -64,6 +64,30 @@ def test_radius_is_a_norm_in_pixels_of_minus_one_to_one(bench):
     np.testing.assert_allclose(tf.norm(rescaled, axis=1), [0.5, 0.5, 0.5], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("ramp", "step", "risen"),
+    [
+        ("linear", 0, 0.0),
+        ("linear", 2, 0.4),
+        ("linear", 7, 1.0),
+        ("sigmoid", 0, np.exp(-5.0)),
+        ("sigmoid", 2, np.exp(-5.0 * 0.6**2)),
+    ],
+)
+def test_divergence_is_weighted_by_lambda_u_and_the_ramp(bench, ramp, step, risen):
+    # Of ten steps the weight rises for five.
+    hyper = {"lambda_u": 3.0, "ramp": ramp, "ramp_fraction": 0.5}
+    network = lambda: bench.linear_network(np.eye(2), [0.0, 0.0])  # noqa: E731
+    method = bench.make(vat.VAT, network, HYPER | hyper, step=step)
+    batch = bench.batch({"weak": [[0.0, 0.0]]}, [0], {"weak": [[0.0, 0.0]]})
+    # (1/4, 3/4) becomes (1/2, 1/2).
+    clean = tf.constant([[0.0, np.log(3.0)]], tf.float32)
+    terms, _ = method.loss_terms(batch, {"logits": clean, "perturbed": tf.zeros([1, 2])})
+    divergence = np.log(1 / 2) / 4 + 3 * np.log(3 / 2) / 4
+    np.testing.assert_allclose(terms["loss_unlabeled"], 3.0 * risen * divergence, rtol=1e-5)
+    np.testing.assert_allclose(terms["loss_labeled"], np.log(2), rtol=1e-6)
+
+
 def test_weights_of_pseudo_labels_are_refused(bench):
     with pytest.raises(ValueError, match="needs unlabeled_weights, which VAT does not read"):
         bench.make(

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.methods import base as methods
-from drw_tf.methods import fixmatch
+from drw_tf.methods import fixmatch, mixmatch
 from drw_tf.rebalance import base
 
 
@@ -37,9 +37,8 @@ def fixmatch_step(make_hyper):
         hyper = make_hyper(
             threshold=threshold,
             lambda_u=1.0,
-            forward="joint",
             strong_views=len(strong),
-            **{"pseudo_count": "all", "pseudo_memory": "epoch", **flags},
+            **{"forward": "joint", "pseudo_count": "all", "pseudo_memory": "epoch", **flags},
         )
         training = methods.Training(0.999, False, 0.0, "l2")
         method = fixmatch.FixMatch(build_network, hyper, facts, rebalancers, training)
@@ -60,3 +59,25 @@ def fixmatch_step(make_hyper):
         return terms, scalars, found, method
 
     return step
+
+
+@pytest.fixture
+def mixmatch_targets(make_hyper):
+    """mixmatch_targets(...): what MixMatch with a rebalancer makes of two views that agree."""
+
+    def targets(build_network, rebalancer, logits):
+        hyper = make_hyper(
+            lambda_u=1.0,
+            ramp="linear",
+            ramp_fraction=0.0,
+            mixup_alpha=0.75,
+            temperature=0.5,
+            forward="joint",
+            pseudo_memory="epoch",
+        )
+        training = methods.Training(0.999, False, 0.0, "l2")
+        method = mixmatch.MixMatch(build_network, hyper, rebalancer.facts, [rebalancer], training)
+        logits = tf.constant(logits, tf.float32)
+        return method.targets([logits] * 2, tf.range(len(logits), dtype=tf.int64))
+
+    return targets

@@ -27,7 +27,7 @@ def network(inputs):
     return build
 
 
-def run(case, fixmatch_step, make_facts, make_hyper, monkeypatch):
+def run(case, fixmatch_step, make_facts, make_hyper, monkeypatch, forward):
     inputs = case["inputs"]
     drawn = {f"abc/{name}": inputs[f"uniform_{name}"] for name in ("labeled", "unlabeled")}
     monkeypatch.setattr(
@@ -42,16 +42,26 @@ def run(case, fixmatch_step, make_facts, make_hyper, monkeypatch):
     }
     one = abc.AuxiliaryBalancedClassifier(make_hyper(threshold=inputs["tau"]), facts)
     return fixmatch_step(
-        network(inputs), facts, [one], views, inputs["y"], inputs["tau"], inputs["epoch"]
+        network(inputs),
+        facts,
+        [one],
+        views,
+        inputs["y"],
+        inputs["tau"],
+        inputs["epoch"],
+        forward=forward,
     )
 
 
+@pytest.mark.parametrize("forward", ["joint", "separate"])
 @pytest.mark.parametrize("name", ["step_e0", "step_e250", "step_e499"])
 def test_step_matches_the_published_code(
-    name, golden, fixmatch_step, make_facts, make_hyper, monkeypatch
+    name, forward, golden, fixmatch_step, make_facts, make_hyper, monkeypatch
 ):
     (case,) = [c for c in golden("abc_cdmad")["cases"] if c["id"] == name]
-    terms, _, gradients, method = run(case, fixmatch_step, make_facts, make_hyper, monkeypatch)
+    terms, _, gradients, method = run(
+        case, fixmatch_step, make_facts, make_hyper, monkeypatch, forward
+    )
     expected = case["outputs"]
     for term, key in (
         ("loss_labeled", "loss_base_x"),

@@ -82,6 +82,13 @@ def test_debiasing_begins_at_its_start(make_facts, make_hyper):
         np.testing.assert_allclose(got, [[first, 1 - first]], rtol=1e-6)
 
 
+def test_mixmatch_sharpens_what_was_debiased(make_facts, make_hyper, mixmatch_targets):
+    one = make(make_facts, make_hyper, cdmad_start=0.0)
+    got = mixmatch_targets(linear([[0.0, 0.0]], [0.0, np.log(3.0)]), one, np.zeros([1, 2]))
+    # Even, and three times less for class 1: 3 to 1, and squared.
+    np.testing.assert_allclose(got, [[0.9, 0.1]], rtol=1e-5)
+
+
 def test_certain_rows_stay_finite(make_facts, make_hyper):
     one, network = make(make_facts, make_hyper), linear([[0.0, 0.0]], [90.0, -90.0])()
     got = one.refine(tf.constant([[1.0, 0.0], [0.0, 1.0]]), weak(network, 50))

@@ -1,5 +1,7 @@
 """The five variants of Table 4: which weights, from which counts, from which step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,6 +48,13 @@ def test_fixed_unlabeled_weights_scale_the_labeled_counts_to_the_pool():
     expected = by_hand([40, 20, 10], 0.9)  # 70 pictures in the pool, 7 labeled
     np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), expected, rtol=1e-6)
     assert one.labeled_weights(tf.range(3)) is None
+
+
+def test_fixed_unlabeled_weights_are_of_the_true_counts_of_the_pool_where_they_are_known():
+    known = dataclasses.replace(facts(), pool_counts=np.array([10.0, 20.0, 40.0]))
+    one = class_weights.FixedUnlabeledWeights(hyper(beta="0.9", reweight_start=0.0), known)
+    expected = by_hand([10, 20, 40], 0.9)
+    np.testing.assert_allclose(one.unlabeled_weights(tf.range(3)), expected, rtol=1e-6)
 
 
 def test_fixed_unlabeled_weights_are_one_until_their_start():
@@ -156,6 +165,15 @@ def test_auto_beta_is_999_up_to_r_50_and_995_above():
     one = class_weights.LabeledWeights(hyper(beta="auto"), facts(np.array([1500.0, 15.0])))
     np.testing.assert_allclose(
         one.labeled_weights(tf.range(2)), by_hand([1500, 15], 0.995), rtol=1e-6
+    )
+
+
+def test_auto_beta_of_dynamic_weights_goes_by_the_labeled_counts():
+    tail = facts(np.array([1500.0, 15.0]))
+    one = class_weights.DynamicWeights(hyper(beta="auto", reweight_start=0.0), tail)
+    one.end_epoch(base.Observation(10, np.array([100.0, 50.0])))
+    np.testing.assert_allclose(
+        one.unlabeled_weights(tf.range(2)), by_hand([100, 50], 0.995), rtol=1e-5
     )
 
 

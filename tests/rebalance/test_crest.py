@@ -133,6 +133,14 @@ def test_alignment_is_against_the_batches_before_this_one(make_facts, make_hyper
     np.testing.assert_allclose(got, [[16 / 17, 0.0, 1 / 17]], atol=1e-5)
 
 
+def test_mixmatch_sharpens_what_was_aligned(make_facts, make_hyper, mixmatch_targets):
+    one = make(crest.AlignedSelfTraining, make_facts, make_hyper, counts=(8, 1, 1))
+    predicted = np.array([[1 / 2, 1 / 4, 1 / 4]])
+    got = mixmatch_targets(network(np.eye(3), np.zeros(3)), one, np.log(predicted))
+    # Against a uniform mean, to (.8, .1, .1): 16 to 1 to 1, and squared.
+    np.testing.assert_allclose(got, np.array([[256, 1, 1]]) / 258, rtol=1e-4)
+
+
 def test_new_generation_forgets_what_the_old_network_predicted(make_facts, make_hyper):
     one = make(crest.AlignedSelfTraining, make_facts, make_hyper)
     one.predicted.add(tf.constant([[1.0, 0.0, 0.0]]), tf.constant(0, tf.int64))

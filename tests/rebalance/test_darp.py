@@ -5,8 +5,6 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import base as methods
-from drw_tf.methods import mixmatch
 from drw_tf.ops import refinement
 from drw_tf.rebalance import base, class_weights, darp
 
@@ -18,10 +16,10 @@ POOL = 20
 def make(make_facts, make_hyper):
     """make(darp_start=.4, ...): the rebalancer for 100 steps and a pool of 20 pictures."""
 
-    def build(**values):
+    def build(pool_counts=None, **values):
         values = {"darp_start": 0.4, "darp_refresh": 10, "darp_alpha": 2.0} | values
         return darp.DistributionAligningRefinery(
-            make_hyper(**values), make_facts(COUNTS, pool_size=POOL)
+            make_hyper(**values), make_facts(COUNTS, pool_size=POOL, pool_counts=pool_counts)
         )
 
     return build
@@ -75,6 +73,12 @@ def test_from_its_start_labels_are_those_of_the_whole_bank_refined(make):
     np.testing.assert_allclose(np.sum(one.refined, axis=0), [12, 6, 2], atol=1e-4)
     assert one.describe() == {"darp_count_error": 0.0}
     assert np.all(one.dual)  # where the next refresh starts
+
+
+def test_labels_are_refined_to_the_true_counts_of_the_pool_where_they_are_known(make):
+    one = make(darp_start=0.0, pool_counts=np.array([2.0, 6.0, 12.0]))
+    one.refine(rows(POOL), weak(np.arange(POOL), 0))
+    np.testing.assert_allclose(np.sum(one.refined, axis=0), [2, 6, 12], atol=1e-4)
 
 
 def test_between_refreshes_the_stored_rows_are_used_and_the_bank_is_written(make):
@@ -212,26 +216,10 @@ def test_class_weights_follow_the_refined_labels(make, make_facts, make_hyper, f
     np.testing.assert_allclose(dynamic.class_weights, expected, rtol=1e-6)
 
 
-def test_mixmatch_hands_over_its_sharpened_labels(make, make_facts, make_hyper):
+def test_mixmatch_hands_over_its_sharpened_labels(make, mixmatch_targets):
     one = make(darp_start=0.0)
-    flags = make_hyper(
-        lambda_u=1.0,
-        ramp="linear",
-        ramp_fraction=0.0,
-        mixup_alpha=0.75,
-        temperature=0.5,
-        forward="joint",
-        pseudo_memory="epoch",
-    )
-    method = mixmatch.MixMatch(
-        identity_network,
-        flags,
-        make_facts(COUNTS, pool_size=POOL),
-        [one],
-        methods.Training(0.999, False, 0.0, "l2"),
-    )
     logits = np.random.default_rng(3).normal(size=[POOL, 3]).astype(np.float32)
-    got = method.targets([tf.constant(logits)] * 2, tf.range(POOL, dtype=tf.int64))
+    got = mixmatch_targets(identity_network, one, logits)
     sharp = tf.nn.softmax(2 * logits)  # both views agree; T = 1/2
     np.testing.assert_allclose(one.latest.read_value(), sharp, rtol=1e-5)
     np.testing.assert_allclose(got, refined_in_numpy(sharp), atol=1e-5)

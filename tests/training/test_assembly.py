@@ -11,6 +11,7 @@ from drw_tf import run as runs
 from drw_tf.data import dataset as records
 from drw_tf.models import heads
 from drw_tf.training import assembly
+from tests import small_network
 
 
 def test_a_network_has_the_constants_of_its_data_and_flags(resolve, quarters):
@@ -119,10 +120,35 @@ def test_the_balanced_head_of_abc_is_judged_not_the_methods_own(resolve, quarter
     run = runs.Run(resolve("--method=drw_abc"))
     for network in run.networks().values():
         for name, always in (("logits", 0), ("abc", 3)):
-            head = network.get_layer(name)
-            head.set_weights([np.zeros_like(head.get_weights()[0]), np.eye(4)[always]])
+            small_network.always_answer(network, np.eye(4)[always], name)
     test = quarters[0].test
     np.testing.assert_array_equal(run.logits(test), np.tile(np.eye(4)[3], [len(test), 1]))
     found = run.evaluate(run.evaluator(test))
     for name in ("ema", "raw"):
         assert found[name]["recall"] == [0, 0, 0, 1], name
+
+
+@pytest.mark.usefixtures("small_data")
+def test_each_network_is_debiased_by_its_own_answer(resolve, quarters):
+    run = runs.Run(resolve("--method=fixmatch_cdmad"))
+    networks = run.networks()
+    small_network.always_answer(networks["ema"], np.zeros(4))
+    small_network.always_answer(networks["raw"], 5 * np.eye(4)[3])
+    found = run.evaluate(run.evaluator(quarters[0].test))
+    # Less its answer to nothing, neither says more of one class than of another.
+    for name in ("ema", "raw"):
+        assert found[name]["loss"] == pytest.approx(np.log(4), rel=1e-6), name
+
+
+def test_many_and_few_are_classes_of_many_and_of_few_labeled_pictures(resolve, quarters):
+    dataset = quarters[0]
+    # 2, 3, 5 and 8 of the classes, whose pictures begin at these rows.
+    starts, counts = (0, 40, 60, 72), (2, 3, 5, 8)
+    labeled = np.concatenate([np.arange(n) + row for row, n in zip(starts, counts, strict=True)])
+    split = records.Split(labeled, np.setdiff1d(np.arange(80), labeled), np.arange(0))
+    run = runs.Run(resolve("--method=supervised"), data=(dataset, split))
+    for network in run.networks().values():
+        small_network.always_answer(network, np.eye(4)[3])
+    found = run.evaluate(run.evaluator(dataset.test))
+    for name in ("ema", "raw"):
+        assert [found[name][part] for part in ("many", "medium", "few")] == [1, 0, 0], name

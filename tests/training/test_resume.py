@@ -1,7 +1,10 @@
 """A run that was stopped and resumed equals one that was not."""
 
+import itertools
+import json
 import os
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -176,6 +179,8 @@ def test_an_evaluation_that_is_made_anew_stands_once_in_the_curves(resolve, tmp_
     "arguments",
     [
         REWEIGHTED,
+        # Three quarters of the steps up to the early end would be over by then.
+        pytest.param(("--method=drw", "--reweight_start=0.75"), marks=pytest.mark.slow),
         pytest.param(("--method=crt", "--crt_head_fraction=0.5"), marks=pytest.mark.slow),
     ],
     ids=by_method,
@@ -192,6 +197,23 @@ def test_a_run_that_ends_early_goes_on_to_the_same_end(resolve, uncut, tmp_path,
     last = train(resolve(*arguments))
     assert train(resolve(*arguments, "--stop_at_step=20")) == last
     ended_runs.assert_same(folder, tmp_path / "cut")
+
+
+def test_seconds_of_a_run_that_goes_on_add_up(resolve, tmp_path, monkeypatch):
+    def train_at(seconds, *words):
+        """From one look at the clock to the next so many seconds pass."""
+        clock = types.SimpleNamespace(perf_counter=itertools.count(0, seconds).__next__)
+        monkeypatch.setattr(loop, "time", clock)
+        return train(resolve("--method=supervised", *words))
+
+    first = train_at(1000, "--stop_at_step=10")
+    state = tmp_path / "run" / "checkpoints" / "step_000000010" / "state.json"
+    before = json.loads(state.read_text())["seconds"]
+    assert before >= first["seconds"] >= 1000
+    last = train_at(1)
+    assert before < last["seconds"] < before + 100
+    # Eight pictures a step.
+    assert last["images_per_second"] == pytest.approx(160 / last["seconds"], rel=1e-4)
 
 
 def test_calls_that_end_between_multiples_of_checkpoint_steps_save_after_them(

@@ -14,7 +14,7 @@ from drw_tf.models import registry
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import loop
 from drw_tf.training import stages as training_stages
-from tests import ended_runs
+from tests import ended_runs, small_network
 
 # Two stages of 10 steps each.
 ARGUMENTS = {
@@ -122,6 +122,18 @@ def test_labels_of_the_next_generation_are_the_averaged_networks(opened, quarter
     np.testing.assert_array_equal(unlabeled.rows, pool)
     assert (labeled.key, unlabeled.key) == ("labeled", "unlabeled")
     assert (labeled.batch, unlabeled.batch) == (8, 16)
+
+
+def test_pool_is_labeled_by_the_averaged_network_before_it_is_redrawn(opened, quarters):
+    _, split = quarters
+    run = opened("crest")
+    small_network.always_answer(run.method.ema_network, [0, 0, 0, 9])
+    small_network.always_answer(run.method.network, [9, 0, 0, 0])
+    run.stages.begin(1)
+    rows, labels = run.method.rebalancers[0].labeled_rows()
+    # Of what is said to be of the rarest class all are added.
+    assert set(labels) == {3}
+    assert sorted(split.pool(include_labeled=True)[rows]) == sorted(split.unlabeled)
 
 
 @pytest.fixture
