@@ -168,7 +168,7 @@ def test_protocols_say_what_they_are_called():
     assert large.learning_rate == pytest.approx(0.4)  # .1 * 1024 / 256
     # 128,117 labeled pictures; passes over them in all and to warm up.
     assert large.steps * 1024 / 128117 == pytest.approx(3000, rel=2e-3)
-    assert large.warmup_steps * 1024 / 128117 == pytest.approx(5, rel=2e-3)
+    assert large.warmup_steps * 1024 / 128117 == pytest.approx(50, rel=2e-3)
 
 
 def test_the_imagenet_protocol_is_that_of_the_published_code():
@@ -177,6 +177,9 @@ def test_the_imagenet_protocol_is_that_of_the_published_code():
     # 3e-4 |w|^2 has the gradient 6e-4 w, and decay.add_l2 adds weight_decay w.
     assert (got.weight_decay_kind, got.weight_decay) == ("l2", 6e-4)
     assert (got.ema_decay, got.ema_warmup) == (0.999, False)
+    # 50 of 3000 passes; both views are of one crop and flip.
+    assert got.warmup_steps / got.steps == pytest.approx(50 / 3000, rel=1e-4)
+    assert got.crop == "resized_once"
     assert "strong views differ from the published ones" in path.read_text(encoding="utf-8")
 
 

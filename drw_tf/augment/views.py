@@ -30,6 +30,8 @@ class Views:
         strong: the policy of the strong view, see `presets`.
         geometry: "crop", or "resized_crop" for images that were cropped at a random place
             and scale when they were decoded (see `crops`): then only the flip remains.
+        one_place: whether strong views have place, scale and flip of the first view of the
+            image, as in FixMatch's ImageNet code; with "resized_crop". The stream sees to it.
     """
 
     image_shape: tuple[int, int, int]
@@ -37,6 +39,7 @@ class Views:
     crop_padding: int
     strong: randaugment.RandAugment
     geometry: str = CROP
+    one_place: bool = False
 
     def __post_init__(self):
         if not 0 <= self.crop_padding < min(self.image_shape[:2]):
@@ -46,6 +49,8 @@ class Views:
             )
         if self.geometry not in (CROP, RESIZED_CROP):
             raise ValueError(f"geometry must be {CROP} or {RESIZED_CROP}, got {self.geometry}.")
+        if self.one_place and self.geometry != RESIZED_CROP:
+            raise ValueError(f"one_place needs geometry {RESIZED_CROP}, got {self.geometry}.")
 
     @property
     def side(self) -> int:

@@ -223,6 +223,11 @@ class _Part:
         start = seeds.seed_for(self.seed, f"{self.stream.name}/{name}")
         return tf.stack([start, number])
 
+    def place_of(self, view: str) -> str:
+        """The view whose crop and flip this one has, which may be itself."""
+        shares = self.views.one_place and view.startswith(augment_views.STRONG)
+        return self.stream.views[0] if shares else view
+
     def make(
         self, number: tf.Tensor, index: tf.Tensor, pixels: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
@@ -240,6 +245,10 @@ class _Part:
         for view in self.stream.views:
             kind = view.split("_")[0]
             draws = self.views.draw(kind, self.seed_of(view, number), self.size)
+            first = self.place_of(view)
+            if first != view and self.views.flip:
+                of_first = first.split("_")[0], self.seed_of(first, number), self.size
+                draws["flip"] = self.views.draw(*of_first)["flip"]
             draws = {name: self.own(value) for name, value in draws.items()}
             out[view] = self.views.apply(kind, pixels[view], draws)
         elements = [self._block * self._shard.replicas, self.stream.batch // self._shard.parts]
@@ -265,13 +274,13 @@ def _array_blocks(
 def _file_blocks(
     images: records.FileImages, part: _Part, blocks: tf.data.Dataset, pillow: bool
 ) -> tf.data.Dataset:
-    """Blocks of files, each decoded once for all views; a view has a place of its own."""
+    """Blocks of files, each decoded once for all views; where a view lies `place_of` says."""
 
     @tf.autograph.experimental.do_not_convert
     def places(number, index):
         """Rows, and for each of them the box of each view, float32 [K, 4]."""
         boxes = [
-            crops.draw_crop_boxes(part.seed_of(f"{view}/place", number), part.size)
+            crops.draw_crop_boxes(part.seed_of(f"{part.place_of(view)}/place", number), part.size)
             for view in part.stream.views
         ]
         rows = tf.gather(part.rows, part.own(index))
@@ -340,29 +349,37 @@ def fetcher(images: records.ArrayImages) -> Callable[[tf.Tensor], tf.Tensor]:
 
     A constant is a copy, so large arrays and mapped files are read in place, row by row.
     """
-    pixels = images.pixels
     if is_read_in_place(images):
-
-        def read(rows):
-            found = tf.numpy_function(lambda index: pixels[index], [rows], tf.uint8)
-            return tf.ensure_shape(found, [rows.shape[0], *pixels.shape[1:]])
-
-        return read
+        return _reader(images.pixels)
     with _where_pipelines_run():
-        copy = tf.constant(pixels)
+        copy = tf.constant(images.pixels)
     return lambda rows: tf.gather(copy, rows)
 
 
+def _reader(pixels: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What `fetcher` gives, of pixels that are read where they are."""
+
+    def read(rows):
+        found = tf.numpy_function(lambda index: pixels[index], [rows], tf.uint8)
+        return tf.ensure_shape(found, [rows.shape[0], *pixels.shape[1:]])
+
+    return read
+
+
 def evaluation_batches(
-    images: records.ArrayImages | records.FileImages,
+    images: records.ArrayImages | records.FileImages | records.RowsOf,
     batch: int,
     image_shape: tuple[int, int, int],
 ) -> tf.data.Dataset:
     """Every picture once, in order: uint8 [<= batch, H, W, Ch]; of files the central square."""
-    if isinstance(images, records.ArrayImages):
-        fetch = tf.autograph.experimental.do_not_convert(fetcher(images))
-        rows = tf.data.Dataset.range(len(images)).batch(batch)
-        rows = rows.map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
-        return parallelism.untuned(rows.prefetch(2))
-
-    return in_memory.squares(images.paths, image_shape, batch)
+    if isinstance(images, records.FileImages):
+        return in_memory.squares(images.paths, image_shape, batch)
+    if isinstance(images, records.RowsOf):
+        rows = tf.data.Dataset.from_tensor_slices(images.rows)
+        fetch = _reader(images.images.pixels)
+    else:
+        rows = tf.data.Dataset.range(len(images))
+        fetch = fetcher(images)
+    fetch = tf.autograph.experimental.do_not_convert(fetch)
+    batches = rows.batch(batch).map(fetch, num_parallel_calls=tf.data.AUTOTUNE)
+    return parallelism.untuned(batches.prefetch(2))

@@ -16,6 +16,7 @@ def draw_split(
     unlabeled_counts: np.ndarray,
     seed: int,
     validation_per_class: int = 0,
+    sorted_within: bool = False,
 ) -> records.Split:
     """A split with given numbers of pictures of each class.
 
@@ -31,6 +32,7 @@ def draw_split(
         unlabeled_counts: int [C], other rows of each class that become unlabeled, >= 0.
         seed: 0 keeps the order of `labels`, as DARP does; any other shuffles each class.
         validation_per_class: rows of each class in neither stream, >= 0.
+        sorted_within: rows of a class are sorted by what they show; seed 0 shuffles too.
 
     Raises:
         ValueError: a class has too few rows, or the counts are not C numbers >= 0.
@@ -43,7 +45,7 @@ def draw_split(
     if validation_per_class < 0:
         raise ValueError(f"validation_per_class must be >= 0, got {validation_per_class}.")
     parts = []
-    for c, rows in enumerate(class_rows(labels, num_classes, seed)):
+    for c, rows in enumerate(class_rows(labels, num_classes, seed, sorted_within)):
         labeled, unlabeled = labeled_counts[c], unlabeled_counts[c]
         needed = labeled + unlabeled + validation_per_class
         if needed > len(rows):
@@ -62,6 +64,7 @@ def fraction_split(
     fraction: float,
     seed: int,
     validation_per_class: int = 0,
+    sorted_within: bool = False,
 ) -> records.Split:
     """A split that labels the same fraction of each class and leaves the rest unlabeled.
 
@@ -75,6 +78,7 @@ def fraction_split(
         fraction: in (0, 1].
         seed: 0 keeps the order of `labels`; any other shuffles each class.
         validation_per_class: rows of each class in neither stream, >= 0.
+        sorted_within: see `draw_split`.
 
     Raises:
         ValueError: `fraction` is out of range, or a class has too few rows.
@@ -92,6 +96,7 @@ def fraction_split(
         unlabeled_counts=np.maximum(counts - labeled - validation_per_class, 0),
         seed=seed,
         validation_per_class=validation_per_class,
+        sorted_within=sorted_within,
     )
     unknown = np.flatnonzero(labels == records.UNKNOWN_LABEL)
     unlabeled = np.concatenate([split.unlabeled, unknown])
@@ -135,13 +140,16 @@ def hold_out(
     return records.Split(split.labeled[~np.isin(split.labeled, held)], split.unlabeled, held)
 
 
-def class_rows(labels: np.ndarray, num_classes: int, seed: int) -> list[np.ndarray]:
+def class_rows(
+    labels: np.ndarray, num_classes: int, seed: int, sorted_within: bool = False
+) -> list[np.ndarray]:
     """C arrays int64 [n_c]: the rows of each class in the order that `seed` gives them.
 
     Args:
         labels: int [N], class of each row or `UNKNOWN_LABEL`.
         num_classes: C.
         seed: 0 keeps the order; any other shuffles each class by itself.
+        sorted_within: see `draw_split`.
 
     Raises:
         ValueError: a label is neither a class nor `UNKNOWN_LABEL`.
@@ -153,7 +161,7 @@ def class_rows(labels: np.ndarray, num_classes: int, seed: int) -> list[np.ndarr
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(num_classes + 1))
     rows = [order[bounds[c] : bounds[c + 1]] for c in range(num_classes)]
-    if seed == 0:
+    if seed == 0 and not sorted_within:
         return rows
     return [_shuffled(r, seeds.seed_for(seed, f"split/{c}")) for c, r in enumerate(rows)]
 

@@ -50,7 +50,7 @@ class BatchNorm:
             synchronized=self.synchronized,
         )
 
-    def layer(self, name: str, gamma: str = "ones") -> keras.layers.BatchNormalization:
+    def layer(self, name: str) -> keras.layers.BatchNormalization:
         """A batch normalisation with these constants; none of them may be `None`.
 
         A layer made from its `get_config` is not synchronized: Keras 2.15 leaves that out.
@@ -59,7 +59,6 @@ class BatchNorm:
             momentum=self.momentum,
             epsilon=self.epsilon,
             synchronized=self.synchronized,
-            gamma_initializer=gamma,
             name=name,
         )
 

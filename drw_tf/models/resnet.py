@@ -11,8 +11,8 @@ _BLOCKS = (3, 4, 6, 3)
 _SMALLEST = {"resnet50": 32, "resnet50_small_images": 16}
 
 
-def _normalized(x, batch_norm, name, activate=True, gamma="ones"):
-    x = batch_norm.layer(f"{name}_bn", gamma)(x)
+def _normalized(x, batch_norm, name, activate=True):
+    x = batch_norm.layer(f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_act")(x) if activate else x
 
 
@@ -29,8 +29,7 @@ def _block(x, filters, strides, batch_norm, name):
         network.convolution(x, filters, 3, strides, name=f"{name}_2_conv"), batch_norm, f"{name}_2"
     )
     x = network.convolution(x, 4 * filters, 1, name=f"{name}_3_conv")
-    # Zero: each block starts as its shortcut.
-    x = _normalized(x, batch_norm, f"{name}_3", activate=False, gamma="zeros")
+    x = _normalized(x, batch_norm, f"{name}_3", activate=False)
     x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
     return keras.layers.ReLU(name=f"{name}_act")(x)
 
@@ -56,8 +55,8 @@ def build(
     Args:
         image_shape: (height, width, channels); sides of 32 or more (224 in the
             literature), of 16 or more with `small_images`.
-        batch_norm: its `None`s become momentum 0.9 and epsilon 1e-5. The last gamma of
-            each block starts at 0.
+        batch_norm: its `None`s become momentum 0.9 and epsilon 1e-5. Every gamma starts at
+            1, as in the code of FixMatch on ImageNet and of Small-ImageNet-127.
         normalization: (mean, std), one number a channel.
         small_images: a 3x3 convolution of stride 1 and no pooling as the stem, in place
             of 7x7 and pooling: the total stride is 8, not 32. Small-ImageNet-127's network.
@@ -69,8 +68,8 @@ def build(
         ValueError: the images are too small.
 
     Source:
-        He et al., CVPR 2016 (arXiv:1512.03385); zero gamma: Goyal et al. 2017, Sec. 5.1
-        (arXiv:1706.02677); small images: Fan et al., CVPR 2022 (arXiv:2112.04564).
+        He et al., CVPR 2016 (arXiv:1512.03385); small images: Fan et al., CVPR 2022
+        (arXiv:2112.04564).
     """
     name = "resnet50_small_images" if small_images else "resnet50"
     if min(image_shape[:2]) < _SMALLEST[name]:

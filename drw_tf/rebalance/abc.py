@@ -19,7 +19,9 @@ class AuxiliaryBalancedClassifier(base.Rebalancer):
 
     Source: LeeHyuck/ABC:ABCcode0920/ABCfix.py. Differs from it: t rises with every step, not
     every epoch, and reaches 1 at the end of the stage, however long that is; labeled and strong
-    views pass together, and there each by themselves, with batch statistics of their own.
+    views pass together, and there each by themselves, with batch statistics of their own, whose
+    momentum is .999. It has two strong views, so with one the unlabeled term has half its weight,
+    and no labeled pictures in the pool (--pool=unlabeled here).
     """
 
     evaluated_head = "abc"

@@ -19,7 +19,8 @@ class ClassifierRetraining(base.Rebalancer):
 
     Source: facebookresearch/classifier-balancing:config/ImageNet_LT/cls_crt.yaml, in which the
     second stage is a ninth of the first one; the weights are those of bbuing9/DARP:train_crt.py,
-    which has Adam, mixup and batch statistics that go on, too.
+    which has Adam, mixup, strong views and batch statistics that go on, and is judged without an
+    average of weights.
     """
 
     def __init__(self, hyper, facts):

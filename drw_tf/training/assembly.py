@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf import recipes
+from drw_tf import flag_table, recipes
 from drw_tf.augment import presets
 from drw_tf.augment import views as augment_views
 from drw_tf.data import dataset as records
@@ -190,7 +190,12 @@ def views(config, dataset: records.Dataset) -> augment_views.Views:
         config.randaugment or "fixmatch", config.randaugment_order or "composed"
     )
     padding = min(dataset.image_shape[:2]) // 8
-    geometry = augment_views.RESIZED_CROP if config.crop == "resized" else augment_views.CROP
+    resized = config.crop in flag_table.RESIZED
     return augment_views.Views(
-        dataset.image_shape, dataset.flip, padding, policy, geometry=geometry
+        dataset.image_shape,
+        dataset.flip,
+        padding,
+        policy,
+        geometry=augment_views.RESIZED_CROP if resized else augment_views.CROP,
+        one_place=config.crop == "resized_once",
     )

@@ -130,6 +130,22 @@ def test_views_of_one_file_are_of_different_places(tmp_path):
     assert (batch["unlabeled"]["weak"] != batch["unlabeled"]["weak_2"]).any()
 
 
+def test_strong_views_have_the_weak_ones_crop_and_flip_where_that_is_asked(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, [24, 24, 3], np.uint8)
+    path = str(tmp_path / "noise.png")
+    tf.io.write_file(path, tf.io.encode_png(noise))
+    file = records.FileImages(np.repeat([path], 8), np.zeros(8, np.int64))
+    # No operation and no Cutout: a strong view shows where it was cut.
+    bare = dataclasses.replace(presets.preset("usb"), probability=0.0, cutout_fraction=0.0)
+    read = [pipeline.Stream("unlabeled", np.arange(8), 8, ("weak", "weak_2", "strong"))]
+    cut = augment_views.Views((8, 8, 3), True, 0, bare, geometry="resized_crop", one_place=True)
+    (batch,) = take(pipeline.training_batches(file, read, cut, seed=0), 1)
+    made = batch["unlabeled"]
+    np.testing.assert_array_equal(made["strong"], made["weak"])
+    # Weak ones are averaged by some methods: each has its own.
+    assert (made["weak_2"] != made["weak"]).any()
+
+
 def test_shards_together_are_the_global_batch(images, views):
     whole = take(pipeline.training_batches(images, streams(), views, seed=0), 20)
     per_shard = [

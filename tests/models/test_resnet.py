@@ -56,7 +56,7 @@ def test_small_images_are_divided_by_eight():
     assert model.get_layer("group4_block3_act").output_shape == (None, 4, 4, 2048)
 
 
-def test_every_block_starts_as_its_shortcut():
+def test_every_gamma_starts_at_one_as_in_the_published_networks():
     layers = build((32, 32, 3), small_images=True).layers
     last = [layer for layer in layers if layer.name.endswith("_3_bn")]
     others = [
@@ -66,8 +66,7 @@ def test_every_block_starts_as_its_shortcut():
     ]
     assert len(last) == 16
     assert len(others) == 1 + 2 * 16 + 4
-    assert all((layer.gamma.numpy() == 0).all() for layer in last)
-    assert all((layer.gamma.numpy() == 1).all() for layer in others)
+    assert all((layer.gamma.numpy() == 1).all() for layer in last + others)
     assert {(layer.momentum, layer.epsilon) for layer in last + others} == {(0.9, 1e-5)}
 
 

@@ -214,7 +214,7 @@ def test_what_a_longer_batch_needs_is_no_word_beside_the_papers_imagenet(make_re
     from drw_tf.report import paper_numbers
 
     imagenet = paper_numbers.SETTINGS["imagenet127"]
-    flags = {**imagenet.flags, **imagenet.in_place, "warmup_steps": 625, "reweight_start": 0.4}
+    flags = {**imagenet.flags, **imagenet.in_place, "warmup_steps": 6250, "reweight_start": 0.4}
     (found,), _ = groups.settings([make_record("drw", **flags)], groups.DEFAULTS)
     assert (found.paper, found.variants[0].name) == ("imagenet127", "drw")
 
