@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import config as configuration
-from drw_tf import finished_run, places, recipes
+from drw_tf import finished_run, places
 from drw_tf.data import data_service, identity, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.models import spread
@@ -38,7 +38,6 @@ class Run:
         self.config = config
         self.team = team or cluster.Team(devices.strategy(config.strategy))
         self.strategy = self.team.strategy
-        self.recipe = recipes.RECIPES[config.method]
         self.dataset, self.split = data or registry.load(config)
         self.start = _start(config, self.dataset, begun_with)
         with self.strategy.scope():

@@ -15,9 +15,6 @@ from drw_tf.report import paper_numbers
 ROOT = repository.ROOT
 ROWS = pathlib.Path("flags", "rows")
 
-# The best beta of Fig. 4; .999 where it is not named.
-BETA = {"cifar10_r100": "0.995", "cifar10_r150": "0.995"}
-
 NOTES = {
     2: (
         "The paper calls it accuracy; by its size it is the mean recall of the classes, which is",
@@ -34,7 +31,7 @@ def method_flags(method: str, setting: str) -> list[str]:
     """Hyper-parameters that belong to this method in this setting, beside the defaults."""
     flags = []
     if "beta" in recipes.RECIPES[method].flags:
-        flags.append(f"--beta={BETA.get(setting, '0.999')}")
+        flags.append(f"--beta={paper_numbers.SETTINGS[setting].beta}")
     # DARP's operations come before the crop, which the faster order only approximates.
     if "randaugment_order" in recipes.RECIPES[method].flags and setting != "imagenet127":
         flags.append("--randaugment_order=drawn")

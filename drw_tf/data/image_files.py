@@ -126,9 +126,7 @@ def decode_resized(
         raise ValueError(f"fraction must be in (0, 1], got {fraction}.")
 
     def central(height, width):
-        sides = tf.cast(tf.stack([height, width]), tf.float32)
-        half = fraction * tf.reduce_min(sides) / sides / 2
-        return tf.concat([0.5 - half, 0.5 + half], 0)[None]
+        return _central_box(height, width, fraction)
 
     return _crops(contents, central, 1, size, pillow)[0]
 
@@ -146,19 +144,32 @@ def resized_whole(pixels: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
     return _rounded(tf.image.resize(pixels, sides, antialias=True))
 
 
-def resized_square(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """uint8 [size, size, Ch], a square cut from a picture, at the pixels of `decode_resized`.
+def central_square(pixels: tf.Tensor, size: int, fraction: float) -> tf.Tensor:
+    """uint8 [size, size, Ch], of a decoded picture what `decode_resized` gives of its file.
 
     Args:
         pixels: uint8 [h, w, Ch].
         size: side of the result.
+        fraction: as there.
     """
-    is_large = tf.reduce_any(tf.shape(pixels)[:2] > _ANTIALIASED * size)
+    shape = tf.shape(pixels)
+    box = _central_box(shape[0], shape[1], fraction)
+    starts, sides = _windows(box, tf.cast(shape[:2], tf.float32))
+    start, side = tf.cast(starts[0], tf.int32), tf.cast(sides[0], tf.int32)
+    square = pixels[start[0] : start[0] + side[0], start[1] : start[1] + side[1]]
+    is_large = tf.reduce_any(side > _ANTIALIASED * size)
     return tf.cond(
         is_large,
-        lambda: resized_whole(pixels, (size, size)),
-        lambda: _rounded(tf.image.resize(pixels, [size, size])),
+        lambda: resized_whole(square, (size, size)),
+        lambda: _rounded(tf.image.resize(square, [size, size])),
     )
+
+
+def _central_box(height: tf.Tensor, width: tf.Tensor, fraction: float) -> tf.Tensor:
+    """float32 [1, 4], the box of the central square, as fractions of the sides."""
+    sides = tf.cast(tf.stack([height, width]), tf.float32)
+    half = fraction * tf.reduce_min(sides) / sides / 2
+    return tf.concat([0.5 - half, 0.5 + half], 0)[None]
 
 
 def _rounded(pixels: tf.Tensor) -> tf.Tensor:

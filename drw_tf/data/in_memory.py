@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -32,8 +31,8 @@ def decode_once(dataset: records.Dataset, gigabytes: float) -> records.Dataset:
 def _decode(images: records.FileImages, image_shape) -> records.ArrayImages:
     pixels = np.empty([len(images), *image_shape], np.uint8)
     batches = squares(images.paths, image_shape, _BATCH)
-    shown = sys.stderr.isatty()
-    with tqdm.tqdm(total=len(images), unit="picture", desc="decoding", disable=not shown) as bar:
+    # disable=None: no bar where standard error is no terminal.
+    with tqdm.tqdm(total=len(images), unit="picture", desc="decoding", disable=None) as bar:
         done = 0
         for batch in batches.as_numpy_iterator():
             pixels[done : done + len(batch)] = batch

@@ -21,7 +21,8 @@ class FixMatch(base.Method):
     batch statistics are common; "separate" passes the weak unlabeled views alone, in
     training mode and without a tape, as the DARP code lineage does.
 
-    Source: paper Eq. 3-6 and 8-10; without weights, Sohn et al., Eq. 2-4.
+    Source: paper Eq. 1 to 4 and 8 to 10, see `drw_tf.ops.reweighting`; without weights, Sohn et
+    al., Eq. 2 to 4.
     """
 
     terms = ("loss_labeled", "loss_unlabeled")

@@ -99,7 +99,11 @@ class ReMixMatch(base.Method):
         return tf.stop_gradient(self.refine(sharp, weak, "targets"))
 
     def all_logits(self, prepared: dict, strong: tf.Tensor, rows: int) -> tuple[tf.Tensor, ...]:
-        """Logits of the mixed images, rotation logits of the turned ones, logits of strong ones."""
+        """Logits of the mixed images, rotation logits of the turned ones, logits of strong ones.
+
+        float32 [M, C], [U, 4] and [U, C]; `strong` are images [U, H, W, Ch] in [0, 1], and of the
+        M = K U + `rows` mixed ones the first `rows` are labeled.
+        """
         parts = [prepared["images"], prepared["turned"], strong]
         if self.is_interleaved:
             mixed = in_step.forward_interleaved(self, parts[0], rows)

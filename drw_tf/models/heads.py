@@ -34,6 +34,8 @@ def _unit_columns(shape, dtype=None, **_):
 class CosineHead(keras.layers.Layer):
     """The cosine between the features and a direction for each class, scaled; no bias.
 
+    float [B, F] -> float32 [B, C].
+
         z_c = s <f, w_c> / (|f| |w_c|)
 
     The directions start uniform in a cube, scaled to length 1, and are free to grow.

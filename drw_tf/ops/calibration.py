@@ -68,8 +68,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     logits = np.asarray(logits, np.float64)
     if not len(logits) or not np.isfinite(logits).all():
         raise ValueError("logits must be finite numbers of at least one picture.")
-    metrics.negative_log_likelihood(logits, labels)  # refuses wrong labels
-    of_true = logits[np.arange(len(logits)), np.asarray(labels)]
+    of_true = logits[
+        np.arange(len(logits)), metrics.class_indices("labels", labels, logits.shape[1])
+    ]
 
     def slope(inverse: float) -> float:
         shares = special.softmax(inverse * logits, axis=1)

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from drw_tf.ops import rows
-
 # Evaluations at the end of a run that "mean_last_20" and "median_last_20" are of.
 WINDOW = 20
 
@@ -161,18 +159,3 @@ def many_medium_few(
         float("nan") if whole and np.isnan(part).any() else _mean_of_present(part) for part in parts
     )
     return many, medium, few
-
-
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy, nats.
-
-    Args:
-        logits: float [N, C].
-        labels: int [N] in [0, C).
-
-    Raises:
-        ValueError: a label is outside [0, C), or logits are not finite.
-    """
-    logits = np.asarray(logits)
-    labels = class_indices("labels", labels, logits.shape[1])
-    return float(rows.judge(logits, labels)[1].mean())

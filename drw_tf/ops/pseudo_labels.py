@@ -50,7 +50,7 @@ def hard_pseudo_labels(probabilities: tf.Tensor, threshold: float) -> HardPseudo
         ValueError: `threshold` is outside [0, 1].
 
     Source:
-        Eqs. 2 to 4, where y^ stands for both the class and its probability; Sohn et al.,
+        Eq. 2 and 3, where y^ stands for both the class and its probability; Sohn et al.,
         NeurIPS 2020 (arXiv:2001.07685).
     """
     if not 0 <= threshold <= 1:

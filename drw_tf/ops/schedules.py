@@ -1,7 +1,7 @@
 """Quantities that are functions of the step: learning rates, ramps, the decay of averages.
 
-Durations are in steps. Everything is computed in float64 and returned as float32, so that
-the step number itself is not rounded.
+Durations are in steps. Everything is computed in float64, so that the step number itself is not
+rounded; shapes are returned so, all else as float32.
 """
 
 import functools

@@ -25,7 +25,7 @@ def versions() -> dict[str, str | None]:
         "tensorflow_addons": _installed("tensorflow-addons"),
         "tensorflow_datasets": _installed("tensorflow-datasets"),
         "numpy": _installed("numpy"),
-        "drw_tf": getattr(drw_tf, "__version__", None) or _installed("drw-tf"),
+        "drw_tf": drw_tf.__version__,
     }
 
 

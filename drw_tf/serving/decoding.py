@@ -176,12 +176,8 @@ def fit(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """
     if preparation.central_fraction is None:
         return image_files.resized_whole(pixels, preparation.image_shape[:2])
-    sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
-    half = preparation.central_fraction * tf.reduce_min(sides) / sides / 2
-    begin = tf.cast(tf.round((0.5 - half) * sides), tf.int32)
-    end = tf.maximum(tf.cast(tf.round((0.5 + half) * sides), tf.int32), begin + 1)
-    square = pixels[begin[0] : end[0], begin[1] : end[1]]
-    return image_files.resized_square(square, preparation.image_shape[0])
+    side, fraction = preparation.image_shape[0], preparation.central_fraction
+    return image_files.central_square(pixels, side, fraction)
 
 
 def channels(pixels: tf.Tensor, preparation: Preparation) -> tf.Tensor:

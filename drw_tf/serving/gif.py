@@ -95,9 +95,7 @@ def _find_picture(raw: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
     )
 
 
-def _skip_blocks(
-    raw: tf.Tensor, start: tf.Tensor, left: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _skip_blocks(raw: tf.Tensor, start: tf.Tensor, left: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Position after a chain of blocks (length, bytes) that an empty block ends, and what it
     leaves of the blocks that may be read."""
 
