@@ -5,6 +5,7 @@ each class) and samples.png (some of each class, with weak and strong views) int
 """
 
 import dataclasses
+import itertools
 import logging
 import math
 import os
@@ -136,11 +137,14 @@ def _copies(dataset, split):
     }
     rows = np.concatenate(list(sizes.values()))
     parts = [part for part, those in sizes.items() for _ in those]
-    images = [records.take(dataset.train, rows), *([dataset.test] if dataset.test else [])]
+    tests = [dataset.test] if dataset.test else []
     if isinstance(dataset.train, records.FileImages):
+        images = [records.take(dataset.train, rows), *tests]
         groups = image_scan.duplicates([path for one in images for path in one.paths])
     else:
-        groups = split_report.equal_pixels([one.pixels for one in images])
+        # One at a time: a mapped file may be larger than memory.
+        pixels = (dataset.train.pixels[row] for row in rows)
+        groups = split_report.equal_pixels(itertools.chain(pixels, *(one.pixels for one in tests)))
     return split_report.copies(dataset, rows, parts, groups)
 
 
@@ -213,14 +217,16 @@ def _note_dark(dataset, rows, pictures, notes: list[str]) -> None:
 def _decodable(dataset, rows, notes: list[str]):
     """The rows whose pictures are sound to the last byte; of the others a note is taken."""
     from drw_tf.data import dataset as records
-    from drw_tf.data import image_scan
+    from drw_tf.data import image_scan, naming
 
     if not isinstance(dataset.train, records.FileImages):
         return rows
     report = image_scan.scan(
         dataset.train.paths[rows], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
     )
-    notes.extend(f"a sample is damaged: {bad.path}: {bad.reason}" for bad in report.bad)
+    notes.extend(
+        f"a sample is damaged: {naming.shown(bad.path)}: {bad.reason}" for bad in report.bad
+    )
     return rows[report.usable]
 
 

@@ -7,7 +7,10 @@ One row for each operation: the picture and three magnitudes, for each picture. 
 row for each policy: the weak view and three strong ones.
 """
 
+import itertools
+import math
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -19,15 +22,17 @@ from PIL import Image, ImageDraw
 
 from drw_tf import config as configuration
 from drw_tf.augment import presets, randaugment, views
-from drw_tf.data import digits, image_files, image_folder
+from drw_tf.data import digits, image_files, image_folder, image_scan, naming
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("output", "contact_sheet.png", "The PNG file to write.")
+flags.DEFINE_string("output", "contact_sheet.png", "The PNG file to write; its folder is made.")
 flags.DEFINE_string("images", None, "Folder of pictures; all below it count. None: digits.")
 flags.DEFINE_integer("number", 3, "Pictures to show.", 1)
 flags.DEFINE_integer("side", 64, "Side that pictures of --images are resized to, pixels.", 8)
 flags.DEFINE_integer("zoom", None, "Screen pixels of a pixel; None: as fits 64 pixels.", 1)
-flags.DEFINE_integer("seed", 1, "Of the random views, and of which pictures are shown.", 0)
+flags.DEFINE_integer(
+    "seed", 1, "Of the random views, and of which pictures are shown.", 0, 2**31 - 1
+)
 
 _LABEL_WIDTH = 170
 _GAP = 2
@@ -56,19 +61,33 @@ _MAGNITUDES = {
 
 
 def _digits():
-    """uint8 [number, 8, 8, 1], handwritten digits."""
-    return digits.load().train.pixels[FLAGS.seed : FLAGS.seed + FLAGS.number]
+    """uint8 [number, 8, 8, 1], handwritten digits; after the last comes the first."""
+    return np.roll(digits.load().train.pixels, -FLAGS.seed, axis=0)[: FLAGS.number]
 
 
 def _photographs(folder):
     """uint8 [number, side, side, 3], central squares of pictures below a folder."""
     paths = image_folder.listed("--images", folder, print).paths()
-    chosen = np.random.default_rng(FLAGS.seed).permutation(len(paths))[: FLAGS.number]
+    order = np.random.default_rng(FLAGS.seed).permutation(len(paths))
+    sound = (index for index in order if _is_sound(paths[index]))
+    chosen = sorted(itertools.islice(sound, FLAGS.number))
+    if not chosen:
+        raise ValueError(f"--images={folder} has no picture that can be decoded.")
     squares = [
         image_files.decode_resized(tf.io.read_file(paths[index]), FLAGS.side, fraction=1.0)
-        for index in sorted(chosen)
+        for index in chosen
     ]
     return np.stack(squares)
+
+
+def _is_sound(path):
+    """Whether a picture can be decoded; prints why not."""
+    report = image_scan.scan(
+        [path], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
+    )
+    for bad in report.bad:
+        print(f"left out {naming.shown(bad.path)}: {bad.reason}")
+    return not report.bad
 
 
 def _after(images, name, magnitude):
@@ -123,15 +142,32 @@ def _sheet(rows, zoom):
     return sheet
 
 
+def _place():
+    """Path of the picture to write, in a folder that is there."""
+    place = pathlib.Path(FLAGS.output)
+    if place.suffix.lower() != ".png" or place.is_dir():
+        raise ValueError(f"--output must be a file whose name ends in .png, got {place}.")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output={place} cannot be written: {error}.") from None
+    return place
+
+
 def main(_):
     """Writes the sheet."""
     try:
+        place = _place()
         images = _photographs(FLAGS.images) if FLAGS.images else _digits()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         configuration.refuse("contact_sheet", error)
     zoom = FLAGS.zoom or max(1, 64 // images.shape[1])
-    _sheet([*_operation_rows(images), *_policy_rows(images)], zoom).save(FLAGS.output)
-    print(f"wrote {FLAGS.output}")
+    sheet = _sheet([*_operation_rows(images), *_policy_rows(images)], zoom)
+    try:
+        sheet.save(place)
+    except OSError as error:
+        configuration.refuse("contact_sheet", f"--output={place} cannot be written: {error}.")
+    print(f"wrote {place}")
 
 
 if __name__ == "__main__":

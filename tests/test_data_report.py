@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from drw_tf import data_report, output_folder
-from drw_tf.report import split_figures
+from drw_tf.data import dataset as records
+from drw_tf.report import split_figures, split_report
 
 
 def save(path, seed):
@@ -98,6 +99,31 @@ def test_a_picture_that_is_damaged_inside_is_named_and_left_out(run, photos):
     for text in run("--decode_all=false"):
         assert "Unreadable files\n\nNone" in text
         assert f"a sample is damaged: {place}: it cannot be decoded" in text
+
+
+def test_pixels_are_compared_one_picture_at_a_time():
+    asked = []
+
+    class Watched(np.ndarray):
+        def __getitem__(self, key):
+            asked.append(np.size(key))
+            return super().__getitem__(key)
+
+    pixels = np.random.default_rng(0).integers(0, 256, [8, 4, 4, 1], np.uint8)
+    pixels[6] = pixels[1]
+    train, test = (
+        records.ArrayImages(part.view(Watched), np.arange(len(part)) % 2)
+        for part in (pixels[:5], pixels[5:])
+    )
+    dataset = records.Dataset("x", ("a", "b"), (4, 4, 1), train, test, True, (0.5,), (0.5,))
+    split = records.Split(np.array([0, 1]), np.array([3, 2]), np.array([4]))
+    assert data_report._copies(dataset, split) == (
+        (
+            split_report.Copy("labeled", "b", "training row 1"),
+            split_report.Copy("test", "b", "test row 1"),
+        ),
+    )
+    assert set(asked) == {1}
 
 
 def test_other_views_are_drawn_too_and_copies_need_not_be_looked_for(run, photos):

@@ -53,7 +53,7 @@ def load(
         labels_csv: path of the table.
         image_size: side that pictures are brought to, pixels.
         allow_outside: whether a path may lead out of the table's folder, by links too.
-        allow_missing: whether the table may name files that do not exist.
+        allow_missing: see `read`.
         flip: whether a mirrored picture is still of its class.
         note: see `own_images.build`.
 
@@ -100,7 +100,8 @@ def read(
     Args:
         labels_csv: path of the table.
         allow_outside: whether a path may lead out of the table's folder.
-        allow_missing: whether it may name files that do not exist.
+        allow_missing: whether it may name files that do not exist; not where that seems to be
+            for the \\ of Windows in their paths.
         note: told which columns are ignored.
 
     Raises:
@@ -236,12 +237,21 @@ def _check_files(table: str, rows: list[Row], allow_missing: bool) -> None:
                 f"in lines {first[row.path]} and {row.line}."
             )
         if not os.path.isfile(row.path):
-            missing.append(f"line {row.line}: {row.path}")
-    if missing and not allow_missing:
+            missing.append(row)
+    backslashed = [row for row in missing if "\\" in row.path]
+    if missing and (not allow_missing or _is_from_windows(backslashed, rows)):
         way_out = "--on_bad_image=skip leaves them out"
-        if any("\\" in line for line in missing):
+        if backslashed:
             way_out = "write / in place of \\ in paths"
+        named = [f"line {row.line}: {row.path}" for row in missing]
         raise FileNotFoundError(
             f"--labels_csv={table} names {naming.counted(len(missing), 'missing file')}: "
-            f"{naming.some(missing, '; ')}; {way_out}."
+            f"{naming.some(named, '; ')}; {way_out}."
         )
+
+
+def _is_from_windows(backslashed: list[Row], rows: list[Row]) -> bool:
+    """Whether rows of missing files seem to be so for the \\ in their paths alone."""
+    if 2 * len(backslashed) >= len(rows):
+        return True
+    return any(os.path.isfile(row.path.replace("\\", "/")) for row in backslashed)

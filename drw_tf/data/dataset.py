@@ -55,6 +55,28 @@ class FileImages:
 
 
 @dataclasses.dataclass(frozen=True)
+class RowsOf:
+    """Rows of pictures in memory or in a mapped file, whose pixels are fetched when they are read.
+
+    Attributes:
+        images: whose rows they are.
+        rows: int64 [N], in any order.
+    """
+
+    images: ArrayImages
+    rows: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N], class of each, `UNKNOWN_LABEL` where nobody knows it."""
+        return self.images.labels[self.rows]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
     """Which training rows are labeled, which are unlabeled, which are held out.
 
@@ -134,7 +156,16 @@ def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(labels[labels != UNKNOWN_LABEL], minlength=num_classes)
 
 
-def take(images: ArrayImages | FileImages, rows: np.ndarray) -> ArrayImages | FileImages:
-    """The pictures of these rows, in this order."""
+def take(
+    images: ArrayImages | FileImages | RowsOf, rows: np.ndarray
+) -> ArrayImages | FileImages | RowsOf:
+    """The pictures of these rows, in this order; of an array int64 of rows pixels are copied."""
+    if isinstance(images, RowsOf):
+        return RowsOf(images.images, images.rows[rows])
     values = {field.name: getattr(images, field.name)[rows] for field in dataclasses.fields(images)}
     return type(images)(**values)
+
+
+def view(images: ArrayImages | FileImages, rows: np.ndarray) -> RowsOf | FileImages:
+    """The same without a copy of pixels, to be read once: there may be more than memory holds."""
+    return RowsOf(images, rows) if isinstance(images, ArrayImages) else take(images, rows)

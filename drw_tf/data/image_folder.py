@@ -9,21 +9,26 @@ Rows are ordered by relative path (Unicode NFC, by code point), so they are the 
 machine. Hidden files and folders and files that are no pictures by their extension are
 ignored and counted. Links to files and folders are followed wherever they lead, for data
 sets are often made of links; a folder that leads back into itself is entered once. What two
-links lead to is listed under both, so that `own_images` sees what is one picture.
+links lead to is listed under both, so that `own_images` sees what is one picture. One that leads
+nowhere is left to the scan where it is a picture by its extension, refused where it stands for a
+class, and told elsewhere.
 """
 
 import collections
-import contextlib
 import dataclasses
+import errno
 import os
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
 from drw_tf import places
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, naming, own_images
+
+# Of a link to itself, and of one through a file; of others that lead nowhere no error is raised.
+_NOWHERE = (errno.ELOOP, errno.ENOTDIR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Listing:
         hidden: number of hidden files and folders.
         folders: names of the folders directly below it.
         misspelled: paths of pictures relative to it that are not UTF-8, sorted.
+        broken: paths relative to it of links that lead nowhere and are no pictures by their
+            extension, sorted.
     """
 
     folder: str
@@ -45,10 +52,20 @@ class Listing:
     hidden: int
     folders: tuple[str, ...]
     misspelled: tuple[str, ...]
+    broken: tuple[str, ...]
 
     def paths(self) -> list[str]:
         """Absolute path of each picture."""
         return [os.path.join(self.folder, name) for name in self.names]
+
+    def rest(self) -> str:
+        """What else is below it and not hidden, in a few words; "" for nothing."""
+        parts = (
+            self.misspelled and _misspelled(self.misspelled),
+            _counted(self.others),
+            self.broken and _broken(self.broken),
+        )
+        return ", ".join(filter(None, parts))
 
 
 def load(
@@ -78,8 +95,9 @@ def load(
 
     Raises:
         FileNotFoundError: a folder does not exist.
-        ValueError: a folder has no pictures, pictures lie outside class folders, the unlabeled
-            ones lie in a folder of classes, or what `own_images.build` refuses.
+        ValueError: a folder has no pictures, pictures lie outside class folders, a class is a
+            link that leads nowhere, the unlabeled pictures lie in a folder of classes, or what
+            `listed` and `own_images.build` refuse.
     """
 
     def look(flag, folder):
@@ -117,16 +135,15 @@ def listed(
 
     Raises:
         FileNotFoundError: it is not a folder.
-        ValueError: it has no picture, or names of pictures are not UTF-8.
+        ValueError: it has no picture, names of pictures are not UTF-8, or a folder cannot be
+            read.
     """
     folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{flag}={folder} is not a folder.")
     listing = list_pictures(folder)
-    others = _counted(listing.others)
     if listing.misspelled:
-        found = naming.counted(len(listing.misspelled), "picture")
-        line = f"{found} whose names are not UTF-8: {naming.some(listing.misspelled)}"
+        line = f"{_misspelled(listing.misspelled)}: {naming.some(listing.misspelled)}"
         if not skip_misspelled:
             raise ValueError(
                 f"{flag}={folder} has {line}; rename them, as convmv does, or "
@@ -136,10 +153,13 @@ def listed(
     if not listing.names:
         raise ValueError(
             f"{flag}={folder} has no picture ({', '.join(image_files.EXTENSIONS)}); "
-            f"it has {others or 'no other files'}."
+            f"it has {listing.rest() or 'no other files'}."
         )
+    others = _counted(listing.others)
     if others or listing.hidden:
         note(f"{flag}={folder}: ignored {listing.hidden} hidden; other files: {others or 'none'}.")
+    if listing.broken:
+        note(f"{flag}={folder}: {_broken(listing.broken)}.")
     return listing
 
 
@@ -155,7 +175,13 @@ def list_pictures(folder: str) -> Listing:
     folder = os.path.abspath(folder)
     if not _is_utf8(folder):
         raise ValueError(f"folders must have names in UTF-8, got {folder!r}.")
+    return _below(folder)
+
+
+def _below(folder: str) -> Listing:
+    """What `list_pictures` gives, of a folder of any name."""
     names: list[str] = []
+    broken: list[str] = []
     others: collections.Counter[str] = collections.Counter()
     hidden, top = 0, []
     # A folder, and those that it lies in: two links to one folder are both entered, as two
@@ -173,8 +199,10 @@ def list_pictures(folder: str) -> Listing:
                     if identity not in around:
                         waiting.append((name, around | {identity}))
                         top += [] if below else [entry.name]
-                elif _extension(name) in image_files.EXTENSIONS and _is_file(entry):
+                elif _is_picture(name) and _is_file(entry):
                     names.append(name)
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    broken.append(name)
                 else:
                     others[naming.shown(_extension(name)) or "no extension"] += 1
     names.sort(key=_order)
@@ -185,6 +213,7 @@ def list_pictures(folder: str) -> Listing:
         hidden,
         tuple(top),
         tuple(name for name in names if not _is_utf8(name)),
+        tuple(sorted(broken, key=_order)),
     )
 
 
@@ -192,6 +221,12 @@ def _in_classes(
     flag: str, folder: str, look: Callable[[str, str], Listing]
 ) -> list[own_images.LabeledPath]:
     listing = look(flag, folder)
+    lost = [name for name in listing.broken if os.sep not in name]
+    if lost:
+        raise ValueError(
+            f"{flag}={folder} must have a sub-folder for each class, got {_broken(lost)}; mend or "
+            "remove them."
+        )
     loose = [name for name in listing.names if os.sep not in name]
     if loose:
         raise ValueError(
@@ -199,13 +234,10 @@ def _in_classes(
             f"got {len(loose)} directly in it: {naming.some(loose)}."
         )
     labels = [unicodedata.normalize("NFC", name.split(os.sep)[0]) for name in listing.names]
-    folders = {
-        unicodedata.normalize("NFC", name): os.path.join(listing.folder, name)
-        for name in listing.folders
-    }
+    folders = {unicodedata.normalize("NFC", name): name for name in listing.folders}
     empty = sorted(folders.keys() - set(labels))
     if empty:
-        found = [f"{name} ({_held_instead(folders[name])})" for name in empty]
+        found = [f"{name} ({_held_instead(listing.folder, folders[name])})" for name in empty]
         raise ValueError(
             f"{flag}={folder} has class folders without a picture: {naming.some(found)}."
         )
@@ -222,13 +254,28 @@ def _refuse_in_classes(unlabeled_dir: str, of_classes: Mapping[str, str | None])
             )
 
 
-def _held_instead(folder: str) -> str:
-    """What a folder without a picture holds, which may be pictures of a kind that is not read."""
-    return _counted(list_pictures(folder).others) or "no files"
+def _held_instead(folder: str, name: str) -> str:
+    """What a class folder without a picture that can be named holds."""
+    below = _below(os.path.join(folder, name))
+    # Its own name may be what is not UTF-8 in the paths of all of them.
+    unnamed = *below.names, *below.misspelled
+    return dataclasses.replace(below, names=(), misspelled=unnamed).rest() or "no files"
 
 
 def _counted(others: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
+
+
+def _misspelled(names: Sequence[str]) -> str:
+    return f"{naming.counted(len(names), 'picture')} whose names are not UTF-8"
+
+
+def _broken(names: Sequence[str]) -> str:
+    return f"links that lead nowhere: {naming.some(names)}"
+
+
+def _is_picture(name: str) -> bool:
+    return _extension(name) in image_files.EXTENSIONS
 
 
 def _extension(name: str) -> str:
@@ -247,9 +294,16 @@ def _entries(folder: str):
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    with contextlib.suppress(OSError):  # a link to itself
+    try:
         return entry.is_dir()
-    return False
+    except OSError as error:
+        # What may be a picture is left to the scan, which names it.
+        if error.errno in _NOWHERE or _is_picture(entry.name):
+            return False
+        raise ValueError(
+            f"{naming.shown(entry.path)}, which may be a folder, cannot be looked at: "
+            f"{error.strerror}."
+        ) from None
 
 
 def _is_file(entry: os.DirEntry) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
 from drw_tf import whole_files
 from drw_tf.data import dataset as records
@@ -145,7 +146,12 @@ def first_damaged(paths: Sequence[str]) -> BadImage | None:
 
 
 def usable_dataset(
-    dataset: records.Dataset, *, max_megapixels: float, on_bad: str = "fail", **options
+    dataset: records.Dataset,
+    *,
+    max_megapixels: float,
+    on_bad: str = "fail",
+    note: Callable[[str], None] = logging.info,
+    **options,
 ) -> tuple[records.Dataset, Report]:
     """The data set without pictures that cannot be used, and what was found.
 
@@ -153,6 +159,8 @@ def usable_dataset(
         dataset: of `FileImages`; one of `ArrayImages` comes back as it is.
         max_megapixels: see `scan`.
         on_bad: see `scan`.
+        note: told, a line for each set, of which classes no picture is left that a network is
+            chosen by or tested on.
         **options: further arguments of `scan`.
 
     Returns:
@@ -160,7 +168,7 @@ def usable_dataset(
 
     Raises:
         ValueError: pictures are bad and `on_bad` is "fail", or leaving them out leaves a
-            class without a labeled picture or the test set without any.
+            class without a labeled picture, or the validation or the test set without any.
     """
     parts = [part for part in (dataset.train, dataset.test) if isinstance(part, records.FileImages)]
     paths = [path for part in parts for path in part.paths]
@@ -171,12 +179,10 @@ def usable_dataset(
     split = _kept_split(dataset.given_split, keep)
     train = _kept(dataset.train, keep)
     _check_classes(dataset, train, split, report.bad)
+    if dataset.given_split is not None:
+        _check_judged("validation set", dataset, dataset.given_split.validation, report, note)
+    _check_judged("test set", dataset, np.arange(len(keep), len(paths)), report, note)
     test = dataset.test and _kept(dataset.test, report.usable[len(keep) :])
-    if test is not None and not len(test):
-        raise ValueError(
-            "no picture of the test set is left, as these cannot be used: "
-            f"{_named([bad for bad in report.bad if bad.row >= len(keep)])}."
-        )
     return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
 
 
@@ -305,6 +311,37 @@ def _kept_split(split: records.Split | None, keep: np.ndarray) -> records.Split 
 
 def _named(bad: Sequence[BadImage]) -> str:
     return naming.some([f"{one.path}: {one.reason}" for one in bad], "; ")
+
+
+def _check_judged(
+    what: str,
+    dataset: records.Dataset,
+    rows: np.ndarray,
+    report: Report,
+    note: Callable[[str], None],
+) -> None:
+    """Refuses a set of which nothing is left, and notes the classes of which nothing is.
+
+    Args:
+        what: "validation set" or "test set".
+        dataset: before pictures are left out.
+        rows: int64 [N], the set's, of the training rows followed by the test rows; may be empty.
+        report: of all these rows.
+        note: see `usable_dataset`.
+    """
+    left = rows[report.usable[rows]]
+    if len(rows) and not len(left):
+        theirs = set(rows.tolist())
+        raise ValueError(
+            f"no picture of the {what} is left, as these cannot be used: "
+            f"{_named([bad for bad in report.bad if bad.row in theirs])}."
+        )
+    parts = [part.labels for part in (dataset.train, dataset.test) if part is not None]
+    labels = np.concatenate(parts)
+    had, has = (records.class_counts(labels[some], dataset.num_classes) for some in (rows, left))
+    lost = [dataset.class_names[row] for row in np.flatnonzero((had > 0) & (has == 0))]
+    if lost:
+        note(f"the {what} has no picture left of {naming.some(lost)}: none of them can be used.")
 
 
 def _check_classes(

@@ -140,7 +140,8 @@ def note_copies(
 
     Args:
         dataset: of `build`; every file exists.
-        split: that it gives, or one that holds some of its labeled pictures out.
+        split: that it gives, or one that holds some of its labeled pictures out, or without
+            the unlabeled ones.
         note: told one line, if there are any.
 
     Raises:

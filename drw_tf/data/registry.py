@@ -130,7 +130,10 @@ def _usable(
 
     dataset = _readable(dataset, config, note_bad, config.decode_all)
     if find_copies and dataset.given_split is not None:
-        own_images.note_copies(dataset, _given_split(dataset, config), _LOG.warning)
+        split = _given_split(dataset, config)
+        if config.pool is None:  # nothing leaks out of pictures that the method does not read
+            split = dataclasses.replace(split, unlabeled=split.unlabeled[:0])
+        own_images.note_copies(dataset, split, _LOG.warning)
     is_left_out = config.on_bad_image == "skip" and not config.decode_all
     return _in_memory(dataset, config, note_bad) if at_once or is_left_out else dataset
 
@@ -154,7 +157,11 @@ def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) 
     from drw_tf.data import image_scan
 
     dataset, report = image_scan.usable_dataset(
-        dataset, max_megapixels=config.max_megapixels, on_bad=config.on_bad_image, full=full
+        dataset,
+        max_megapixels=config.max_megapixels,
+        on_bad=config.on_bad_image,
+        note=_LOG.warning,
+        full=full,
     )
     for bad in report.bad:
         note_bad(bad)
@@ -186,6 +193,9 @@ def _fraction_split(dataset: records.Dataset, config) -> records.Split:
             config.labeled_fraction,
             config.seed,
             config.validation_per_class,
+            # A tree of folders goes from one of ImageNet's own classes to the next: the first
+            # tenth of one of the 127 would be a few of its kinds alone.
+            sorted_within=isinstance(dataset.train, records.FileImages),
         )
     except ValueError as error:
         raise ValueError(f"{error} Change --labeled_fraction or --validation_per_class.") from None

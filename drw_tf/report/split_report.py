@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def line(dataset: records.Dataset, split: records.Split) -> str:
     """
     counts = records.class_counts(dataset.train.labels[split.labeled], dataset.num_classes)
     order = np.argsort(-counts, kind="stable")
-    named = [f"{dataset.class_names[row]} {counts[row]:,}" for row in order]
+    named = [f"{naming.shown(dataset.class_names[row])} {counts[row]:,}" for row in order]
     if len(named) > _NAMED:
         named[_ENDS:-_ENDS] = ["..."]
     parts = [f"{', '.join(named)} labeled", f"{len(split.unlabeled):,} unlabeled"]
@@ -129,14 +129,14 @@ def imbalance(counts: np.ndarray) -> float:
     return math.inf if counts.min() == 0 else float(counts.max() / counts.min())
 
 
-def equal_pixels(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def equal_pixels(pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
     """Rows whose pixels are equal: one int64 array of two or more for each such picture.
 
     Args:
-        images: arrays uint8 [N_i, H, W, Ch], numbered through.
+        pictures: uint8 [H, W, Ch] each; none is kept.
     """
     groups: dict[bytes, list[int]] = {}
-    for row, pixels in enumerate(itertools.chain(*images)):
+    for row, pixels in enumerate(pictures):
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
         groups.setdefault(digest, []).append(row)
     return [np.array(rows) for rows in groups.values() if len(rows) > 1]
@@ -226,7 +226,7 @@ def _spread(found: Facts, part: str) -> str:
 def _class_table(found: Facts, whole: bool) -> str:
     parts = [part for part, counts in found.counts.items() if counts.sum()]
     rows = [
-        [markdown.cell(found.class_names[row]), *(f"{found.counts[part][row]:,}" for part in parts)]
+        [_name(found.class_names[row]), *(f"{found.counts[part][row]:,}" for part in parts)]
         for row in found.order
     ]
     if not whole and len(rows) > _MAX_LINES:
@@ -250,7 +250,7 @@ def _unreadable(found: Facts, whole: bool) -> str:
     ]
     if not found.unreadable:
         lines = ["None."]
-    lines += _limited([f"- {path}: {reason}" for path, reason in found.unreadable], whole)
+    lines += _limited([f"- {_name(path)}: {reason}" for path, reason in found.unreadable], whole)
     return "## Unreadable files\n\n" + "\n".join(lines)
 
 
@@ -270,7 +270,7 @@ def _copies(found: Facts, whole: bool) -> str:
     ]
     groups = sorted(found.copies, key=lambda group: -2 * _is_leak(group) - _is_torn(group))
     described = [
-        "- " + " = ".join(f"{one.name} ({one.part}, {one.label})" for one in group)
+        "- " + " = ".join(f"{_name(one.name)} ({one.part}, {_name(one.label)})" for one in group)
         for group in groups
     ]
     return title + "\n".join([*lines, *_limited(described, whole)])
@@ -283,6 +283,11 @@ def _is_leak(group: Sequence[Copy]) -> bool:
 
 def _is_torn(group: Sequence[Copy]) -> bool:
     return len({one.label for one in group} - {"?"}) > 1
+
+
+def _name(name: str) -> str:
+    """A file's or class's name, which may be anybody's, within one line of the report."""
+    return markdown.cell(naming.shown(name))
 
 
 def _limited(lines: Sequence[str], whole: bool) -> list[str]:

@@ -18,11 +18,11 @@ Network = keras.Model | spread.SpreadNetwork
 
 
 class Evaluator:
-    """Judges networks on one set of pictures; the pictures are loaded once."""
+    """Judges networks on one set of pictures."""
 
     def __init__(
         self,
-        images: records.ArrayImages | records.FileImages,
+        images: records.ArrayImages | records.FileImages | records.RowsOf,
         image_shape: tuple[int, int, int],
         train_counts: np.ndarray,
         batch: int,

@@ -28,7 +28,7 @@ class Stages:
         split: records.Split,
         method: base.Method,
         strategy: tf.distribute.Strategy,
-        logits: Callable[[records.ArrayImages | records.FileImages], np.ndarray],
+        logits: Callable[[records.RowsOf | records.FileImages], np.ndarray],
         start: warm_start.WarmStart | None = None,
     ):
         """Takes `logits`, which gives the averaged network's [N, C] on pictures as they are.
@@ -147,8 +147,7 @@ class Stages:
         return np.flatnonzero(np.isin(self._pool(), self.split.labeled))
 
     def _pool_logits(self) -> np.ndarray:
-        rows = self._pool()
-        return self.logits(records.take(self.dataset.train, rows))
+        return self.logits(records.view(self.dataset.train, self._pool()))
 
     def _set_weights(self, index: int, begins_with: str) -> None:
         """Draws the weights that a stage does not take over."""

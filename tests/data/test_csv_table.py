@@ -278,6 +278,29 @@ def test_missing_files_may_be_left_to_the_scan(tmp_path):
     assert names(load(path, allow_missing=True).train.paths) == ["1.png", "no.png"]
 
 
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [
+        # Of three rows one is there with / .
+        ("path,label\n1.png,a\n2.png,b\nx\\3.png,b\n", True),
+        # Two of three are so, though none is there with / either.
+        ("path,label\n1.png,a\nC:\\y\\2.png,b\nC:\\y\\3.png,b\n", True),
+        ("path,label\n1.png,a\n2.png,b\nx\\9.png,b\n", False),
+    ],
+)
+def test_paths_of_windows_are_told_though_files_may_be_missing(tmp_path, text, is_refused):
+    (tmp_path / "data" / "x").mkdir(parents=True)
+    path = table(tmp_path, text, names=("1.png", "2.png", "x/3.png"))
+    said = r"missing files?: line .*\\.*; write / in place of \\ in paths\.$"
+    with pytest.raises(FileNotFoundError, match=said):
+        load(path)
+    if is_refused:
+        with pytest.raises(FileNotFoundError, match=said):
+            load(path, allow_missing=True)
+    else:
+        assert len(load(path, allow_missing=True).train) == 3
+
+
 def test_another_encoding_is_refused(tmp_path):
     for encoding in ("latin-1", "utf-16"):
         path = table(tmp_path, "path,label\n1.png,grün\n", encoding=encoding)

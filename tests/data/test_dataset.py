@@ -58,6 +58,19 @@ def test_records_know_their_sizes():
     assert dataset.given_split is None
 
 
+def test_a_view_has_the_rows_that_are_taken_and_copies_no_pixels():
+    pixels = np.arange(4 * 4, dtype=np.uint8).reshape(4, 2, 2, 1)
+    images = records.ArrayImages(pixels, np.array([2, 1, 0, -1]))
+    rows = np.array([3, 0, 2])
+    view = records.view(images, rows)
+    assert view.images is images
+    assert (len(view), view.labels.tolist()) == (3, [-1, 2, 0])
+    part = records.take(view, slice(1, 3))
+    assert (part.rows.tolist(), part.labels.tolist()) == ([0, 2], [2, 0])
+    files = records.FileImages(np.array(["a", "b", "c", "d"]), images.labels)
+    assert records.view(files, rows).paths.tolist() == ["d", "a", "c"]
+
+
 @pytest.mark.parametrize(
     ("pixels", "labels", "message"),
     [

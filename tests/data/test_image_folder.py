@@ -140,6 +140,50 @@ def test_a_link_to_itself_is_one_that_is_broken(tmp_path):
     assert len(load(root).given_split.unlabeled) == 3
 
 
+@pytest.mark.parametrize("link", ["broken", "loop", "through a file"])
+@pytest.mark.parametrize("part", ["labeled", "test"])
+def test_a_class_folder_that_leads_nowhere_is_refused(tmp_path, part, link):
+    root = tree(tmp_path)
+    save(root / part / "cat" / "9.png", 99)
+    target = {"broken": "gone", "loop": "bird", "through a file": "cat/9.png/x"}[link]
+    (root / part / "bird").symlink_to(target)
+    said = rf"--{part}_dir={root}/{part} must have a sub-folder for each class, got links that "
+    with pytest.raises(ValueError, match=said + r"lead nowhere: bird; mend or remove them\.$"):
+        load(root)
+
+
+def test_links_that_lead_nowhere_elsewhere_are_told(tmp_path):
+    root = tree(tmp_path)
+    (root / "labeled" / "cat" / "more").symlink_to(root / "nowhere")
+    for name in ("two", "a/one"):
+        (root / "unlabeled" / name).symlink_to(root / "nowhere")
+    notes = []
+    assert len(load(root, note=notes.append).train) == 6
+    assert notes == [
+        f"--labeled_dir={root}/labeled: links that lead nowhere: cat/more.",
+        f"--unlabeled_dir={root}/unlabeled: links that lead nowhere: a/one, two.",
+    ]
+
+
+def test_a_folder_of_links_that_lead_nowhere_alone_is_told_from_an_empty_one(tmp_path):
+    root = tree(tmp_path)
+    (root / "empty").mkdir()
+    (root / "empty" / "disk").symlink_to(root / "nowhere")
+    with pytest.raises(ValueError, match=r"it has links that lead nowhere: disk\.$"):
+        load(root, unlabeled="empty")
+
+
+def test_what_may_be_a_folder_and_cannot_be_looked_at_is_named(tmp_path):
+    root = tree(tmp_path)
+    # What may be a picture is left to the scan.
+    (root / "unlabeled" / "long.png").symlink_to("x" * 300)
+    assert len(load(root).given_split.unlabeled) == 3
+    (root / "labeled" / "bird").symlink_to("x" * 300)
+    said = r"/labeled/bird, which may be a folder, cannot be looked at: File name too long\.$"
+    with pytest.raises(ValueError, match=said):
+        load(root)
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     root = tree(tmp_path)
     entries = os.scandir
@@ -288,6 +332,16 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
     sound = load(tree(tmp_path / "x"))
     assert relative(root, dataset.train.paths) == relative(tmp_path / "x", sound.train.paths)
     assert "left out 2 pictures whose names are not UTF-8" in notes[0]
+
+
+@pytest.mark.parametrize("name", [b"bird/\xff%d.png", b"bird\xff/%d.png"])
+def test_a_class_whose_names_are_all_not_utf8_is_refused_with_that_reason(tmp_path, name):
+    root = tree(tmp_path)
+    for number in (1, 2):
+        save(root / "labeled" / os.fsdecode(name % number))
+    said = r"without a picture: bird(\\udcff)? \(2 pictures whose names are not UTF-8\)\.$"
+    with pytest.raises(ValueError, match=said):
+        load(root, skip_misspelled=True)
 
 
 @pytest.mark.parametrize("place", ["labeled", "labeled/none", "test/none", "validation/none"])

@@ -184,12 +184,45 @@ def test_copies_in_training_and_test_or_in_two_classes_are_told(own, caplog, gig
     assert "more than once" not in caplog.text
 
 
+@pytest.mark.parametrize(("method", "told"), [("drw", 1), ("supervised", 0)])
+def test_nothing_leaks_out_of_pictures_that_a_method_does_not_read(own, caplog, method, told):
+    (own.root / "t/cat").mkdir(parents=True)
+    shutil.copy(own.root / "u/1.png", own.root / "t/cat/only.png")
+    own(f"--method={method}", find_copies=True)
+    assert caplog.text.count("more than once") == told
+
+
 def test_a_test_set_of_damaged_pictures_alone_is_refused(own):
     for name in ("cat", "dog"):
         (own.root / "t" / name).mkdir(parents=True)
         (own.root / "t" / name / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"test set is left, .*t/cat/1\.png: the file is empty; "):
         own("--on_bad_image=skip")
+
+
+def test_a_validation_set_of_damaged_pictures_alone_is_refused(own):
+    for name in ("cat", "dog"):
+        (own.root / "v" / name).mkdir(parents=True)
+        (own.root / "v" / name / "1.png").write_bytes(b"")
+    said = r"no picture of the validation set is left, .*v/cat/1\.png: the file is empty; "
+    with pytest.raises(ValueError, match=said):
+        own("--on_bad_image=skip")
+
+
+def test_classes_that_lose_all_pictures_of_a_set_by_skipping_are_told(own, caplog):
+    for place in ("t/cat", "t/dog", "v/cat", "v/dog"):
+        (own.root / place).mkdir(parents=True)
+        shutil.copy(own.root / "l" / place[2:] / "1.png", own.root / place / "1.png")
+    words = ("--on_bad_image=skip", "--in_memory_gigabytes=0")
+    own(*words, notes=[])
+    assert caplog.messages == []
+    (own.root / "t/cat/1.png").write_bytes(b"")
+    (own.root / "v/dog/1.png").write_bytes(b"")
+    own(*words, notes=[])
+    assert caplog.messages == [
+        f"the {what} set has no picture left of {name}: none of them can be used."
+        for what, name in (("validation", "dog"), ("test", "cat"))
+    ]
 
 
 @pytest.mark.parametrize("gigabytes", [0, 1])
@@ -347,6 +380,26 @@ def test_a_fraction_of_each_class_is_labeled_and_some_are_held_out(monkeypatch):
     assert not set(split.labeled) & set(split.validation)
     with pytest.raises(ValueError, match="Change --labeled_fraction or --validation_per_class"):
         loaded(*flags[:2], "--validation_per_class=20")
+
+
+def test_a_fraction_of_a_class_in_a_tree_is_of_several_of_its_kinds(monkeypatch, tmp_path):
+    from drw_tf.data import imagenet127
+
+    places = [tmp_path / f"{kind}_{n}.png" for kind in "abcdefghij" for n in range(10)]
+    places += [tmp_path / f"z_{n}.png" for n in range(20)]
+    Image.new("RGB", (3, 3)).save(places[0])
+    for place in places[1:]:
+        shutil.copy(places[0], place)
+    paths = np.array([str(place) for place in places], object)
+    train = records.FileImages(paths, np.repeat([0, 1], [100, 20]))
+    whole = records.Dataset("imagenet127", ("a", "b"), (4, 4, 3), train, None, True, None, None)
+    monkeypatch.setattr(imagenet127, "load", lambda *args, **kwargs: whole)
+    flags = ("--dataset=imagenet127", "--labeled_fraction=0.1", "--validation_per_class=10")
+    _, split = loaded(*flags, "--seed=0")
+    for rows in (split.labeled, split.validation):
+        own = rows[train.labels[rows] == 0]
+        assert len(own) == 10
+        assert len({places[row].name[0] for row in own}) > 1
 
 
 def test_paths_out_of_a_tables_folder_are_allowed_by_the_flag(own):

@@ -109,6 +109,23 @@ def test_seeds_give_different_rows_and_checksums():
     assert len({tuple(sorted(split.labeled)) for split in found}) == 20
 
 
+def test_rows_that_are_sorted_within_a_class_are_shuffled_at_seed_zero_too():
+    labels = np.repeat([0, 1, 2], 30)
+    official = [np.arange(30 * c, 30 * (c + 1)) for c in range(3)]
+    shuffled = splits.class_rows(labels, 3, 0, sorted_within=True)
+    for rows, in_order, plain in zip(
+        shuffled, official, splits.class_rows(labels, 3, 0), strict=True
+    ):
+        np.testing.assert_array_equal(plain, in_order)
+        np.testing.assert_array_equal(np.sort(rows), in_order)
+        assert (rows != in_order).any()
+    for seed in (1, 7):
+        np.testing.assert_array_equal(
+            splits.class_rows(labels, 3, seed, sorted_within=True),
+            splits.class_rows(labels, 3, seed),
+        )
+
+
 def test_every_row_of_a_class_is_as_likely_to_be_labeled():
     # 600 seeds label 2 of 6 rows: 200 times each; sd sqrt(600 * 1/3 * 2/3) = 11.5.
     labels = np.zeros(6, int)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_equal_pixels_are_grouped_across_arrays():
     first[3] = first[1]
     second[2] = first[1]
     second[0] = second[1]
-    groups = split_report.equal_pixels([first, second])
+    groups = split_report.equal_pixels(itertools.chain(first, second))
     assert [group.tolist() for group in groups] == [[1, 3, 6], [4, 5]]
 
 
@@ -122,6 +123,26 @@ def test_copies_are_named_and_the_worst_come_first(dataset):
     )
     assert lines[begin + 1].startswith("- training row 8 (validation, c) = test row 3")
     assert "(labeled, a) = training row 5 (labeled, b)" in lines[begin + 2]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_name_of_a_file_or_class_can_forge_a_line(whole):
+    name = "/x\n- forged: \x1b[2J|.png"
+    train = records.FileImages(np.array([name, "/b"], object), np.array([0, 1], np.int64))
+    dataset = made_up(train, train, ("cat\x1b", "dog"))
+    split = split_of([0, 1], [])
+    found = split_report.facts(dataset, split, include_labeled=None)
+    found = split_report.dataclasses.replace(
+        found,
+        unreadable=((name, "the file is empty"),),
+        copies=split_report.copies(dataset, split.labeled, ["labeled"] * 2, [np.array([0, 2])]),
+    )
+    text = split_report.text(found, [], [], whole=whole)
+    shown = "/x\\n- forged: \\x1b[2J\\|.png"
+    assert f"\n- {shown}: the file is empty\n" in text
+    assert f"\n- {shown} (labeled, cat\\x1b) = {shown} (test, cat\\x1b)\n" in text
+    assert "| cat\\x1b " in text
+    assert "\x1b" not in text + split_report.line(dataset, split)
 
 
 def long_report(whole):

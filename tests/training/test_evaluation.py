@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +7,7 @@ from tensorflow import keras
 
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
-from drw_tf.training import evaluation
+from drw_tf.training import assembly, cluster, evaluation, stages
 
 
 @pytest.fixture
@@ -62,3 +64,45 @@ def test_judges_that_share_their_graphs_trace_a_network_once(images):
         judge = evaluation.Evaluator(images, (4, 4, 1), np.array([3, 2, 2]), 3, graphs=shared)
         judge.logits(network)
         assert traced == [False] * times
+
+
+class _Worker:
+    """One of two workers; what it would send to the other is its own part alone."""
+
+    workers = 2
+    rows = cluster.Team.rows
+
+    def __init__(self, worker):
+        self.worker = worker
+
+    def joined(self, part, size):
+        return part
+
+
+@pytest.mark.parametrize("worker", [None, 0, 1])
+def test_a_pool_is_fetched_by_the_batch_and_judged_as_a_copy_of_it_is(resolve, quarters, worker):
+    dataset, split = quarters
+    asked = []
+
+    class Mapped(np.ndarray):
+        def __getitem__(self, key):
+            asked.append(np.size(key))
+            return super().__getitem__(key)
+
+    config = resolve("--method=fixmatch_crest", "--crest_generations=2")
+    method = assembly.build_method(config, dataset, split)
+    team = None if worker is None else _Worker(worker)
+
+    def logits(images):
+        judge = evaluation.Evaluator(images, (8, 8, 1), np.ones(4), 7, team=team)
+        return judge.logits(method.ema_network)
+
+    train = records.ArrayImages(dataset.train.pixels.view(Mapped), dataset.train.labels)
+    mapped = dataclasses.replace(dataset, train=train)
+    strategy = tf.distribute.get_strategy()
+    parts = stages.Stages(config, mapped, split, method, strategy, logits)
+    found = parts._pool_logits()
+    pool = split.pool(include_labeled=True)
+    # 80 pictures, of which each of two workers has a half.
+    assert (sum(asked), max(asked)) == (len(pool) // (1 if team is None else 2), 7)
+    np.testing.assert_array_equal(found, logits(records.take(dataset.train, pool)))
