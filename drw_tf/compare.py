@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, standard_error, whole_files
+from drw_tf import child, flag_table, help_text, quiet, standard_error, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -19,9 +19,21 @@ _OUTPUT = "comparison"
 _TABLE = (
     flag_table.listed("methods", "recipes", _OUTPUT, ["fixmatch", "drw"]),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0", "1", "2"]),
-    flag_table.Flag("runs", "string", "folder of the runs [runs/compare/<dataset>]", _OUTPUT),
     flag_table.Flag(
-        "results", "string", "folder of the records that are kept [results/<dataset>]", _OUTPUT
+        "runs",
+        "string",
+        "folder of the runs [runs/compare/<dataset>]",
+        _OUTPUT,
+        allowed="the name of a folder",
+        check=bool,
+    ),
+    flag_table.Flag(
+        "results",
+        "string",
+        "folder of the records that are kept [results/<dataset>]",
+        _OUTPUT,
+        allowed="the name of a folder",
+        check=bool,
     ),
     flag_table.Flag(
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
@@ -64,6 +76,11 @@ def main(argv: list[str] | None = None) -> None:
             kept = [each for each in kept if each[0].exists()]
             with child.stoppable():
                 child.refuse_other_pictures(kept, _ELSEWHERE)
+                if len(kept) < len(plan) and not _is_tested(plan[0][0]):
+                    standard_error.say(
+                        "compare: there are no test pictures (--test_dir, or rows of the split "
+                        "test in --labels_csv), so that there will be nothing to compare."
+                    )
                 for number, (row, words) in enumerate(plan):
                     _run(row, words, results, f"[{number + 1}/{len(plan)}]")
         except (OSError, ValueError) as error:
@@ -88,6 +105,25 @@ def _planned(
     added = {"method": method, "seed": seed, "workdir": runs / method / f"seed{seed}"}
     words = configuration.hand_on(rest, added, _SETTERS, _ANEW)
     return configuration.resolve(configuration.parse(["train", *words])), words
+
+
+def _is_tested(row: configuration.Config) -> bool:
+    """Whether a run will have test pictures, as far as flags and a table tell; that is read.
+
+    Raises:
+        OSError, ValueError: see `csv_table.read`.
+    """
+    if row.dataset == "csv":
+        with quiet.startup():
+            from drw_tf.data import csv_table
+
+        rows = csv_table.read(
+            row.labels_csv,
+            allow_outside=row.allow_outside_paths,
+            allow_missing=row.on_bad_image == "skip",
+        )
+        return any(one.split == "test" for one in rows)
+    return row.dataset != "folder" or bool(row.test_dir)
 
 
 def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
@@ -166,6 +202,8 @@ def table(records: Sequence[Mapping]) -> str:
     """
     if not records:
         return "no record yet"
+    if not any(record["final"].get("ema") for record in records):
+        return "trained without test pictures, nothing to compare"
     variants, _ = groups.variants(records, groups.DEFAULTS)
     window = groups.window_of(groups.paper_of(records[0]), variants)
     made = tables.methods(variants, window)

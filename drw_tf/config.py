@@ -131,7 +131,7 @@ def resolve(given: Mapping) -> Config:
     recipe = recipes.RECIPES[method]
     for_dataset = dict(protocols.dataset(dataset))
     reads = for_dataset.pop("reads")
-    protocol = given.get("protocol") or for_dataset["protocol"]
+    protocol = given.get("protocol", for_dataset["protocol"])
     _require(protocol, protocols.PROTOCOLS, "protocol")
     # A protocol typed by the user beats the data set's own choice of the same values,
     # but not what belongs to the data themselves.
@@ -162,10 +162,10 @@ def _keep_padding_alone(values: dict, given: Mapping) -> None:
 
     None otherwise: then crops reflect, whatever else the preset says of strong views.
     """
-    if values["crop"] == "resized" and "randaugment" in given:
+    if values["crop"] in flag_table.RESIZED and "randaugment" in given:
         raise ConfigError(
-            f"--randaugment is not read with --crop=resized by --method={values['method']}, which "
-            f"has no strong views, got {given['randaugment']}."
+            f"--randaugment is not read with --crop={values['crop']} by "
+            f"--method={values['method']}, which has no strong views, got {given['randaugment']}."
         )
     if not flag_table.pads_black(values["randaugment"], values["crop"]):
         values["randaugment"] = None
@@ -190,7 +190,8 @@ def _refuse_unread(given, unread: set[str], kind: str, name: str, reads: Sequenc
 
 
 def _derive(values: dict, given: Mapping) -> None:
-    """Fills values that follow from others."""
+    """Fills values that follow from others, and gives beta its one spelling."""
+    values["beta"] = flag_table.spelled_beta(values["beta"])
     common = values["steps_per_epoch"]
     if "checkpoint_steps" in given:
         common = math.gcd(common, given["checkpoint_steps"])
@@ -210,7 +211,9 @@ def _derive(values: dict, given: Mapping) -> None:
         for name in ("batch_norm_momentum", "batch_norm_epsilon"):
             values[name] = given.get(name)
     if values["crop"] is None and values["image_size"] is not None:
-        values["crop"] = "shift" if values["image_size"] < 96 else "resized"
+        # FixMatch's ImageNet code crops and flips once and makes both views of that.
+        large = "resized_once" if values["protocol"] == "imagenet" else "resized"
+        values["crop"] = "shift" if values["image_size"] < 96 else large
     if values["eval_batch_size"] is None:
         # The pixels of 500 pictures of 96 x 96: larger ones would fill a memory that training,
         # whose batch was made to fit, does not.
@@ -235,6 +238,8 @@ def differences(old: Mapping, new: Mapping) -> list[str]:
     which did what is now its default.
     """
     lines = []
+    # Older runs have a beta as it was typed.
+    old, new = ({**one, "beta": flag_table.spelled_beta(one.get("beta"))} for one in (old, new))
     own = recipes.RECIPES[new["method"]].defaults
     for flag in flag_table.FLAGS:
         was, now = old.get(flag.name), new.get(flag.name)

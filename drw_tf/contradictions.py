@@ -1,5 +1,6 @@
 """Flags that contradict each other: what is known before any data are read."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -59,6 +60,12 @@ def found(values: Mapping) -> Iterator[str]:
             "--unlabeled_prior must be labeled for own pictures, as nobody knows the classes of "
             "the unlabeled ones, got true."
         )
+    reads_prior = values["align_distribution"] or _is_told_prior(values)
+    if values["unlabeled_prior"] == "true" and not reads_prior:
+        yield (
+            "--unlabeled_prior is read with --align_distribution=true alone by "
+            f"--method={values['method']}, got true and --align_distribution=false."
+        )
     if values["la_prior"] == "effective" and not recipes.RECIPES[values["method"]].weighs_labeled:
         yield (
             "--la_prior must be labeled or pseudo for methods without weights on the labeled loss, "
@@ -112,19 +119,57 @@ def doubts(values: Mapping) -> Iterator[str]:
         )
     if values["weight_normalization"] == "none":
         yield from _on_one_side(values)
+    yield from _too_late(values)
     # A pool that is not cut by class has a tail that nobody knows.
     if values["unlabeled_max"] is None or _has_one_tail(values):
         return
-    parts = [recipes.REBALANCERS[key] for key in recipes.RECIPES[values["method"]].rebalancers]
-    is_told = any("unlabeled_prior" in part.flags for part in parts)
-    can_be_told = is_told or values["align_distribution"]
-    expects = any(part.expects_labeled_tail for part in parts)
+    can_be_told = _is_told_prior(values) or values["align_distribution"]
+    expects = any(part.expects_labeled_tail for part in _parts(values))
     if expects or (can_be_told and values["unlabeled_prior"] == "labeled"):
         remedy = "; --unlabeled_prior=true tells it the true numbers" if can_be_told else ""
         yield (
             f"{values['method']} takes the pool to be as long-tailed as the labeled pictures, "
             f"which it is not{remedy}."
         )
+
+
+def _parts(values: Mapping) -> list[recipes.Component]:
+    """The rebalancers of the method."""
+    return [recipes.REBALANCERS[key] for key in recipes.RECIPES[values["method"]].rebalancers]
+
+
+def _is_told_prior(values: Mapping) -> bool:
+    """Whether a rebalancer reads `--unlabeled_prior`, whatever the method itself does."""
+    return any("unlabeled_prior" in part.flags for part in _parts(values))
+
+
+def _too_late(values: Mapping) -> Iterator[str]:
+    """Of weights that come when no step is left that they could weigh."""
+    every, end = values["steps_per_epoch"], values["steps"]
+    if values["crt_head_fraction"] is not None:  # the new head learns without them
+        end -= _head_steps(values)
+    # Of what an epoch has counted; all others are there before the first step.
+    earliest = int("dynamic_weights" in recipes.RECIPES[values["method"]].rebalancers)
+    for name, loss in (("reweight_start", "unlabeled"), ("deferred_start", "labeled")):
+        start = values[name]
+        if start in (None, 1):  # not read, or meant never to come
+            continue
+        epochs = math.ceil(round(start * values["steps"]) / every)
+        first = max(earliest, epochs) * every
+        if first >= end:
+            yield (
+                f"the {loss} loss is never weighted: weights come at the end of an epoch, first "
+                f"after step {first} (--{name}={start:g}, --steps_per_epoch={every}), and step "
+                f"{end} is the last that they are for; more --steps, or a smaller "
+                f"--steps_per_epoch or --{name}, changes that."
+            )
+
+
+def _head_steps(values: Mapping) -> int:
+    """Steps of cRT's second stage, as `ClassifierRetraining.stages` divides a run."""
+    epochs = values["steps"] // values["steps_per_epoch"]
+    last = min(max(1, round(values["crt_head_fraction"] * epochs)), epochs - 1)
+    return last * values["steps_per_epoch"]
 
 
 def _on_one_side(values: Mapping) -> Iterator[str]:
@@ -157,7 +202,7 @@ def adjustment_in_export(values: Mapping) -> str:
     """The line that says whether an export of a method that adjusts logits has them adjusted."""
     if values["export_logit_adjustment"]:
         return "logit adjustment: in the exported model"
-    return "logit adjustment: not in the exported model (--export_logit_adjustment)"
+    return "logit adjustment: not in the exported model; --export_logit_adjustment puts it there"
 
 
 def among_pictures(

@@ -23,7 +23,14 @@ _TABLE = (
         "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
     ),
     *adjusted_run.flags(),
-    flag_table.Flag("out", "string", "file for the record of --as_method", "output"),
+    flag_table.Flag(
+        "out",
+        "string",
+        "file for the record of --as_method",
+        "output",
+        allowed="the name of a file",
+        check=bool,
+    ),
     *finished_run.DATA_FLAGS,
 )
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}
@@ -109,7 +116,7 @@ def _judged(run, state: dict, judges: dict, other: configuration.Config | None) 
 
 def _other_method(flags: dict) -> configuration.Config | None:
     """The configuration that `--as_method` asks for."""
-    if flags["as_method"]:
+    if flags["as_method"] is not None:
         chosen = {name: flags[name] for name in adjusted_run.FLAGS}
         config = finished_run.configuration_of(flags["workdir"])
         return adjusted_run.configuration_as(config, flags["as_method"], chosen)

@@ -196,34 +196,63 @@ def _require_places(config: configuration.Config, typed: Mapping) -> None:
             )
 
 
-def _compare_data(workdir: str | pathlib.Path, before: Mapping, now: Mapping, draws: bool) -> bool:
+def _compare_data(workdir: str | pathlib.Path, data: tuple, now: Mapping, draws: bool) -> bool:
     """Refuses other classes; tells of other training pictures, and whether there are any.
 
     The network's outputs are numbers: what they are called must not have moved under it.
 
     Args:
         workdir: folder of the run.
-        before: `identity.facts` of the data that it was begun with.
-        now: of those that lie there.
+        data: that lie there, as `registry.load` gives them.
+        now: `identity.facts` of these.
         draws: whether pictures for validation are drawn from the labeled ones.
     """
     from drw_tf.data import identity
 
-    changed = identity.class_difference(before["class_names"], now["class_names"])
+    before = data_of(workdir)
+    names = before.get("class_names", now["class_names"])
+    changed = identity.class_difference(names, now["class_names"])
     if changed:
         raise configuration.ConfigError(
             f"--workdir={workdir} holds a run on other classes: {changed}; bring the folders or "
             "the table of the data back to what they were."
         )
     changed = identity.training_difference(before, now)
+    if changed and not draws and len(data[1].validation):
+        changed = _difference_without_validation(before, now, *data)
     if changed:
         line = f"{workdir} was trained on other pictures: {changed}; its own numbers count."
-        if now["test_pictures"] > before.get("test_pictures", 0):
+        if now["test_pictures"] > before.get("test_pictures", now["test_pictures"]):
             line += " What is to test now may have been among its unlabeled pictures."
         if draws:
             line += " Which of them it held out is not known now: none is judged as held out."
         logging.getLogger("drw_tf").warning(line)
     return bool(changed)
+
+
+def _difference_without_validation(before: Mapping, now: Mapping, dataset, split) -> str | None:
+    """In what the training pictures differ from those of a run that had none for validation.
+
+    Args:
+        before: see `identity.training_difference`.
+        now: `identity.facts` of the data that lie there.
+        dataset: these, the last training rows of which are those for validation.
+        split: that it gives.
+    """
+    from drw_tf.data import dataset as records
+    from drw_tf.data import identity
+
+    rest = dataclasses.replace(split, validation=split.validation[:0])
+    # Once they are decoded the names of the files are not known any more.
+    training = before.get("training")
+    if isinstance(dataset.train, records.FileImages):
+        images = records.take(dataset.train, rest.pool(include_labeled=True))
+        training = identity.training_checksum(
+            dataclasses.replace(dataset, train=images, given_split=rest)
+        )
+    return identity.training_difference(
+        before, {**now, "training": training, "split": rest.checksum()}
+    )
 
 
 def open_run(
@@ -262,12 +291,14 @@ def open_run(
     strategy = devices.strategy("mirrored" if several else config.strategy)
     data = registry.load(config, find_copies=find_copies, at_once=False)
     now = identity.facts(*data)
-    before = {**now, **data_of(workdir)}
     draws = bool(config.validation_per_class)
-    if _compare_data(workdir, before, now, draws) and draws:
+    if _compare_data(workdir, data, now, draws) and draws:
         # Drawn anew from other pictures, some would be such as were trained on.
         data = data[0], dataclasses.replace(data[1], validation=data[1].validation[:0])
-    run = runs.Run(config, cluster.Team(strategy), data, before)
+    # No step is made, so none is compiled, which two GPUs would refuse.
+    uncompiled = configuration.Config({**config, "jit_compile": "off"})
+    run = runs.Run(uncompiled, cluster.Team(strategy), data, {**now, **data_of(workdir)})
+    run.config = config
     checkpoints = checkpoint.Checkpoints(
         workdirs.Layout(workdir).checkpoints, run.method, config.keep_checkpoints
     )
@@ -349,6 +380,10 @@ def _resolve(values: object, path: pathlib.Path) -> configuration.Config:
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise configuration.ConfigError(f"{path}: {error}") from None
+    is_reflected = "randaugment" in values and values["randaugment"] is None
+    if is_reflected and not config.recipe.has_strong_views:
+        # The preset of the data set, which comes in place of none, may pad crops with black.
+        config = configuration.Config({**config, "randaugment": None})
     for name in sorted(set(flag_table.BY_NAME) - set(values)):
         # A flag that is younger than the run: the run did what is now its default.
         flag = flag_table.BY_NAME[name]

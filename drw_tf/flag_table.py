@@ -16,6 +16,10 @@ from drw_tf import places
 BLACK_PADDING = ("darp_cifar10", "darp_cifar100")
 
 
+# Values of `--crop` for crops of random place and scale.
+RESIZED = ("resized", "resized_once")
+
+
 def pads_black(preset: str | None, crop: str | None) -> bool:
     """Whether crops are padded with black: all that weak views read of a preset.
 
@@ -23,7 +27,7 @@ def pads_black(preset: str | None, crop: str | None) -> bool:
         preset: value of `--randaugment`.
         crop: that of `--crop`; a resized one is not padded.
     """
-    return preset in BLACK_PADDING and crop != "resized"
+    return preset in BLACK_PADDING and crop not in RESIZED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,17 @@ def _is_beta(value: str) -> bool:
         return 0.0 <= float(value) < 1.0
     except ValueError:
         return False
+
+
+def spelled_beta(value: str | float | None) -> str | None:
+    """A value of `--beta` as it is recorded: .9 and 0.90 are the same number, 0.9.
+
+    What is no number comes back as it is: words, and None where no beta is read.
+    """
+    try:
+        return repr(abs(float(value)))  # -0 is allowed, too
+    except (TypeError, ValueError):
+        return value
 
 
 def _is_model(value: str) -> bool:
@@ -239,9 +254,10 @@ FLAGS = (
     Flag("flip", "bool", "whether a mirrored picture is still of its class", DATA, default=True),
     _choice(
         "crop",
-        ("shift", "resized"),
-        "random crops: shifted by up to an eighth, or of random place and scale "
-        "[shift below 96 pixels]",
+        ("shift", *RESIZED),
+        "random crops: shifted by up to an eighth, or of random place and scale; resized_once: "
+        "strong views have crop and flip of the weak one [shift below 96 pixels; from there on "
+        "resized, protocol imagenet: resized_once]",
         DATA,
     ),
     _choice(
@@ -414,7 +430,9 @@ FLAGS = (
     _choice(
         "schedule",
         ("constant", "cosine_7_16", "cosine_1_16", "cosine", "step", "step_sixths", "step_ldam"),
-        "learning rate over steps",
+        "learning rate over steps: cosine falls to 0, cosine_7_16 to .195 and cosine_1_16 to .981 "
+        "of the peak; step is times .1 and step_ldam times .01 at 80 and at 90 % of the steps, "
+        "step_sixths times .1 at each sixth",
         OPTIMIZATION,
     ),
     _number("warmup_steps", "int", "steps of linear warm-up, >= 0", OPTIMIZATION, 0),
@@ -438,7 +456,7 @@ FLAGS = (
     Flag(
         "ema_warmup",
         "bool",
-        "average over min(decay, (1 + step) / (10 + step)) at first",
+        "begin the average with a decay of min(ema_decay, (1 + step) / (10 + step))",
         OPTIMIZATION,
     ),
     # ---- method
@@ -494,7 +512,7 @@ FLAGS = (
     _choice(
         "weight_normalization",
         ("class", "sample", "none"),
-        "weights sum to C; or average 1 over pictures (collapsed to one class on digits); or raw",
+        "weights sum to C; or average 1 over pictures; or raw",
         METHOD,
         default="class",
     ),
@@ -781,7 +799,8 @@ FLAGS = (
     _number(
         "checkpoint_steps",
         "int",
-        "steps between two checkpoints, which is the most that a kill loses, >= 1 [by data set]",
+        "steps between two checkpoints, which is the most that a kill loses, >= 1 [500; protocol "
+        "imagenet: 1000; own pictures: 250]",
         RUNTIME,
         1,
         changes_result=False,
@@ -838,8 +857,8 @@ FLAGS = (
     _choice(
         "jit_compile",
         ("auto", "on", "off"),
-        "compile the step with XLA, whose random numbers for VAT and ABC are other ones; auto: on "
-        "one GPU, not on a CPU (slower) and on several GPUs",
+        "compile the step with XLA, which draws other random numbers for VAT and ABC; auto: on one "
+        "GPU alone, as a CPU is slower with it and several GPUs cannot",
         RUNTIME,
         default="auto",
         changes_result=False,
@@ -882,7 +901,8 @@ FLAGS = (
     _number(
         "steps_per_execution",
         "int",
-        "steps in one call of the compiled graph [by data set]; must divide steps_per_epoch",
+        "steps in one call of the compiled graph, must divide steps_per_epoch and checkpoint_steps "
+        "[10, fewer where needed; protocol imagenet: 1]",
         RUNTIME,
         1,
         changes_result=False,

@@ -18,7 +18,7 @@ from drw_tf.data import data_service, identity, image_scan, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.methods import alarm
 from drw_tf.report import doubts, environment, groups, record, record_file, split_report
-from drw_tf.serving import folders, run_export
+from drw_tf.serving import folders, run_export, saved_model
 from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
 
 _LOG = logging.getLogger("drw_tf")
@@ -117,7 +117,10 @@ def _train(config, command, strategy, begun) -> dict | None:
         if config.fresh:
             return False
         _agree_with_earlier(config, folder)
-        return _is_done(config, folder)
+        is_done = _is_done(config, folder)
+        if is_done:
+            folder.write_config(config.to_json())
+        return is_done
 
     try:
         if not team.from_chief(claim):
@@ -177,8 +180,11 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
 
     def begin(step, logged):
         run.stages.require_weights(step, config.stop_at_step)
-        if team.is_chief and step < config.stop_at_step:
-            folder.write_makers(_makers(folder, step, code))
+        if team.is_chief:
+            # Not before: what reads the run must not meet flags that were refused.
+            folder.write_config(config.to_json())
+            if step < config.stop_at_step:
+                folder.write_makers(_makers(folder, step, code))
         if log:
             log.start(logged)
 
@@ -296,7 +302,7 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
 
     Raises:
         ConfigError: with the name of a picture that cannot be read now, or the disk is gone.
-        DiskCameBack: all can be read again.
+        DiskCameBack: what could not be read can be now.
     """
     try:
         yield
@@ -308,8 +314,11 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
             raise
         parts = (dataset.train, dataset.test)
         files = [part for part in parts if isinstance(part, records.FileImages)]
+        paths = [path for part in files for path in part.paths]
+        # An error of reading names its file, one of decoding does not.
+        named = [path for path in paths if f"{path}; " in text]
         try:
-            found = image_scan.first_damaged([path for part in files for path in part.paths])
+            found = image_scan.first_damaged(named or paths)
         except OSError as gone:
             raise configuration.ConfigError(
                 f"{gone.filename}: {gone.strerror}; when the disk is back, {way_on}."
@@ -322,7 +331,7 @@ def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
         if not files or isinstance(error, tf.errors.InvalidArgumentError):
             raise  # of the code, not of the disk
         raise DiskCameBack(
-            f"a picture that could not be read ({messages.one_line(error)}), though all can be now"
+            f"a picture that could not be read ({messages.one_line(error)}), though it can be now"
         ) from None
 
 
@@ -373,12 +382,25 @@ def _is_finished(config: configuration.Config, folder: workdir.Layout) -> bool:
     written = record_file.read_record(folder.record)
     if written["steps"] < config.stop_at_step:
         return False
-    # One that went on without an export may have an older one.
+    if not config.export:
+        return True
+    flags = {**written["configuration"], **_flags_of_export(folder.export)}
     same = all(
-        written["configuration"].get(name, flag_table.BY_NAME[name].default) == config[name]
-        for name in ("export", *contradictions.EXPORT_FLAGS)
+        flags.get(name, flag_table.BY_NAME[name].default) == config[name]
+        for name in contradictions.EXPORT_FLAGS
     )
-    return not config.export or (folder.export.exists() and same)
+    # One that went on without an export may have an older one.
+    is_newest = written["configuration"].get("export", True)
+    return is_newest and folder.export.exists() and same
+
+
+def _flags_of_export(folder: pathlib.Path) -> dict:
+    """What an export was made with, as `drw_tf.export` may have replaced it; {} if unknown."""
+    try:
+        found = json.loads((folder / "assets" / saved_model.CONFIGURATION).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def summary(config: configuration.Config, result: dict) -> str:
@@ -413,7 +435,8 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
     """Refuses to go on with flags that would make it another run.
 
     Where nothing was trained there is nothing to go on with: flags that were refused
-    once the data were known must not stand in the way of the right ones.
+    once the data were known must not stand in the way of the right ones. Of a run that is begun
+    they are written when nothing else can refuse them.
     """
     lines = _other_flags(config, folder)
     if lines and folder.is_begun:
@@ -421,7 +444,8 @@ def _agree_with_earlier(config: configuration.Config, folder: workdir.Workdir) -
             f"--workdir={folder.path} holds a run with other flags ({'; '.join(lines)}); "
             "give the same flags, another --workdir, or --fresh to start over."
         )
-    folder.write_config(config.to_json())
+    if not folder.is_begun:
+        folder.write_config(config.to_json())
 
 
 def _other_flags(config: configuration.Config, folder: workdir.Layout) -> list[str]:

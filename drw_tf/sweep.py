@@ -40,7 +40,12 @@ _TABLE = (
     *(flag_table.listed(f"{_TRY}{name}", f"values of --{name}", _OUTPUT, []) for name in _GRID),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0"]),
     flag_table.Flag(
-        "runs", "string", "folder of the runs [runs/sweep/<dataset>/<method>]", _OUTPUT
+        "runs",
+        "string",
+        "folder of the runs [runs/sweep/<dataset>/<method>]",
+        _OUTPUT,
+        allowed="the name of a folder",
+        check=bool,
     ),
 )
 _ANEW = "give other --runs"
@@ -114,6 +119,8 @@ def grid(settings: Mapping, rest: Sequence[str]) -> list[Run]:
     tried = {name: settings[_TRY + name] for name in _GRID if settings[_TRY + name]}
     others = [word for word in rest if word.lstrip("-").startswith(_TRY)]
     words = [word for word in rest if word not in others]
+    # With what is tried, as the flags need not be allowed without it.
+    words += [f"--{name}={values[0]}" for name, values in tried.items()]
     base = configuration.resolve(configuration.parse(["train", *words]))
     if others or not tried:
         allowed = ", ".join(sorted({*_OPTIMIZATION, *base.recipe.flags}))

@@ -57,6 +57,12 @@ def test_a_run_with_flags_that_are_not_of_the_papers_protocol_says_so():
     assert "| drw, learning_rate 1.0, beta 0.9 | 50.0 |" in compare.table(rows)
 
 
+def test_two_spellings_of_a_beta_are_one_row():
+    rows = [record("drw", 0, 0.8, beta="0.9"), record("drw", 1, 0.9, beta="0.9")]
+    rows[1]["configuration"]["beta"] = ".90"  # as an older version has recorded it
+    assert "| drw | 85.0 ± 7.1 |" in compare.table(rows)
+
+
 def test_beside_shorter_runs_on_its_data_the_paper_stands_with_its_own_length():
     rows = [record("drw", 0, 0.5, dataset="cifar10", protocol="small_budget")]
     rows[0]["final"]["ema"]["balanced_accuracy"]["mean_last_20"] = 0.781
@@ -124,6 +130,41 @@ def test_runs_of_another_length_are_left_out_of_the_table_and_named(started, cap
 def own_pictures(*places):
     words = ["--dataset=folder", "--methods=drw", "--seeds=0", "--steps=100"]
     return ["compare", *words, "--steps_per_epoch=50", *places]
+
+
+def test_without_test_pictures_there_is_nothing_to_compare(started, monkeypatch, capsys):
+    train, said = child.train, []
+
+    def untested(words, workdir):
+        said.append(capsys.readouterr().err)
+        train(words, workdir)
+        path = pathlib.Path(workdir) / "record.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "final": {}}))
+
+    monkeypatch.setattr(child, "train", untested)
+    compare.main(own_pictures("--labeled_dir=cats"))
+    assert said == [
+        "compare: there are no test pictures (--test_dir, or rows of the split test in "
+        "--labels_csv), so that there will be nothing to compare.\n"
+    ]
+    printed = capsys.readouterr()
+    assert printed.out == "trained without test pictures, nothing to compare\n"
+    # Where they are given nothing is said.
+    monkeypatch.setattr(child, "train", train)
+    compare.main(own_pictures("--labeled_dir=cats", "--test_dir=t", "--results=r", "--runs=s"))
+    printed = capsys.readouterr()
+    assert "| drw | 33.3 |" in printed.out
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(("split", "is_tested"), [("test", True), ("validation", False)])
+def test_a_table_says_whether_there_are_test_pictures(tmp_path, split, is_tested):
+    for name in "123":
+        (tmp_path / f"{name}.png").touch()
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,label,split\n1.png,cat,\n2.png,dog,\n3.png,cat,{split}\n")
+    row = config.resolve({"dataset": "csv", "labels_csv": str(table)})
+    assert compare._is_tested(row) is is_tested
 
 
 def test_records_of_pictures_elsewhere_are_refused(started, capsys, tmp_path):
@@ -281,6 +322,8 @@ def test_bad_flag_of_the_trainer_is_refused_before_anything_runs(started, capsys
         (["--seeds="], "--seeds must be at least one value, with commas between several, got ''."),
         (["--seeds=0,"], "--seeds must be at least one value"),
         (["--seed=7"], "--seed is set by --seeds here and must be left out, got 7."),
+        (["--runs="], "--runs must be the name of a folder, got ''."),
+        (["--results="], "--results must be the name of a folder, got ''."),
         (["--workdir=x"], "--workdir is set by --runs here and must be left out, got x."),
         (["--method=drw"], "--method is set by --methods here and must be left out, got drw."),
         (["--fresh"], "--fresh must be left out: finished runs are kept; give other --runs and"),

@@ -28,6 +28,30 @@ def test_another_protocol_keeps_what_belongs_to_the_data():
     assert got.model == "wide_resnet_28_2"
 
 
+def test_protocol_of_darp_is_what_its_code_does():
+    got = resolve("--dataset=cifar10", "--method=fixmatch")
+    assert got.protocol == "darp"
+    expected = {
+        "optimizer": "adam",
+        "learning_rate": 2e-3,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "weight_decay_kind": "decoupled",
+        "weight_decay": 0.02,
+        "ema_decay": 0.999,
+        "ema_warmup": False,
+        "forward": "separate",
+        "strong_views": 2,
+        "unlabeled_ratio": 1,
+        "batch_size": 64,
+        "threshold": 0.95,
+        "lambda_u": 1.0,
+        "steps": 250_000,
+        "steps_per_epoch": 500,
+    }
+    assert {name: got[name] for name in expected} == expected
+
+
 def test_imagenet_learning_rate_follows_the_batch():
     got = resolve("--protocol=imagenet", "--batch_size=128")
     assert got.learning_rate == pytest.approx(0.05)
@@ -94,6 +118,7 @@ def test_later_flags_win_over_a_flagfile(tmp_path):
         ),
         ("--method=drx", "--method must be one of"),
         ("--dataset=mnist1", "--dataset must be one of"),
+        ("--protocol=", "--protocol must be one of darp, imagenet, modern, small_budget, got ''."),
         ("--forward=both", "--forward must be one of joint, separate, got both."),
         ("--treshold=0.9", "Did you mean: threshold"),
         ("--stop_at_step=125", "--stop_at_step must be a multiple of --steps_per_epoch=50 and"),
@@ -136,8 +161,8 @@ def test_bad_values_are_refused_in_one_line(argument, message):
         ),
         (
             ["--dataset=imagenet127", "--method=supervised", "--randaugment=usb"],
-            "--randaugment is not read with --crop=resized by --method=supervised, which has no "
-            "strong views, got usb.",
+            "--randaugment is not read with --crop=resized_once by --method=supervised, which has "
+            "no strong views, got usb.",
         ),
         (
             ["--unlabeled_imbalance_ratio=100"],
@@ -248,7 +273,7 @@ def test_own_pictures_need_their_place():
 def test_imagenet127_needs_nothing_but_its_name():
     got = resolve("--dataset=imagenet127")
     assert (got.threshold, got.lambda_u, got.unlabeled_ratio, got.beta) == (0.7, 10, 5, "0.999")
-    assert (got.model, got.image_size, got.crop) == ("resnet50", 224, "resized")
+    assert (got.model, got.image_size, got.crop) == ("resnet50", 224, "resized_once")
     assert got.learning_rate == pytest.approx(0.025)  # .1 * 64 / 256
     assert got.reweight_start == 0.4
 
@@ -256,6 +281,24 @@ def test_imagenet127_needs_nothing_but_its_name():
 def test_differences_name_only_flags_that_change_the_result():
     old, new = resolve(), resolve("--seed=1", "--workdir=elsewhere", "--keep_checkpoints=9")
     assert config.differences(old, new) == ["--seed: was 0, now 1"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        *((typed, "0.9") for typed in ("0.9", ".9", "0.90", "9e-1")),
+        *((typed, "0.995") for typed in ("0.995", ".995")),
+        *((typed, "0.0") for typed in ("0", "-0", "0.0")),
+        *((word, word) for word in ("auto", "auto_mean", "literal")),
+    ],
+)
+def test_a_beta_is_recorded_in_one_spelling(typed, recorded):
+    got = resolve(f"--beta={typed}")
+    assert got.beta == recorded
+    # Older runs have it as it was typed.
+    assert config.differences({**got, "beta": typed}, got) == []
+    other = resolve("--beta=0.5")
+    assert config.differences({**got, "beta": typed}, other) == [f"--beta: was {recorded}, now 0.5"]
 
 
 def test_a_flag_younger_than_a_run_does_not_make_it_another_run():

@@ -81,6 +81,13 @@ def test_what_the_method_reads_can_be_tried_and_optimization_with_every_method(s
     assert [config.parse(["train", *words])["threshold"] for words in started] == [0.8, 0.95]
 
 
+def test_what_is_tried_need_not_be_allowed_without_it(started):
+    # The default, six generations, would not fit into four epochs.
+    run("--method=fixmatch_crest", "--steps=200", "--try_crest_generations=2,4")
+    tried = [config.parse(["train", *words])["crest_generations"] for words in started]
+    assert tried == [2, 4]
+
+
 def test_help_explains_the_common_ones_and_says_that_there_are_others(capsys):
     with pytest.raises(SystemExit) as caught:
         sweep.main(["sweep", "--help"])
@@ -146,6 +153,8 @@ def test_hparams_are_what_was_tried_with_the_validation_score(started):
         (["--try_beta=0.9,0.99", "--beta=0.9"], "--beta is set by --try_beta here and must be"),
         (["--try_beta=0.9", "--seeds=0,1,0"], "--beta=0.9 with --seed=0 is there twice; give each"),
         (["--try_lambda_u=.5,1,0.50"], "--lambda_u=0.50 with --seed=0 is there twice"),
+        (["--try_beta=.9,0.90"], "--beta=0.90 with --seed=0 is there twice"),
+        (["--try_beta=0.9", "--runs="], "--runs must be the name of a folder, got ''."),
         (["--try_beta=0.9", "--fresh"], "--fresh must be left out: finished runs are kept; give"),
     ],
 )

@@ -12,7 +12,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,7 @@ ON_BAD = ("fail", "skip")
 # is heard.
 _BLOCK = 256
 _THREADS = 8
+_WAITING = 512
 # What a network disk that is gone, or a machine that is short of something, says of any file.
 _OF_A_DISK = frozenset(
     (
@@ -109,17 +110,7 @@ def scan(
     if not max_megapixels > 0:
         raise ValueError(f"--max_megapixels must be above 0, got {max_megapixels}.")
 
-    patience = _Patience()
-
-    def look(path):
-        try:
-            return patience.read(lambda: _look(path, max_megapixels, full))
-        except OSError as error:
-            if error.errno in _OF_A_DISK:
-                raise OSError(error.errno, error.strerror, path) from None
-            return (0, 0), error.strerror or str(error)
-
-    found = _each(look, paths, "Looking at pictures", progress, 1 if full else _BLOCK)
+    found = list(_looks(paths, max_megapixels, full, progress))
     sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
     bad = tuple(
         BadImage(row, str(path), reason)
@@ -133,15 +124,18 @@ def scan(
 
 
 def first_damaged(paths: Sequence[str]) -> BadImage | None:
-    """A picture that cannot be read now, if there is one; all are decoded only to find it.
+    """The first picture that cannot be read now, if there is one; only to find it all are decoded.
 
     Args:
         paths: str [N].
+
+    Raises:
+        OSError: see `scan`.
     """
     for full in (False, True):
-        report = scan(paths, max_megapixels=math.inf, on_bad="skip", full=full)
-        if report.bad:
-            return report.bad[0]
+        for row, (_, reason) in enumerate(_looks(paths, math.inf, full)):
+            if reason:
+                return BadImage(row, str(paths[row]), reason)
     return None
 
 
@@ -204,7 +198,7 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
         return lambda path: patience.read(lambda: function(path))
 
     sizes = _each(patiently(os.path.getsize), paths, "Listing files")
-    sizes = np.array(sizes, np.int64)
+    sizes = np.array([*sizes], np.int64)
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[inverse] > 1)
     digests = _each(
@@ -214,6 +208,23 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
     for row, digest in zip(candidates, digests, strict=True):
         groups.setdefault(digest, []).append(int(row))
     return [np.array(rows, np.int64) for rows in groups.values() if len(rows) > 1]
+
+
+def _looks(
+    paths: Sequence[str], max_megapixels: float, full: bool, progress: bool = True
+) -> Iterator[tuple[tuple[int, int], str]]:
+    """What `_look` says of each picture, in order."""
+    patience = _Patience()
+
+    def look(path):
+        try:
+            return patience.read(lambda: _look(path, max_megapixels, full))
+        except OSError as error:
+            if error.errno in _OF_A_DISK:
+                raise OSError(error.errno, error.strerror, path) from None
+            return (0, 0), error.strerror or str(error)
+
+    return _each(look, paths, "Looking at pictures", progress, 1 if full else _BLOCK)
 
 
 def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int], str]:
@@ -280,17 +291,22 @@ def _each(
     title: str,
     progress: bool = True,
     block: int = _BLOCK,
-) -> list:
-    """`function` of every item, in order; a block of items is one task."""
+) -> Iterator:
+    """`function` of every item, in order; a block of items is one task.
+
+    Few tasks wait at a time: of millions the pool would keep a list, and do all of them though
+    nobody asks for more.
+    """
     blocks = [items[start : start + block] for start in range(0, len(items), block)]
-    out = []
     # disable=None: no bar where standard error is no terminal.
     bar = tqdm.tqdm(total=len(items), desc=title, disable=None if progress else True)
     with bar, concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        for results in pool.map(lambda block: [function(item) for item in block], blocks):
-            out.extend(results)
-            bar.update(len(results))
-    return out
+        waiting = max(2 * _THREADS, _WAITING // block)
+        for begin in range(0, len(blocks), waiting):
+            tasks = blocks[begin : begin + waiting]
+            for results in pool.map(lambda block: [function(item) for item in block], tasks):
+                yield from results
+                bar.update(len(results))
 
 
 def _kept(images: records.FileImages, keep: np.ndarray) -> records.FileImages:

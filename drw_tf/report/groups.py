@@ -245,6 +245,8 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
     """
     configuration = record["configuration"]
     found = {name: configuration[name] for name in names if configuration.get(name) is not None}
+    if "beta" in found:  # older records have it as it was typed
+        found["beta"] = flag_table.spelled_beta(found["beta"])
     if "replicas" in names and not configuration.get("sync_batch_norm"):
         found["replicas"] = record["machine"].get("replicas", 1)
     recipe = recipes.RECIPES.get(configuration["method"])

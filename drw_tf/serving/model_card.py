@@ -125,13 +125,7 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         after += f" (the network here is that of step {record['steps']}, which was not tested)"
     before = " before it was divided by the temperature" if _scales(served) else ""
     percent = {name: tables.percent(found[name]) for name in _PERCENTAGES}
-    rows = [
-        [markdown.escaped(name), tables.percent(recall), tables.percent(precision)]
-        for name, recall, precision in zip(
-            record["dataset"]["class_names"], found["recall"], found["precision"], strict=True
-        )
-    ]
-    return [
+    lines = [
         "## Metrics",
         "",
         f"On the {part} pictures after step {after}: balanced accuracy "
@@ -140,9 +134,16 @@ def _metrics(record: Mapping, served: Served) -> list[str]:
         f"{percent['many']} / {percent['medium']} / {percent['few']} %. "
         f"The network{before} has a loss of {_number(found['loss'])} nats and an expected "
         f"calibration error of {percent['ece']} %.",
-        "",
-        markdown.table(["class", "recall %", "precision %"], rows, aligned=True),
     ]
+    if "recall" not in found:  # a history has single numbers only of validation pictures
+        return lines
+    rows = [
+        [markdown.escaped(name), tables.percent(recall), tables.percent(precision)]
+        for name, recall, precision in zip(
+            record["dataset"]["class_names"], found["recall"], found["precision"], strict=True
+        )
+    ]
+    return [*lines, "", markdown.table(["class", "recall %", "precision %"], rows, aligned=True)]
 
 
 def _calibration(served: Served) -> list[str]:
@@ -225,12 +226,13 @@ def _limits(record: Mapping, served: Served) -> list[str]:
     if few:
         lines.append(f"- Fewer than {_FEW_LABELED} labeled pictures: {_listed(few)}.")
     found, part, _ = _evaluated(record, served)
-    if found:
+    if "recall" in found:
         pairs = [pair for pair in zip(found["recall"], names, strict=True) if pair[0] is not None]
         recall, name = min(pairs)
         lines.append(
             f"- Lowest recall: {tables.percent(recall)} %, class {markdown.escaped(name)}."
         )
+    if found:
         tested = data[f"{part}_counts"]
         if tested:
             fewest, most = min(tested), max(tested)

@@ -120,6 +120,22 @@ def test_a_jpeg_that_goes_on_behind_its_end_is_not_decoded_to_be_looked_at(tmp_p
     assert scan([path]).bad[0].reason == "decoded"
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_the_first_damaged_picture_is_found_without_a_look_at_all(monkeypatch, full):
+    looked = []
+
+    def look(path, max_megapixels, decodes):
+        looked.append((path, decodes))
+        return (8, 8), "broken" if path == "7" and decodes == full else ""
+
+    monkeypatch.setattr(image_scan, "_look", look)
+    paths = [str(row) for row in range(20_000)]
+    found = image_scan.first_damaged(paths)
+    assert (found.row, found.path, found.reason) == (7, "7", "broken")
+    assert sum(decodes == full for _, decodes in looked) < 5000
+    assert sum(decodes != full for _, decodes in looked) == (20_000 if full else 0)
+
+
 def test_the_limit_itself_is_allowed(tmp_path):
     path = tmp_path / "a.png"
     noise(100, 100).save(path)

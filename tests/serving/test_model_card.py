@@ -144,7 +144,8 @@ def test_held_out_pictures_stand_in_for_test_pictures_that_there_are_not():
     record = copy.deepcopy(RECORD)
     record["last_metrics"] = {}
     record["dataset"]["test_counts"] = None
-    found = {"ema": {**NETWORK, "accuracy": 0.9}, "ema_unadjusted": NETWORK}
+    single = {name: value for name, value in NETWORK.items() if not isinstance(value, list)}
+    found = {"ema": {**single, "accuracy": 0.9}, "ema_unadjusted": single}
     record["history"] = [
         {"step": 200, "test": {}, "validation": found},
         {"step": 200, "test": {}},
@@ -153,7 +154,8 @@ def test_held_out_pictures_stand_in_for_test_pictures_that_there_are_not():
     assert "On the validation pictures after step 200: balanced accuracy 62.5 %, acc" in text
     assert "accuracy 70.0 %" in text
     assert "accuracy 90.0 %" in "\n".join(card(adjusted=True, record=record))
-    assert r"- Lowest recall: 50.0 %, class rare\_\*." in text
+    assert "recall %" not in text
+    assert "Lowest recall" not in text
     assert "- Validation pictures a class: 4." in text
     assert "not tested" not in text
 
