@@ -7,14 +7,14 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
 from drw_tf import config as configuration
 from drw_tf import contradictions, finished_run, flag_table
 from drw_tf import run as runs
-from drw_tf.data import data_service, identity, image_scan, pipeline, registry
+from drw_tf.data import data_service, identity, image_scan, naming, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.methods import alarm
 from drw_tf.report import doubts, environment, groups, record, record_file, split_report
@@ -135,7 +135,8 @@ def _train(config, command, strategy, begun) -> dict | None:
 
 def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     # Now: a checkout may move on while a run goes on with what it has read.
-    code = environment.code()
+    replicas = team.strategy.num_replicas_in_sync
+    code = {**environment.code(), "replicas": replicas}
     data = registry.load(config, find_copies=team.is_chief)
     goes_on = not config.fresh and folder.has_checkpoints
     run = runs.Run(config, team, data, finished_run.data_of(folder.path) if goes_on else {})
@@ -147,7 +148,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
             folders.refuse_others(folder.export)
     # In the loop what the step cannot do would look like a fault of the code.
     streams = run.stages.streams(0)
-    pipeline.check_streams(streams, pipeline.Shard(replicas=team.strategy.num_replicas_in_sync))
+    pipeline.check_streams(streams, pipeline.Shard(replicas=replicas))
     compiled = devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
@@ -184,7 +185,9 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
             # Not before: what reads the run must not meet flags that were refused.
             folder.write_config(config.to_json())
             if step < config.stop_at_step:
-                folder.write_makers(_makers(folder, step, code))
+                makers = _makers(folder, step, code)
+                _tell_of_other_replicas(makers, step, config)
+                folder.write_makers(json.dumps(makers, indent=1))
         if log:
             log.start(logged)
 
@@ -358,12 +361,30 @@ def naming_fault(what: str) -> Iterator[None]:
         raise RuntimeError(f"{what} failed") from error
 
 
-def _makers(folder: workdir.Workdir, step: int, code: dict) -> str:
-    """The code of each part of the run, now that this code goes on from `step`."""
+def _makers(folder: workdir.Workdir, step: int, code: dict) -> list[dict]:
+    """Code and number of replicas of each part of the run, now that these go on from `step`."""
     earlier = [one for one in finished_run.makers_of(folder.path) if one["from_step"] < step]
-    if not earlier or any(earlier[-1][name] != value for name, value in code.items()):
+    # Older runs do not say how many replicas they had.
+    if not earlier or any(earlier[-1].get(name, value) != value for name, value in code.items()):
         earlier.append({"from_step": step, **code})
-    return json.dumps(earlier, indent=1)
+    return earlier
+
+
+def _tell_of_other_replicas(
+    makers: Sequence[Mapping], step: int, config: configuration.Config
+) -> None:
+    """Warns where the part that begins at `step` has another number than the one before."""
+    if len(makers) < 2 or makers[-1]["from_step"] != step:
+        return
+    before, now = (part.get("replicas") for part in makers[-2:])
+    if before not in (None, now):
+        synced = "" if config.sync_batch_norm else ", whose batch statistics are of other pictures"
+        _LOG.warning(
+            "the run had %s and goes on with %s%s: it is no run of either number.",
+            naming.counted(before, "replica"),
+            naming.counted(now, "replica"),
+            synced,
+        )
 
 
 def _is_done(config: configuration.Config, folder: workdir.Layout) -> bool:

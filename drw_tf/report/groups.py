@@ -248,7 +248,10 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
     if "beta" in found:  # older records have it as it was typed
         found["beta"] = flag_table.spelled_beta(found["beta"])
     if "replicas" in names and not configuration.get("sync_batch_norm"):
-        found["replicas"] = record["machine"].get("replicas", 1)
+        last = record["machine"].get("replicas", 1)
+        parts = [part.get("replicas", last) for part in record.get("made_by", ())]
+        # One that went on with others is no run of either number.
+        found["replicas"] = ", then ".join(map(str, parts)) if {*parts} - {last} else last
     recipe = recipes.RECIPES.get(configuration["method"])
     is_padded = flag_table.pads_black(found.get("randaugment"), configuration.get("crop"))
     if recipe and not recipe.has_strong_views and not is_padded:

@@ -227,6 +227,12 @@ def test_runs_on_other_numbers_of_replicas_are_not_put_together(make_record):
     assert names(found) == [("drw, replicas 1", 1), ("drw, replicas 8", 2)]
     (alone,), _ = groups.settings(runs[1:], groups.DEFAULTS)
     assert names(alone) == [("drw", 2)]
+    # Half of one run on one replica.
+    parts = [{"from_step": 0, "replicas": 8}, {"from_step": 9, "replicas": 1}]
+    mixed = {**runs[0], "made_by": parts}
+    (found,), _ = groups.settings([mixed, *runs], groups.DEFAULTS)
+    assert ("drw, replicas 8, then 1", 1) in names(found)
+    assert len(found.variants) == 3
     for run in runs:  # then a replica's share of the batch is no other batch
         run["configuration"] = {**run["configuration"], "sync_batch_norm": True}
     (found,), _ = groups.settings(runs, groups.DEFAULTS)

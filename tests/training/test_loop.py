@@ -16,7 +16,7 @@ from drw_tf.data import dataset as records
 from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import record_file
-from drw_tf.training import loop, workdir
+from drw_tf.training import checkpoint, loop, workdir
 from tests import event_values
 
 pytestmark = pytest.mark.usefixtures("small_data")
@@ -133,6 +133,29 @@ def test_the_best_of_the_saved_evaluations_is_kept(resolve, tmp_path, monkeypatc
     assert kept == ["step_000000010", "step_000000030", "step_000000040"]
 
 
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_not_the_best_saved_one(resolve, monkeypatch):
+    scores = {10: 0.3, 20: 0.9, 30: 0.1, 40: 0.1}
+    monkeypatch.setattr(loop, "_score", lambda entry: scores[entry["step"]])
+    words = ("--method=supervised", "--steps=40")
+    train(resolve(*words, "--stop_at_step=20", "--checkpoint_steps=10", "--keep_checkpoints=2"))
+    config = resolve(*words, "--checkpoint_steps=15", "--keep_checkpoints=1")
+    folder = workdir.Layout(config.workdir).checkpoints / "step_000000020"
+    (folder / "state.json").write_text("harmed")
+    # Evaluated again at its step, and not saved there again.
+    train(config)
+    assert checkpoint_steps(config) == [10, 40]
+
+
+def test_evaluations_are_compared_by_the_averaged_networks_balanced_accuracy():
+    ema = {"accuracy": 0.75, "balanced_accuracy": 0.25, "geometric_mean": 0.125}
+    other = {"accuracy": 1.0, "balanced_accuracy": 1.0}
+    test = {"raw": other, "ema": ema, "ema_unadjusted": other}
+    assert loop._score({"test": test, "validation": {"ema": other}}) == 0.25
+    assert loop._score({"test": {}, "validation": {"ema": ema}}) == 0
+    assert loop._score({"train": {}}) == 0
+
+
 def test_only_the_newest_entry_keeps_long_lists(resolve, monkeypatch):
     monkeypatch.setattr(loop, "_LONGEST_LIST", 3)
     first, last = train(resolve("--method=drw"))["history"]
@@ -172,7 +195,10 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
 @pytest.mark.parametrize(
     ("words", "end"),
     [
-        (["--export"], "logit adjustment: not in the exported model (--export_logit_adjustment)"),
+        (
+            ["--export"],
+            "logit adjustment: not in the exported model; --export_logit_adjustment puts it there",
+        ),
         (["--export", "--export_logit_adjustment"], "logit adjustment: in the exported model"),
         (["--export=false"], None),
     ],
@@ -262,7 +288,7 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path, monkey
         with session.naming_damage(dataset, session.LEAVE_OUT):
             raise kind(None, None, text)
 
-    with pytest.raises(session.DiskCameBack, match=r"stale file handle\), though all can be now"):
+    with pytest.raises(session.DiskCameBack, match=r"stale file handle\), though it can be now"):
         fails(tf.errors.UnknownError)
     # As a network disk has it; between workers it would be another one that is gone.
     for kind in (tf.errors.AbortedError, tf.errors.UnavailableError, tf.errors.InternalError):
@@ -362,3 +388,16 @@ def test_a_fault_in_a_methods_code_keeps_its_traceback(resolve, monkeypatch):
         train(resolve("--method=supervised"))
     assert not isinstance(caught.value, session.USER_ERRORS)
     assert "shapes differ" in str(caught.value.__cause__)
+
+
+def test_a_folder_that_is_lost_does_not_hide_why_an_evaluation_failed(resolve, monkeypatch):
+    def fail(self):
+        raise tf.errors.DataLossError(None, None, "no picture")
+
+    def lost(self, *_):
+        raise workdir.WorkdirError("moved")
+
+    monkeypatch.setattr(loop._Runner, "_leave_evaluation", fail)
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", lost)
+    with pytest.raises(tf.errors.DataLossError, match="no picture"):
+        train(resolve("--method=supervised", "--checkpoint_steps=20"))

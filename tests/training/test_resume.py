@@ -316,6 +316,27 @@ def test_an_export_that_the_run_went_on_without_is_made_anew(resolve, tmp_path, 
 
 
 @pytest.mark.slow
+def test_a_run_that_goes_on_with_other_replicas_says_so(resolve, two_replicas, monkeypatch, caplog):
+    def train_on(strategy, *words):
+        monkeypatch.setattr(session.devices, "strategy", lambda kind: strategy)
+        caplog.clear()
+        result = train(resolve("--method=supervised", *words))
+        return result, "the run had" in caplog.text
+
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    result, is_told = train_on(two_replicas, "--stop_at_step=10")
+    assert ("made_by" in result, is_told) == (False, False)
+    result, is_told = train_on(one)
+    assert is_told
+    assert "the run had 2 replicas and goes on with 1 replica, whose batch" in caplog.text
+    assert [(part["from_step"], part["replicas"]) for part in result["made_by"]] == [
+        (0, 2),
+        (10, 1),
+    ]
+    assert not train_on(one)[1]  # done
+
+
+@pytest.mark.slow
 def test_a_file_of_starting_weights_is_read_once(resolve, tmp_path):
     file = tmp_path / "start.h5"
     start = registry.build_backbone(
