@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from drw_tf import standard_error
 
@@ -50,11 +51,16 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except AtOnce as exit_:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # its reader has left
-                stream.flush()
-        _remove_generated()
-        os._exit(exit_.code)
+        at_once(exit_.code)
+
+
+def at_once(code: int) -> NoReturn:
+    """Ends this process with a code, whatever its threads are in."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # its reader has left
+            stream.flush()
+    _remove_generated()
+    os._exit(code)
 
 
 def _remove_generated() -> None:

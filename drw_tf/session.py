@@ -182,6 +182,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     def begin(step, logged):
         run.stages.require_weights(step, config.stop_at_step)
         if team.is_chief:
+            folder.require_held()
             # Not before: what reads the run must not meet flags that were refused.
             folder.write_config(config.to_json())
             if step < config.stop_at_step:
@@ -208,7 +209,9 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
             run.stages.begin,
             run.batches,
             lambda between: run.evaluations(judges, between),
-            checkpoint.Checkpoints(folder.checkpoints, run.method, config.keep_checkpoints, team),
+            checkpoint.Checkpoints(
+                folder.checkpoints, run.method, config.keep_checkpoints, team, folder.require_held
+            ),
             plan,
             [log.write] if log else [],
             begin,
@@ -217,6 +220,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     network = run.averaged_network()
     if not team.is_chief:
         return
+    folder.require_held()
     result = record.build_record(
         command_line=command,
         configuration=config,
@@ -235,6 +239,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
         record_file.write_record(folder.record, without)
         with naming_fault("the export"), naming_damage(run.dataset, _GO_ON):
             run_export.export_run(run, folder.export, result, network)
+    folder.require_held()  # an export takes its time
     if log:
         log.finish(result)
     record_file.write_record(folder.record, result)

@@ -8,6 +8,7 @@ import sys
 
 from drw_tf import config as configuration
 from drw_tf import ending, quiet, standard_error
+from drw_tf.training import stop_signals
 
 # Where several workers train.
 _OF_ALL = ("the same commands", "go on from the checkpoint")
@@ -19,8 +20,15 @@ def main(argv: list[str] | None = None) -> None:
     config = configuration.from_argv(sys.argv if argv is None else argv)
     start = _Start(config.fresh)
     before = signal.signal(signal.SIGTERM, ending.interrupt)
+
+    def end():
+        standard_error.say("")  # ends the line of the bar, which nobody closes
+        _say_stopped(signal.SIGINT.name, "what is saved", start)
+        ending.at_once(EXIT_STOPPED)
+
     try:
-        _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]], start)
+        with stop_signals.ended_by_a_second_ctrl_c(end):
+            _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]], start)
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
         name = error.args[0] if error.args else "SIGINT"
         _say_stopped(name, "what is saved", start)

@@ -8,10 +8,8 @@ the speed of decoding.
 
 import concurrent.futures
 import dataclasses
-import errno
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -19,7 +17,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from drw_tf import whole_files
+from drw_tf import patience, whole_files
 from drw_tf.data import dataset as records
 from drw_tf.data import image_files, image_headers, naming
 
@@ -29,19 +27,8 @@ ON_BAD = ("fail", "skip")
 _BLOCK = 256
 _THREADS = 8
 _WAITING = 512
-# What a network disk that is gone, or a machine that is short of something, says of any file.
-_OF_A_DISK = frozenset(
-    (
-        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET),
-        *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
-        *(errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    )
-)
-# What may pass: these, and an error of reading, which may as well be a bad sector.
-_MAY_PASS = _OF_A_DISK | {errno.EIO}
-_PAUSES_SECONDS = (1.0, 4.0)
 # That a GPU cannot be used, or that memory is short.
-_NO_FAULT_OF_A_FILE = (tf.errors.InternalError, tf.errors.ResourceExhaustedError, MemoryError)
+NO_FAULT_OF_A_FILE = (tf.errors.InternalError, tf.errors.ResourceExhaustedError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,10 +179,10 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
         One int64 array of two or more rows for each content that is there more than once, in
         the order of their first rows.
     """
-    patience = _Patience()
+    waited = patience.Patience()
 
     def patiently(function):
-        return lambda path: patience.read(lambda: function(path))
+        return lambda path: waited.read(lambda: function(path))
 
     sizes = _each(patiently(os.path.getsize), paths, "Listing files")
     sizes = np.array([*sizes], np.int64)
@@ -214,13 +201,13 @@ def _looks(
     paths: Sequence[str], max_megapixels: float, full: bool, progress: bool = True
 ) -> Iterator[tuple[tuple[int, int], str]]:
     """What `_look` says of each picture, in order."""
-    patience = _Patience()
+    waited = patience.Patience()
 
     def look(path):
         try:
-            return patience.read(lambda: _look(path, max_megapixels, full))
+            return waited.read(lambda: _look(path, max_megapixels, full))
         except OSError as error:
-            if error.errno in _OF_A_DISK:
+            if error.errno in patience.OF_A_DISK:
                 raise OSError(error.errno, error.strerror, path) from None
             return (0, 0), error.strerror or str(error)
 
@@ -251,34 +238,11 @@ def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int]
         return (0, 0), str(error)
 
 
-class _Patience:
-    """What is waited for a disk in one scan: in vain it is waited once, until a file is read."""
-
-    def __init__(self):
-        self.pauses = _PAUSES_SECONDS
-
-    def read(self, function: Callable):
-        """What `function` gives, which is called again where its error may pass."""
-        for pause in (*self.pauses, None):
-            try:
-                found = function()
-            except OSError as error:
-                if error.errno not in _MAY_PASS:
-                    raise
-                if pause is None:
-                    self.pauses = ()
-                    raise
-                time.sleep(pause)
-            else:
-                self.pauses = _PAUSES_SECONDS
-                return found
-
-
 def _decoding_fault(contents: bytes) -> str:
     try:
         with tf.device("CPU:0"):  # a GPU may have no memory left
             image_files.decode(tf.constant(contents))
-    except _NO_FAULT_OF_A_FILE:
+    except NO_FAULT_OF_A_FILE:
         raise
     except Exception:  # Pillow's readers raise many kinds, SyntaxError among them.
         return "it cannot be decoded: damaged, cut off, or of a rare kind"

@@ -7,6 +7,8 @@ take again, so on resume the files are rewritten without them, before a writer i
 import contextlib
 import os
 import pathlib
+import re
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -14,6 +16,8 @@ from tensorboard.backend.event_processing import event_file_loader
 
 # TensorBoard takes every file with this in its name for an event file.
 _MARK = "tfevents"
+# Seconds since 1970 at which a file was begun, in its name: the order in which they are read.
+_STAMP = re.compile(rf"(?<={_MARK}\.)\d+")
 _UNFINISHED = ".rewriting"
 
 
@@ -38,9 +42,13 @@ def writing(logdir: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        first = error.message.strip().splitlines()[0]
-        reason = first.partition(" [Op:")[0].rpartition("; ")[2]
-        raise refusal(logdir, reason) from None
+        raise refusal(logdir, _reason(error)) from None
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What an error of a file says, without the file and the operation."""
+    first = error.message.strip().splitlines()[0]
+    return first.partition(" [Op:")[0].rpartition("; ")[2]
 
 
 def truncate(
@@ -50,7 +58,9 @@ def truncate(
 
     Each file is written beside and renamed, so being killed here costs nothing: the same
     call goes on. The kept events are copied byte for byte, wall times included. Files
-    without a value left are removed. No writer may be open on the folder.
+    without a value left are removed. Files of the folder itself that were begun now or later, as
+    by a clock that was set back since, get names of before: what is written next is read last.
+    No writer may be open on the folder.
 
     Args:
         logdir: folder with event files, also in folders below it.
@@ -58,17 +68,17 @@ def truncate(
         dropped_tags: how tags begin whose events are dropped at any step.
 
     Returns:
-        Names of files whose tail was not readable; it was cut off.
+        Names that files had whose tail was not readable; it was cut off.
 
     Raises:
-        OSError: what is kept could not be written, as where the disk is full; all files are as
-            they were.
+        OSError: a file cannot be read now, as where a shared disk is gone; or what is kept could
+            not be written, as where the disk is full. This file is as it was.
     """
     for leftover in pathlib.Path(logdir).rglob(f"*{_UNFINISHED}"):
         leftover.unlink()
     damaged = []
     for path in find(logdir):
-        records = list(event_file_loader.RawEventFileLoader(str(path)).Load())
+        records = _records(path)
         kept = [record for record in records if _is_kept(record, last_step, dropped_tags)]
         whole = path.stat().st_size == _framed_size(records)
         if not whole:
@@ -77,7 +87,34 @@ def truncate(
             path.unlink()
         elif not whole or len(kept) < len(records):
             _replace(path, kept)
+    _put_before_now(logdir)
     return tuple(damaged)
+
+
+def _records(path: pathlib.Path) -> list[bytes]:
+    """The events of a file up to the first that is damaged."""
+    try:
+        return list(event_file_loader.RawEventFileLoader(str(path)).Load())
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"{path} cannot be read now ({_reason(error)}); give the same command when the disk "
+            "is back."
+        ) from None
+
+
+def _put_before_now(logdir: str | os.PathLike) -> None:
+    """Renames files of a folder, so that a new one comes after them; their order stays."""
+    files = [path for path in find(logdir) if path.parent == pathlib.Path(logdir)]
+    stamps = [(path, _STAMP.search(path.name)) for path in files]
+    renamed, below = [], int(time.time())
+    for path, stamp in reversed([one for one in stamps if one[1]]):
+        if int(stamp[0]) < below:
+            break
+        below -= 1
+        renamed.append((path, path.with_name(_STAMP.sub(f"{below:010d}", path.name, count=1))))
+    # The first one first: where this is killed their order stays, too.
+    for path, name in reversed(renamed):
+        path.rename(name)
 
 
 def _is_kept(record: bytes, last_step: int, dropped_tags: tuple[str, ...]) -> bool:

@@ -26,6 +26,7 @@ from tensorboard.plugins.hparams import api_pb2, summary_v2
 from tensorboard.plugins.hparams import summary as hparams_summary
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
+from drw_tf import whole_files
 from drw_tf.report import evaluation_figures, event_files, record_file
 
 MAX_CLASS_SCALARS = 200
@@ -50,7 +51,8 @@ class TensorBoardLog:
     Where the disk is full it raises an OSError, when it is made too.
 
     On resume, call `event_files.truncate` before making one, and log an evaluation before
-    the checkpoint of its step is written: then a kill between the two loses nothing.
+    the checkpoint of its step is written: then a kill or a power cut between the two loses
+    nothing.
 
     Args:
         logdir: folder of the run's event files; made if it is missing.
@@ -63,9 +65,12 @@ class TensorBoardLog:
         self._class_names = tuple(class_names)
         self._confusion = None
         self._logdir = os.fspath(logdir)
+        earlier = event_files.find(self._logdir)
         with event_files.writing(self._logdir):
             self._writer = tf.summary.create_file_writer(self._logdir)
+        (self._file,) = set(event_files.find(self._logdir)).difference(earlier)
         self._write(custom_scalar_summary.pb(_layout()), step=0)
+        self._flush(self._logdir)
 
     def __enter__(self):
         return self
@@ -185,6 +190,14 @@ class TensorBoardLog:
         # Of an event larger than its buffer the writer loses the error, and all that follows.
         if event_files.size(self._logdir) <= before:
             raise event_files.refusal(self._logdir, "the file does not grow, the disk may be full")
+        self._flush(self._file)
+
+    def _flush(self, path: str | os.PathLike) -> None:
+        """Returns when the file, or the folder, withstands a power cut as a checkpoint does."""
+        try:
+            whole_files.flush(path)
+        except OSError as error:
+            raise event_files.refusal(self._logdir, error.strerror) from None
 
     def _add(self, scalars: dict, tag: str, value, step: int) -> None:
         """Puts a number, or a number for each class, among the scalars to be written."""

@@ -11,11 +11,12 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from drw_tf import whole_files
+from drw_tf import patience, whole_files
+from drw_tf.data import image_scan
 from drw_tf.training import cluster, messages, workdir
 
 _LOG = logging.getLogger("drw_tf")
@@ -27,8 +28,26 @@ class CheckpointError(RuntimeError):
     """No usable checkpoint, or none could be written; the message is for the user."""
 
 
+class DiskGone(OSError):
+    """The disk of a checkpoint does not answer now; the message is one line for the user."""
+
+    def __init__(self, path: pathlib.Path, reason: str):
+        super().__init__(
+            f"{path} cannot be read now ({reason}); give the same command when the disk is back."
+        )
+
+
 class Checkpoints:
-    """The checkpoints of one run, in a folder that all its workers see."""
+    """The checkpoints of one run, in a folder that all its workers see.
+
+    Args:
+        folder: that they lie in.
+        model: whose variables they hold.
+        keep: how many of the newest are kept, >= 1.
+        team: the workers that train together; None for this process alone.
+        require_held: called on the chief before anything is written; raises where the folder has
+            become another run's.
+    """
 
     def __init__(
         self,
@@ -36,10 +55,14 @@ class Checkpoints:
         model: tf.Module,
         keep: int,
         team: cluster.Team | None = None,
+        require_held: Callable[[], None] = lambda: None,
     ):
         self.folder = pathlib.Path(folder)
         self.keep = keep
         self.team = team
+        self._require_held = require_held
+        # Steps of checkpoints that the one in use was preferred to.
+        self._damaged: set[int] = set()
         self._checkpoint = tf.train.Checkpoint(model=model)
 
     def save(self, step: int, state: dict, best_step: int | None = None) -> None:
@@ -52,6 +75,7 @@ class Checkpoints:
 
         Raises:
             CheckpointError: it could not be written; earlier checkpoints are untouched.
+            Exception: what `require_held` raises; nothing is written.
         """
         if self.team and not self.team.is_chief:
             # Sums over replicas are made while they are written, by all workers together.
@@ -62,6 +86,7 @@ class Checkpoints:
                 what = f"worker {self.team.worker}'s part of {self.folder_of(step)}"
                 raise self._refusal(what, step, error) from None
             return
+        self._require_held()
         writing = self.folder / _WRITING
         final = self.folder_of(step)
         try:
@@ -85,12 +110,13 @@ class Checkpoints:
             self.restore_replaced()
             shutil.rmtree(writing, ignore_errors=True)
             raise self._refusal(f"checkpoint {final}", step, error) from None
+        self._damaged.discard(step)
         self._remove_old(step, best_step)
 
     def _refusal(self, what: str, step: int, error: Exception) -> Exception:
         if self.team and self.team.is_lost(error):
             return error
-        last = self.steps_until(step)[-1:]
+        last = self.sound_until(step)[-1:]
         kept = f"the last good one is that of step {last[0]}" if last else "there is no other"
         return CheckpointError(f"could not write {what}: {messages.one_line(error)}; {kept}.")
 
@@ -109,12 +135,13 @@ class Checkpoints:
         numbers = [path.name.removeprefix("step_") for path in self.folder.glob("step_*")]
         return sorted(int(number) for number in numbers if number.isdecimal())
 
-    def steps_until(self, step: int) -> list[int]:
-        """Those of `steps` that a run which has come to `step` may have written.
+    def sound_until(self, step: int) -> list[int]:
+        """Those of `steps` that a run which has come to `step` has written, ascending.
 
-        Later ones are there where they were damaged and it went on from one before.
+        Others, earlier and later ones, are there where they were damaged and it went on from one
+        before.
         """
-        return [one for one in self.steps() if one <= step]
+        return [one for one in self.steps() if one <= step and one not in self._damaged]
 
     def newest(self) -> dict | None:
         """State of the newest sound checkpoint, or None where there is no checkpoint.
@@ -124,7 +151,15 @@ class Checkpoints:
         Raises:
             CheckpointError: checkpoints are there, all of them damaged; or the chief's is not
                 in this worker's folder.
+            DiskGone: it is not known whether they are.
         """
+        state = self._chosen()
+        if state:
+            # All of these were looked at before.
+            self._damaged = {one for one in self.steps() if one > state["step"]}
+        return state
+
+    def _chosen(self) -> dict | None:
         if not self.team or self.team.workers == 1:
             return self._newest()
         found = []
@@ -137,7 +172,9 @@ class Checkpoints:
         if found or step < 0:
             return found[0] if found else None
         try:
-            return json.loads((self.folder_of(step) / "state.json").read_text())
+            return self._state(step)
+        except DiskGone:
+            raise
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"worker {self.team.worker} cannot read the chief's checkpoint of step {step} "
@@ -150,7 +187,7 @@ class Checkpoints:
             folder = self.folder_of(step)
             problem = damage(folder)
             if not problem:
-                return json.loads((folder / "state.json").read_text())
+                return self._state(step)
             _LOG.warning("checkpoint %s is damaged (%s); using the one before.", folder, problem)
         if steps:
             raise CheckpointError(
@@ -163,6 +200,7 @@ class Checkpoints:
 
         Raises:
             CheckpointError: there is none, or it is damaged.
+            DiskGone: it is not known whether it is.
         """
         if step not in self.steps():
             found = ", ".join(map(str, self.steps())) or "none"
@@ -173,13 +211,17 @@ class Checkpoints:
         problem = damage(folder)
         if problem:
             raise CheckpointError(f"checkpoint {folder} is damaged ({problem}).")
-        return json.loads((folder / "state.json").read_text())
+        return self._state(step)
+
+    def _state(self, step: int) -> dict:
+        return json.loads(_patiently(pathlib.Path.read_text, self.folder_of(step) / "state.json"))
 
     def load(self, step: int) -> None:
         """Loads the variables of the checkpoint of this step; all of them must be in it.
 
         Raises:
             CheckpointError: it is of other variables, as another version of this program writes.
+            DiskGone: it cannot be read now.
         """
         folder = self.folder_of(step)
         # Not found: one less; an invalid argument: of another type.
@@ -192,15 +234,21 @@ class Checkpoints:
                 f"checkpoint {folder} does not fit this run, it may be of another version: "
                 f"{messages.one_line(error)}"
             ) from None
+        except tf.errors.OpError as error:
+            is_lost = self.team and self.team.is_lost(error)
+            if is_lost or isinstance(error, image_scan.NO_FAULT_OF_A_FILE):
+                raise
+            raise DiskGone(folder, messages.one_line(error)) from None
 
     def folder_of(self, step: int) -> pathlib.Path:
         """Where the checkpoint of this step lies, or would."""
         return self.folder / f"step_{step:09d}"
 
     def _remove_old(self, step: int, best_step: int | None) -> None:
-        for old in self.steps_until(step)[: -self.keep]:
-            if old != best_step:
-                shutil.rmtree(self.folder_of(old), ignore_errors=True)
+        damaged = [one for one in self._damaged if one < step]
+        old = [one for one in self.sound_until(step)[: -self.keep] if one != best_step]
+        for one in (*damaged, *old):
+            shutil.rmtree(self.folder_of(one), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -226,9 +274,15 @@ def _of_64_bits(folder: pathlib.Path) -> Iterator[str]:
 
 
 def damage(folder: pathlib.Path) -> str | None:
-    """What is wrong with a checkpoint's files, or None."""
+    """What is wrong with a checkpoint's files, or None.
+
+    Raises:
+        DiskGone: it is not known.
+    """
     try:
-        sums = json.loads((folder / "checksums.json").read_text())
+        sums = json.loads(_patiently(pathlib.Path.read_text, folder / "checksums.json"))
+    except DiskGone:
+        raise
     except (OSError, ValueError) as error:
         return f"checksums.json: {messages.one_line(error)}"
     if not isinstance(sums, dict) or not sums.keys() >= _PARTS:
@@ -237,8 +291,25 @@ def damage(folder: pathlib.Path) -> str | None:
         if name != pathlib.PurePath(name).name:
             return f"checksums.json names {name!r}, which is not a file in it"
         try:
-            if whole_files.checksum(folder / name) != expected:
+            if _patiently(whole_files.checksum, folder / name) != expected:
                 return f"{name}: checksum differs"
+        except DiskGone:
+            raise
         except OSError as error:
             return f"{name}: {messages.one_line(error)}"
     return None
+
+
+def _patiently(function: Callable[[pathlib.Path], str], path: pathlib.Path) -> str:
+    """What a function of a file gives, which is called again where its error may pass.
+
+    Raises:
+        DiskGone: no file of the disk can be read now.
+        OSError: this one cannot be read.
+    """
+    try:
+        return patience.Patience().read(lambda: function(path))
+    except OSError as error:
+        if error.errno in patience.OF_A_DISK:
+            raise DiskGone(path, error.strerror) from None
+        raise

@@ -14,7 +14,7 @@ from tensorflow import keras
 from drw_tf.methods import alarm, base
 from drw_tf.ops import rows
 from drw_tf.rebalance import base as rebalance
-from drw_tf.training import checkpoint, cluster, devices, stop_signals
+from drw_tf.training import checkpoint, cluster, devices, stop_signals, workdir
 
 # Of 500 entries with eight such lists of 1,000 numbers a checkpoint has 80 MB of text.
 _LONGEST_LIST = 1000
@@ -82,6 +82,8 @@ def run(
     Raises:
         Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
         checkpoint.CheckpointError: a checkpoint could not be read or written.
+        checkpoint.DiskGone: none can be read now.
+        workdir.WorkdirError: the folder has become another run's.
     """
     if not team or team.is_chief:
         checkpoints.restore_replaced()
@@ -285,7 +287,7 @@ class _Runner(keras.callbacks.Callback):
         limit = self.plan.max_skipped_steps
         # Without a limit, what was skipped while there was one is forgiven.
         if skipped > (limit or self._skipped_before):
-            last = self.checkpoints.steps_until(self.step)
+            last = self.checkpoints.sound_until(self.step)
             more = f"a --max_skipped_steps above {limit}" if limit else "--on_nonfinite=skip"
             raise alarm.NonFiniteError(
                 f"{' and '.join(names)} not finite: {skipped} step(s) were not applied, first "
@@ -302,7 +304,7 @@ class _Runner(keras.callbacks.Callback):
     def _save(self, **more):
         self._tick()
         # An evaluation between two checkpoints may be better, but its weights are gone.
-        kept = {*self.checkpoints.steps(), self.step}
+        kept = {*self.checkpoints.sound_until(self.step), self.step}
         saved = [entry for entry in self.history if entry["step"] in kept and _score(entry)]
         best = max(saved, key=_score, default={"step": None})
         state = {
@@ -317,7 +319,7 @@ class _Runner(keras.callbacks.Callback):
     def _save_if_alone(self, **more):
         """Saves before an error ends this process; several workers would have to do it together."""
         if not self._is_of_several:
-            with contextlib.suppress(checkpoint.CheckpointError):
+            with contextlib.suppress(checkpoint.CheckpointError, workdir.WorkdirError):
                 self._save(**more)
 
     def _show(self, entry):

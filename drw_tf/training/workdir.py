@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import time
+from typing import IO
 
 from drw_tf import whole_files
 
@@ -28,6 +29,9 @@ class Layout:
 
     def release(self) -> None:
         """Gives up what is locked, which is nothing."""
+
+    def require_held(self) -> None:
+        """Nothing: whoever has no lock can lose none."""
 
     @property
     def checkpoints(self) -> pathlib.Path:
@@ -129,10 +133,11 @@ class Workdir(Layout):
                 logging.getLogger("drw_tf").warning("%s; waiting for it.", in_use)
                 is_told = True
             time.sleep(_RETRY_SECONDS)
+        # Of a folder that several machines share, the process may be another one's.
+        self._holder = f"{os.getpid()} on {platform.node()}"
         try:
             self._lock.truncate(0)
-            # Of a folder that several machines share, the process may be another one's.
-            self._lock.write(f"{os.getpid()} on {platform.node()}".encode())
+            self._lock.write(self._holder.encode())
         except OSError as error:
             raise self._unusable("written", error) from None
 
@@ -143,7 +148,7 @@ class Workdir(Layout):
             return None
         except BlockingIOError:
             self._lock.seek(0)
-            return self._lock.read().decode(errors="replace").strip() or "unknown"
+            return _name_in(self._lock)
         except OSError as error:
             raise self._unusable("locked", error) from None
 
@@ -153,6 +158,37 @@ class Workdir(Layout):
     def release(self) -> None:
         """Gives the folder up."""
         self._lock.close()
+
+    def require_held(self) -> None:
+        """Nothing; a folder that has become another one's is refused before it is written to.
+
+        The lock is on a file, and what is written goes by its path, where another run may be by
+        now. A network disk also gives the lock of a machine that it has not heard of to others.
+
+        Raises:
+            WorkdirError: the folder or its lock was moved or removed, another process has taken
+                the lock, or nobody can say now.
+        """
+        try:
+            # Opened anew: what a network disk tells of a file that is open may be old.
+            with open(self.path / "lock", "rb") as lock:
+                is_there = os.path.samestat(os.fstat(self._lock.fileno()), os.fstat(lock.fileno()))
+                holder = _name_in(lock)
+        except (FileNotFoundError, NotADirectoryError):
+            is_there = False
+        except OSError as error:
+            raise self._unusable("read", error) from None
+        if not is_there:
+            raise WorkdirError(
+                f"--workdir={self.path} or its lock was moved or removed while this run trained, "
+                "and is written to no more; to go on from its last checkpoint, give the folder's "
+                "new place as --workdir."
+            )
+        if holder != self._holder:
+            raise WorkdirError(
+                f"--workdir={self.path} was taken over by process {holder} while this run "
+                "trained, and is written to no more; wait for it or choose another folder."
+            )
 
     def set_aside(self) -> pathlib.Path | None:
         """Moves an earlier run's files into a folder of their own; nothing is deleted.
@@ -171,6 +207,11 @@ class Workdir(Layout):
         for path in reversed(earlier):
             path.rename(aside / path.name)
         return aside
+
+
+def _name_in(lock: IO[bytes]) -> str:
+    """Who has written himself into a lock; "unknown" where nobody has."""
+    return lock.read().decode(errors="replace").strip() or "unknown"
 
 
 def _replace(path: pathlib.Path, text: str) -> None:

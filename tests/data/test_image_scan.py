@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from drw_tf import patience
 from drw_tf.data import dataset as records
 from drw_tf.data import image_headers, image_scan
 
@@ -180,7 +181,7 @@ def failing(monkeypatch):
             return open(path, *rest)
 
         monkeypatch.setattr(image_scan, "open", fails, raising=False)
-        monkeypatch.setattr(image_scan, "_PAUSES_SECONDS", (0.0, 0.0))
+        monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.0, 0.0))
 
     return make
 
@@ -212,7 +213,7 @@ def test_a_disk_that_fails_throughout_is_waited_for_once(tmp_path, failing, monk
         path.write_bytes(paths[0].read_bytes())
     failing(errno.EIO, 3)
     waited = []
-    monkeypatch.setattr(image_scan.time, "sleep", waited.append)
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
     report = scan(paths, on_bad="skip")
     # Three blocks at once, each with two pauses for its first file at most.
     assert len(report.bad) == 600

@@ -1,6 +1,8 @@
 import os
+import pathlib
 import re
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -92,6 +94,7 @@ def test_truncation_copies_events_byte_for_byte_with_their_wall_times(tmp_path):
     path = event_files.find(tmp_path)[0]
     before = raw(path)
     event_files.truncate(tmp_path, 2)
+    (path,) = event_files.find(tmp_path)
     assert raw(path) == before[:3]
     times = [tf.compat.v1.Event.FromString(record).wall_time for record in raw(path)]
     assert times == [tf.compat.v1.Event.FromString(record).wall_time for record in before[:3]]
@@ -102,6 +105,7 @@ def test_truncation_at_the_last_step_does_not_touch_the_file(tmp_path):
     path = event_files.find(tmp_path)[0]
     before = path.stat()
     event_files.truncate(tmp_path, 2)
+    (path,) = event_files.find(tmp_path)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -111,6 +115,7 @@ def test_truncation_cuts_a_damaged_tail_off_so_that_tensorboard_reads_on(tmp_pat
     path.write_bytes(path.read_bytes()[:-5])
     assert event_files.truncate(tmp_path, 9) == (path.name,)
     assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+    (path,) = event_files.find(tmp_path)
     # Whole records only: each is 8 + 4 bytes of header, its content, 4 of checksum.
     content, place = path.read_bytes(), 0
     while place < len(content):
@@ -177,3 +182,67 @@ def test_a_disk_that_is_full_is_one_line_and_the_files_are_as_they_were(tmp_path
     assert path.read_bytes() == before
     event_files.truncate(tmp_path, 2)
     assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
+
+
+@pytest.fixture
+def of_a_later_clock(tmp_path):
+    """Contents of four event files in their order; of all but the first the clock was ahead."""
+    ahead = int(time.time()) + 10**6
+    begun = (f"{1:010d}.z", f"{ahead:010d}.b", f"{ahead:010d}.c", f"{ahead + 5:010d}.a")
+    for number, name in enumerate(begun):
+        write(tmp_path / "made", [7], scale=number)
+        (path,) = event_files.find(tmp_path / "made")
+        path.rename(tmp_path / f"events.out.tfevents.{name}")
+    return contents(tmp_path)
+
+
+def contents(logdir):
+    return [path.read_bytes() for path in event_files.find(logdir)]
+
+
+def test_what_is_written_after_the_clock_was_set_back_is_read_last(tmp_path, of_a_later_clock):
+    assert event_files.truncate(tmp_path, 7) == ()
+    assert contents(tmp_path) == of_a_later_clock
+    names = [path.name for path in event_files.find(tmp_path)]
+    assert names[0] == "events.out.tfevents.0000000001.z"
+    assert [name[-2:] for name in names] == [".z", ".b", ".c", ".a"]
+    write(tmp_path, [7], scale=9)
+    assert event_values.read(tmp_path) == {("loss", 7): 63.0}
+    event_files.truncate(tmp_path, 7)
+    assert contents(tmp_path)[:4] == of_a_later_clock
+
+
+def test_files_keep_their_order_where_renaming_them_is_killed(
+    tmp_path, of_a_later_clock, monkeypatch
+):
+    rename, done = pathlib.Path.rename, []
+
+    def killed(self, name):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(name)
+        rename(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            event_files.truncate(tmp_path, 7)
+    assert contents(tmp_path) == of_a_later_clock
+    event_files.truncate(tmp_path, 7)
+    assert contents(tmp_path) == of_a_later_clock
+
+
+def test_a_disk_that_is_gone_is_one_line_and_cuts_nothing_off(tmp_path, monkeypatch):
+    write(tmp_path, [1, 2, 3])
+    (path,) = event_files.find(tmp_path)
+    before = path.read_bytes()
+
+    class Gone:
+        def __init__(self, name):
+            raise tf.errors.AbortedError(None, None, f"{name}; Stale file handle")
+
+    monkeypatch.setattr(event_file_loader, "RawEventFileLoader", Gone)
+    said = f"{path} cannot be read now (Stale file handle); give the same command when the disk is"
+    with pytest.raises(OSError, match=f"^{re.escape(said)} back\\.$"):
+        event_files.truncate(tmp_path, 2)
+    assert path.read_bytes() == before

@@ -1,5 +1,8 @@
 import contextlib
+import errno
 import json
+import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf.report import event_files, tensorboard
+from drw_tf.training import checkpoint
 from tests import event_values
 
 NAMES = ["cat", "dog, hound", "sea/lake", "cat"]
@@ -66,6 +70,43 @@ def test_each_evaluation_is_on_disk_before_the_log_is_closed(tmp_path, make_entr
     log.log_evaluation(make_entry(50, 4))
     assert ("train/loss", 50) in event_values.read(tmp_path)
     log.close()
+
+
+def test_an_evaluation_withstands_a_power_cut_as_the_checkpoint_after_it(
+    tmp_path, monkeypatch, make_entry
+):
+    logdir = tmp_path / "tensorboard"
+    tensorboard.TensorBoardLog(logdir, NAMES).close()
+    earlier = event_files.find(logdir)
+    fsync, flushed = os.fsync, []
+
+    def noted(descriptor):
+        path = pathlib.Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flushed.append((path.name, path.stat().st_size))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    log = tensorboard.TensorBoardLog(logdir, NAMES)
+    (path,) = set(event_files.find(logdir)) - set(earlier)
+    assert [name for name, _ in flushed] == [path.name, "tensorboard"]
+    log.log_evaluation(make_entry(50, 4))
+    checkpoint.Checkpoints(tmp_path / "checkpoints", tf.Module(), 1).save(50, {"step": 50})
+    names = [name for name, _ in flushed]
+    whole = (path.name, path.stat().st_size)
+    assert flushed.index(whole) < names.index("state.json")
+    log.close()
+
+
+def test_events_that_do_not_come_to_the_disk_are_one_line(tmp_path, monkeypatch, make_entry):
+    log = tensorboard.TensorBoardLog(tmp_path, NAMES)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = f"{tmp_path}: TensorBoard's events could not be written: No space left on device."
+    with pytest.raises(OSError, match=f"^{re.escape(said)}$"):
+        log.log_evaluation(make_entry(50, 4))
 
 
 def test_undefined_values_are_left_out_and_nan_is_kept(tmp_path, make_entry):

@@ -117,3 +117,11 @@ def stopped_at(monkeypatch):
                 yield
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """Where tests run in the background of a script Ctrl-C is ignored, and a run leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

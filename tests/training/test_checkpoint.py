@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import pathlib
 
 import pytest
 import tensorflow as tf
 
+from drw_tf import patience
 from drw_tf.training import checkpoint
 
 
@@ -170,9 +172,122 @@ def test_damaged_later_ones_do_not_push_out_what_is_saved_now(made, monkeypatch)
         save(made, step)
     assert made[1].steps() == [12, 13, 30, 40]
     assert restore(made) == {"step": 13}
-    monkeypatch.setattr(checkpoint.os, "replace", full_disk)
-    with pytest.raises(checkpoint.CheckpointError, match="the last good one is that of step 13"):
-        save(made, 14)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "replace", full_disk)
+        with pytest.raises(checkpoint.CheckpointError, match="last good one is that of step 13"):
+            save(made, 14)
+    # Nor where it has come past them.
+    save(made, 35)
+    assert made[1].steps() == [13, 35, 40]
+    save(made, 45)
+    assert made[1].steps() == [35, 45]
+
+
+def test_a_damaged_one_that_is_written_anew_is_sound(made):
+    save(made, 10)
+    save(made, 20)
+    harm(made, 20)
+    assert restore(made) == {"step": 10}
+    assert made[1].sound_until(20) == [10]
+    save(made, 20)
+    assert made[1].sound_until(20) == [10, 20]
+    save(made, 30)
+    assert made[1].steps() == [20, 30]
+
+
+class Disk:
+    """One that does not answer: `refuses` says which file, of those that are left to refuse."""
+
+    def __init__(self, monkeypatch, number, times=float("inf"), refuses=lambda path: True):
+        self.number, self.left, self.refuses = number, times, refuses
+        monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.0, 0.0))
+        for owner, name in ((pathlib.Path, "read_text"), (checkpoint.whole_files, "checksum")):
+            monkeypatch.setattr(owner, name, self.wrapped(getattr(owner, name)))
+
+    def wrapped(self, function):
+        def read(path, *more):
+            if self.left and self.refuses(path):
+                self.left -= 1
+                raise OSError(self.number, os.strerror(self.number), str(path))
+            return function(path, *more)
+
+        return read
+
+
+@pytest.mark.parametrize("name", ["checksums.json", "state.json", "variables.index"])
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.EIO])
+def test_a_disk_that_is_away_for_a_moment_costs_no_checkpoint(made, monkeypatch, name, number):
+    save(made, 10)
+    save(made, 20)
+    disk = Disk(monkeypatch, number, times=2, refuses=lambda path: path.name == name)
+    assert restore(made) == {"step": 20}
+    assert disk.left == 0
+
+
+@pytest.mark.parametrize("name", ["checksums.json", "state.json", "variables.index"])
+def test_a_disk_that_stays_away_is_no_damage(made, monkeypatch, name):
+    save(made, 10)
+    Disk(monkeypatch, errno.ESTALE, refuses=lambda path: path.name == name)
+    said = r"/step_0+10/.* cannot be read now \(Stale file handle\); give the same command when "
+    for read in (made[1].newest, lambda: made[1].state_of(10)):
+        with pytest.raises(checkpoint.DiskGone, match=said) as caught:
+            read()
+        assert isinstance(caught.value, OSError)
+        assert "\n" not in str(caught.value)
+        assert "--fresh" not in str(caught.value)
+
+
+def test_a_disk_that_another_worker_alone_cannot_read_is_no_folder_of_another_kind(
+    made, monkeypatch
+):
+    class Second:
+        workers, worker = 2, 1
+
+        def from_chief(self, choose):
+            return 10
+
+    save(made, 10)
+    made[1].team = Second()
+    with monkeypatch.context() as patch:
+        Disk(patch, errno.ESTALE)
+        with pytest.raises(checkpoint.DiskGone):
+            made[1].newest()
+    assert made[1].newest() == {"step": 10}
+    harm(made, 10)
+    with pytest.raises(checkpoint.CheckpointError, match="must be a folder that all workers share"):
+        made[1].newest()
+
+
+def test_an_error_of_reading_that_stays_is_damage(made, monkeypatch, caplog):
+    save(made, 10)
+    save(made, 20)
+    Disk(monkeypatch, errno.EIO, refuses=lambda path: path.parent.name == "step_000000020")
+    assert restore(made) == {"step": 10}
+    assert "step_000000020 is damaged (checksums.json: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (tf.errors.AbortedError, checkpoint.DiskGone),
+        (tf.errors.UnknownError, checkpoint.DiskGone),
+        # That memory is short is said elsewhere.
+        (tf.errors.ResourceExhaustedError, tf.errors.ResourceExhaustedError),
+        (tf.errors.NotFoundError, checkpoint.CheckpointError),
+    ],
+)
+def test_a_disk_that_goes_while_variables_are_loaded_is_one_line(made, monkeypatch, kind, expected):
+    save(made, 10)
+
+    def gone(self, prefix):
+        raise kind(None, None, f"{prefix}; Stale file handle\n[Op:RestoreV2]")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "read", gone)
+    with pytest.raises(expected) as caught:
+        made[1].load(10)
+    if expected is checkpoint.DiskGone:
+        assert str(caught.value).endswith("handle); give the same command when the disk is back.")
+        assert "\n" not in str(caught.value)
 
 
 def full_disk(*_):

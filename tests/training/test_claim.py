@@ -13,6 +13,7 @@ from drw_tf import finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.report import record_file
+from drw_tf.training import loop
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
@@ -169,3 +170,25 @@ def test_a_damaged_file_of_data_or_code_is_named_and_none_is_of_an_older_version
         path.unlink()
     assert train(resolve("--method=supervised"))["steps"] == 20
     assert (tmp_path / "run" / "data.json").exists()
+
+
+def test_a_run_whose_folder_was_moved_away_stops_at_its_next_checkpoint(
+    resolve, tmp_path, monkeypatch
+):
+    ended = loop._Runner.on_train_batch_end
+
+    def moved(self, batch, logs=None):
+        if self.step == 6:
+            (tmp_path / "run").rename(tmp_path / "moved")
+        ended(self, batch, logs)
+
+    config = resolve("--method=supervised")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Runner, "on_train_batch_end", moved)
+        with pytest.raises(
+            session.USER_ERRORS, match="was moved or removed while this run trained"
+        ):
+            session.train(config, ["test"])
+    assert not (tmp_path / "run").exists()
+    moved_config = resolve("--method=supervised", f"--workdir={tmp_path / 'moved'}")
+    assert session.train(moved_config, ["test"])["steps"] == 20

@@ -1,11 +1,15 @@
-"""The lock of a run's folder is waited for no longer than asked."""
+"""The lock of a run's folder: how long it is waited for, and that it is still held."""
 
+import errno
+import os
+import re
 import threading
 import time
 
 import pytest
+import tensorflow as tf
 
-from drw_tf.training import workdir
+from drw_tf.training import checkpoint, workdir
 
 
 @pytest.fixture
@@ -32,3 +36,55 @@ def test_a_lock_that_stays_is_refused_after_that_time(held, seconds):
     with pytest.raises(workdir.WorkdirError, match="in use by process"):
         workdir.Workdir(held.path, wait_seconds=seconds)
     assert seconds <= time.monotonic() - began < seconds + 5
+
+
+def checkpoints_of(folder):
+    module = tf.Module()
+    module.value = tf.Variable(0.0)
+    return checkpoint.Checkpoints(
+        folder.checkpoints, module, keep=2, require_held=folder.require_held
+    )
+
+
+def test_a_run_whose_folder_was_moved_away_writes_into_no_other_run(tmp_path):
+    first = workdir.Workdir(tmp_path / "run")
+    checkpoints = checkpoints_of(first)
+    checkpoints.save(10, {"step": 10})
+    (tmp_path / "run").rename(tmp_path / "moved")
+    said = rf"^--workdir={tmp_path}/run or its lock was moved or removed .*\.$"
+    with pytest.raises(workdir.WorkdirError, match=said) as caught:
+        checkpoints.save(20, {"step": 20})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+    second = workdir.Workdir(tmp_path / "run")
+    with pytest.raises(workdir.WorkdirError, match=said):
+        checkpoints.save(20, {"step": 20})
+    assert sorted(path.name for path in second.path.iterdir()) == ["lock"]
+    checkpoints_of(second).save(5, {"step": 5})
+    assert [path.name for path in second.checkpoints.iterdir()] == ["step_000000005"]
+    kept = [path.name for path in (tmp_path / "moved" / "checkpoints").iterdir()]
+    assert kept == ["step_000000010"]
+    first.release(), second.release()
+
+
+def test_a_lock_that_another_process_was_given_meanwhile_is_not_held(held):
+    checkpoints = checkpoints_of(held)
+    (held.path / "lock").write_text("7 on another machine")
+    said = re.escape(f"--workdir={held.path} was taken over by process 7 on another machine while")
+    with pytest.raises(workdir.WorkdirError, match=f"^{said}"):
+        checkpoints.save(10, {"step": 10})
+    assert not held.checkpoints.exists()
+
+
+def test_a_lock_of_which_nothing_is_known_now_is_one_line(held, monkeypatch):
+    def gone(*_):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.os, "fstat", gone)
+        with pytest.raises(workdir.WorkdirError, match=r"cannot be read: Stale file handle\.$"):
+            held.require_held()
+
+
+def test_who_has_no_lock_has_none_to_lose(tmp_path):
+    workdir.Layout(tmp_path).require_held()
