@@ -125,6 +125,7 @@ def start_from(config: configuration.Config, class_names: Sequence[str]):
 
     Raises:
         ConfigError: it is no trained run, the new one itself, or one of another network.
+        DiskGone: its checkpoints cannot be read now.
     """
     import tensorflow as tf
 
@@ -160,7 +161,7 @@ def start_from(config: configuration.Config, class_names: Sequence[str]):
 
 
 def makers_of(workdir: str | pathlib.Path) -> list[dict]:
-    """The code of each part of the run in a folder: "from_step", "versions", "git".
+    """The code of each part of the run in a folder: "from_step", "versions", "git", "replicas".
 
     Runs of older versions have no such file: [].
 
@@ -279,6 +280,7 @@ def open_run(
         ConfigError: see `configuration_of`; or own pictures do not lie where the run was told, or
             have other classes now.
         CheckpointError: all checkpoints are damaged, or that of `step` is, or is not there.
+        DiskGone: they cannot be read now.
     """
     from drw_tf import run as runs
     from drw_tf.data import identity, registry

@@ -83,7 +83,7 @@ class Run:
             shard,
         )
 
-    def logits(self, images: records.ArrayImages) -> np.ndarray:
+    def logits(self, images: records.RowsOf | records.FileImages) -> np.ndarray:
         """float32 [N, C] of the averaged network on pictures as they are."""
         return self.evaluator(images).logits(self.networks()["ema"], self.method.evaluated_head)
 
@@ -105,7 +105,10 @@ class Run:
         return found.single if self._copies else found
 
     def evaluator(
-        self, images: records.ArrayImages, progress: bool = False, alone: bool = False
+        self,
+        images: records.ArrayImages | records.FileImages | records.RowsOf,
+        progress: bool = False,
+        alone: bool = False,
     ) -> evaluation.Evaluator:
         """A judge on these pictures; between epochs the bar of the training is enough.
 

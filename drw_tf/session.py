@@ -179,6 +179,10 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
 
         log = run_log.RunLog(run, folder.tensorboard)
 
+    def write(entry):
+        folder.require_held()  # else a folder that was moved looks like a full disk
+        log.write(entry)
+
     def begin(step, logged):
         run.stages.require_weights(step, config.stop_at_step)
         if team.is_chief:
@@ -213,7 +217,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
                 folder.checkpoints, run.method, config.keep_checkpoints, team, folder.require_held
             ),
             plan,
-            [log.write] if log else [],
+            [write] if log else [],
             begin,
             team,
         )
@@ -221,6 +225,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     if not team.is_chief:
         return
     folder.require_held()
+    makers = finished_run.makers_of(folder.path)
     result = record.build_record(
         command_line=command,
         configuration=config,
@@ -229,10 +234,12 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
         steps=history[-1]["step"],
         seconds=history[-1]["seconds"],
         images_per_second=plan.images_read(history[-1]["step"]) / history[-1]["seconds"],
-        makers=finished_run.makers_of(folder.path),
+        makers=makers,
         start=run.start and run.start.facts(),
     )
-    result["machine"] |= {"workers": team.workers, "replicas": team.strategy.num_replicas_in_sync}
+    # Those that trained: a finished run may be exported anew on another machine.
+    trained = [part["replicas"] for part in makers[-1:] if "replicas" in part]
+    result["machine"] |= {"workers": team.workers, "replicas": (trained or [replicas])[0]}
     if config.export:
         # What was measured is kept where an export fails, as that of a run without one.
         without = {**result, "configuration": {**result["configuration"], "export": False}}
@@ -383,12 +390,12 @@ def _tell_of_other_replicas(
         return
     before, now = (part.get("replicas") for part in makers[-2:])
     if before not in (None, now):
-        synced = "" if config.sync_batch_norm else ", whose batch statistics are of other pictures"
+        differs = "by rounding" if config.sync_batch_norm else "as batch statistics do"
         _LOG.warning(
-            "the run had %s and goes on with %s%s: it is no run of either number.",
+            "the run had %s and goes on with %s: its result differs from one of either number %s.",
             naming.counted(before, "replica"),
             naming.counted(now, "replica"),
-            synced,
+            differs,
         )
 
 
@@ -482,6 +489,7 @@ def _other_flags(config: configuration.Config, folder: workdir.Layout) -> list[s
 
 
 def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
+    folder.require_held()
     aside = folder.set_aside()
     if aside:
         _LOG.warning("the earlier run was moved to %s", aside)
@@ -491,6 +499,7 @@ def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
 
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
+    folder.require_held()
     if folder.is_begun:
         require_same_data(data, folder.path)
     folder.write_data(data)

@@ -82,11 +82,10 @@ def ways_of(run, folder, paths):
 
     exported = predictor.Predictor(export, FLAGS.batch_size)
     preparation = predict.preparation_of(predict.read_serving(str(export)))
-    limit = preparation.max_megapixels
     flags_of_predict = {"batch_size": FLAGS.batch_size, "on_bad_image": "fail"}
 
     def rows():
-        file = list(predict.table_rows(exported, paths, preparation, limit, flags_of_predict))
+        file = list(predict.table_rows(exported, paths, preparation, flags_of_predict))
         assert sum(map(len, file)) == len(paths)
 
     return {

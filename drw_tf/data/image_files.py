@@ -3,9 +3,9 @@
 Which decoder reads a file is decided by its first bytes, never by its name:
 
     JPEG                         TensorFlow; grey and CMYK become RGB
-    PNG, GIF, 24-bit BMP         TensorFlow; first frame, 16 bits become 8
-    WebP, other BMP, GIF with a  Pillow, in Python; WebP at a third of JPEG's rate, but no row
-    transparent colour           of another kind waits for it
+    PNG, 24-bit BMP              TensorFlow; 16 bits become 8
+    GIF, WebP, other BMP         Pillow, in Python; of a GIF the first picture; WebP at a third of
+                                 JPEG's rate, but no row of another kind waits for it
 
 Transparent pixels are laid on white. The orientation that a camera wrote into a JPEG's or
 a WebP's EXIF is applied, so a box always means the picture as people see it.

@@ -1,4 +1,4 @@
-"""Format and size of a picture file from its first bytes, without decoding anything.
+"""Format and size of a picture file from its header, without decoding anything.
 
 A header may claim any size, so the size is read before a decoder sees the file. Pillow is not
 asked: its WebP reader allocates the whole picture when it opens one.
@@ -19,15 +19,15 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What the first and last bytes of a picture file say.
+    """What the header and the end of a picture file say.
 
     Attributes:
         format: "JPEG", "PNG", "GIF", "BMP" or "WEBP".
         height: pixels, as stored (a camera's orientation is not applied); of a GIF those of
-            its canvas or of its first picture, the larger.
+            its canvas, or as far as its first picture reaches beyond that.
         width: pixels.
-        complete: whether the file is of a usual kind and ends as it should; where not, only
-            decoding tells whether it can be read.
+        complete: whether the file is of a usual kind and ends as it should, a JPEG also before
+            its last bytes; where not, only decoding tells whether it can be read.
     """
 
     format: str
@@ -92,7 +92,7 @@ def _jpeg(file: BinaryIO) -> tuple[int, int, bool]:
 
 
 def _gif(file: BinaryIO, head: bytes) -> tuple[int, int]:
-    """Height and width of the canvas, or of the first picture where that is larger."""
+    """Height and width of the canvas, or as far as the first picture reaches beyond it."""
     width, height = struct.unpack("<HH", head[6:10])
     file.seek(13 + _palette_bytes(head[10]))
     while (kind := file.read(1)) == b"!":
@@ -100,8 +100,8 @@ def _gif(file: BinaryIO, head: bytes) -> tuple[int, int]:
         while (length := file.read(1)) and length[0]:
             file.seek(length[0], 1)
     if kind == b",":
-        _, _, wide, high = struct.unpack("<HHHH", file.read(8))
-        width, height = max(width, wide), max(height, high)
+        left, top, wide, high = struct.unpack("<HHHH", file.read(8))
+        width, height = max(width, left + wide), max(height, top + high)
     return height, width
 
 

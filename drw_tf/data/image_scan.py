@@ -1,6 +1,6 @@
 """Which pictures can be used, found out before training: a look at every file's header.
 
-Sizes are read from headers, nothing is decoded unless a file does not end as its format should
+Sizes are read from headers, nothing is decoded unless a file has not the end of its format
 (or `full` is set), so a header that claims 20,000 x 20,000 pixels costs nothing. Measured on
 JPEGs of 64 x 64 in the page cache: 40,000 files a second on two cores; a full check runs at
 the speed of decoding.

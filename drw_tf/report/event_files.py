@@ -68,7 +68,7 @@ def truncate(
         dropped_tags: how tags begin whose events are dropped at any step.
 
     Returns:
-        Names that files had whose tail was not readable; it was cut off.
+        Names of files whose tail was not readable; it was cut off.
 
     Raises:
         OSError: a file cannot be read now, as where a shared disk is gone; or what is kept could
@@ -87,8 +87,8 @@ def truncate(
             path.unlink()
         elif not whole or len(kept) < len(records):
             _replace(path, kept)
-    _put_before_now(logdir)
-    return tuple(damaged)
+    renamed = _put_before_now(logdir)
+    return tuple(renamed.get(name, name) for name in damaged)
 
 
 def _records(path: pathlib.Path) -> list[bytes]:
@@ -102,8 +102,12 @@ def _records(path: pathlib.Path) -> list[bytes]:
         ) from None
 
 
-def _put_before_now(logdir: str | os.PathLike) -> None:
-    """Renames files of a folder, so that a new one comes after them; their order stays."""
+def _put_before_now(logdir: str | os.PathLike) -> dict[str, str]:
+    """Renames files of a folder, so that a new one comes after them; their order stays.
+
+    Returns:
+        The new name of each that has one, by its old one.
+    """
     files = [path for path in find(logdir) if path.parent == pathlib.Path(logdir)]
     stamps = [(path, _STAMP.search(path.name)) for path in files]
     renamed, below = [], int(time.time())
@@ -115,6 +119,7 @@ def _put_before_now(logdir: str | os.PathLike) -> None:
     # The first one first: where this is killed their order stays, too.
     for path, name in reversed(renamed):
         path.rename(name)
+    return {path.name: name.name for path, name in renamed}
 
 
 def _is_kept(record: bytes, last_step: int, dropped_tags: tuple[str, ...]) -> bool:

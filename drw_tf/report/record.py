@@ -42,7 +42,8 @@ def build_record(
         seconds: duration of the training, over all its parts.
         images_per_second: rate over the whole run, None if unknown.
         makers: the code of each part of the training, in order, each with "from_step" and what
-            `environment.code` says; none for the code that runs now.
+            `environment.code` says, and "replicas" where it is known; none for the code that
+            runs now.
         machine: where it was trained, as `environment.machine` says it, {} where nobody knows;
             None for this one.
         start: what it took over from an earlier run, None where that is nothing.

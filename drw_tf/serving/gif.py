@@ -54,8 +54,10 @@ def first_picture(encoded: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.T
     used = tf.where(is_local, palette, _HEADER)
     used_end = tf.where(is_local, palette + palette_bytes, body)
     encoded = _whiten(encoded, used, used_end, transparent)
-    parts = (encoded, 0, body), (encoded, start, end - start)
-    return tf.strings.join([*(tf.strings.substr(*part) for part in parts), b";"])
+    # Alone it begins where its canvas does: TensorFlow pastes it onto one of the picture's size.
+    parts = (encoded, 0, body), (encoded, start, 1), (encoded, start + 5, end - start - 5)
+    before, mark, picture = (tf.strings.substr(*part) for part in parts)
+    return tf.strings.join([before, mark, bytes(4), picture, b";"])
 
 
 def _whiten(encoded, palette, palette_end, color) -> tf.Tensor:

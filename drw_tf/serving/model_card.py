@@ -197,6 +197,8 @@ def _training(record: Mapping) -> list[str]:
         began.append("It began with Keras's weights of ImageNet.")
     for part in made_by[:-1]:
         by = f"commit `{part['git']['commit']}`" if part["git"] else "a commit that is not known"
+        if "replicas" in part:
+            by += f", {naming.counted(part['replicas'], 'replica')}"
         began.append(f"From step {part['from_step']} on by {by}.")
     return [
         "## Training",
@@ -233,7 +235,7 @@ def _limits(record: Mapping, served: Served) -> list[str]:
             f"- Lowest recall: {tables.percent(recall)} %, class {markdown.escaped(name)}."
         )
     if found:
-        tested = data[f"{part}_counts"]
+        tested = data.get(f"{part}_counts")  # those for validation are younger than the metrics
         if tested:
             fewest, most = min(tested), max(tested)
             shown = str(most) if fewest == most else f"{fewest} to {most}"

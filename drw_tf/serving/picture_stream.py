@@ -2,7 +2,7 @@
 
 What an exported model's `serving_bytes` makes of a file is what comes out here, faster: that
 graph decodes four pictures of a batch at a time. Formats that TensorFlow does not read
-(WebP, rare BMP) come through Pillow.
+(GIF, WebP, rare BMP) come through Pillow.
 """
 
 import dataclasses
@@ -75,20 +75,27 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
     following = 0
     for rows, pixels in batches.as_numpy_iterator():
         end = int(rows[-1]) + 1
-        yield _second_look(rows, pixels, range(following, end), paths, preparation)
+        if len(rows) == end - following:
+            yield Part(rows, pixels, {})
+        else:
+            places = _cut(range(following, end), batch)
+            yield from (_second_look(rows, pixels, some, paths, preparation) for some in places)
         following = end
-    if following < len(paths):
-        nothing = np.zeros([0, *preparation.image_shape], np.uint8)
-        rest = range(following, len(paths))
-        yield _second_look(np.arange(0), nothing, rest, paths, preparation)
+    nothing = np.arange(0), np.zeros([0, *preparation.image_shape], np.uint8)
+    for some in _cut(range(following, len(paths)), batch):
+        yield _second_look(*nothing, some, paths, preparation)
 
 
-def fault(path: str) -> str | None:
-    """Why a picture cannot be decoded, in a few words; None where it can be."""
+def faults(paths: Sequence[str]) -> dict[int, str]:
+    """Why pictures cannot be decoded, in a few words, by their places in the list."""
     report = image_scan.scan(
-        [path], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
+        paths, max_megapixels=math.inf, on_bad="skip", full=True, progress=False
     )
-    return report.bad[0].reason if report.bad else None
+    return {bad.row: bad.reason for bad in report.bad}
+
+
+def _cut(places: range, batch: int) -> list[range]:
+    return [places[start : start + batch] for start in range(0, len(places), batch)]
 
 
 def _second_look(
@@ -98,18 +105,21 @@ def _second_look(
     paths: Sequence[str],
     preparation: decoding.Preparation,
 ) -> Part:
-    """The part of all `places`, of which those in `rows` were decoded.
+    """The part of some `places`, of which those in `rows` were decoded.
 
     The stream drops a picture for any error, also for one of the disk or of memory that has
     passed since; such a picture is decoded here.
     """
-    if len(rows) == len(places):
-        return Part(rows, pixels, {})
-    missing = np.setdiff1d(np.array(places), rows).tolist()
-    unreadable = {place: reason for place in missing if (reason := fault(paths[place]))}
+    here = np.isin(rows, places)
+    rows, pixels = rows[here], pixels[here]
+    missing = np.setdiff1d(places, rows).tolist()
+    why = faults([paths[place] for place in missing])
+    unreadable = {missing[row]: reason for row, reason in why.items()}
     sound = [place for place in missing if place not in unreadable]
     if sound:
-        later = [decode(tf.io.read_file(paths[place]), preparation).numpy() for place in sound]
+        with tf.device("CPU:0"):  # a GPU may have no memory left
+            files = [tf.io.read_file(paths[place]) for place in sound]
+            later = [decode(file, preparation).numpy() for file in files]
         rows, pixels = np.append(rows, sound), np.concatenate([pixels, later])
         order = np.argsort(rows)
         rows, pixels = rows[order], pixels[order]

@@ -8,7 +8,7 @@ import platform
 import time
 from typing import IO
 
-from drw_tf import whole_files
+from drw_tf import patience, whole_files
 
 # What the names of folders with an earlier run's files, moved aside, begin with.
 MOVED_ASIDE = "before_"
@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def makers(self) -> pathlib.Path:
-        """File that says which code trained from which step on."""
+        """File that says which code trained from which step on, on how many replicas."""
         return self.path / "made_by.json"
 
     @property
@@ -169,11 +169,15 @@ class Workdir(Layout):
             WorkdirError: the folder or its lock was moved or removed, another process has taken
                 the lock, or nobody can say now.
         """
-        try:
+
+        def look():
             # Opened anew: what a network disk tells of a file that is open may be old.
             with open(self.path / "lock", "rb") as lock:
-                is_there = os.path.samestat(os.fstat(self._lock.fileno()), os.fstat(lock.fileno()))
-                holder = _name_in(lock)
+                same = os.path.samestat(os.fstat(self._lock.fileno()), os.fstat(lock.fileno()))
+                return same, _name_in(lock)
+
+        try:
+            is_there, holder = patience.Patience().read(look)
         except (FileNotFoundError, NotADirectoryError):
             is_there = False
         except OSError as error:

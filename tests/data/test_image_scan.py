@@ -102,12 +102,13 @@ def test_a_header_that_claims_400_megapixels_is_refused_without_decoding(tmp_pat
 def test_a_gif_may_not_hide_its_size_behind_a_small_canvas(tmp_path):
     head = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0x80, 0, 0) + bytes(6)
     comment = b"!\xfe\x04text\x02no\x00"
-    picture = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 50_000, 0) + b"\x02\x01\x00\x00;"
     path = tmp_path / "bomb.gif"
-    for before in (b"", comment, comment * 3):
-        path.write_bytes(head + before + picture)
-        (bad,) = scan([path]).bad
-        assert bad.reason == "60000 x 50000 pixels are more than --max_megapixels=50"
+    for place in ((0, 0, 60_000, 50_000), (59_999, 49_999, 1, 1)):
+        picture = b"," + struct.pack("<HHHHB", *place, 0) + b"\x02\x01\x00\x00;"
+        for before in (b"", comment, comment * 3):
+            path.write_bytes(head + before + picture)
+            (bad,) = scan([path]).bad
+            assert bad.reason == "60000 x 50000 pixels are more than --max_megapixels=50"
 
 
 def test_a_jpeg_that_goes_on_behind_its_end_is_not_decoded_to_be_looked_at(tmp_path, monkeypatch):

@@ -113,9 +113,10 @@ def test_truncation_cuts_a_damaged_tail_off_so_that_tensorboard_reads_on(tmp_pat
     write(tmp_path, [1, 2, 3])
     path = event_files.find(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-5])
-    assert event_files.truncate(tmp_path, 9) == (path.name,)
+    damaged = event_files.truncate(tmp_path, 9)
     assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}
     (path,) = event_files.find(tmp_path)
+    assert damaged == (path.name,)
     # Whole records only: each is 8 + 4 bytes of header, its content, 4 of checksum.
     content, place = path.read_bytes(), 0
     while place < len(content):

@@ -228,7 +228,7 @@ def test_runs_on_other_numbers_of_replicas_are_not_put_together(make_record):
     (alone,), _ = groups.settings(runs[1:], groups.DEFAULTS)
     assert names(alone) == [("drw", 2)]
     # Half of one run on one replica.
-    parts = [{"from_step": 0, "replicas": 8}, {"from_step": 9, "replicas": 1}]
+    parts = [{"from_step": step, "replicas": one} for step, one in ((0, 8), (5, 8), (9, 1))]
     mixed = {**runs[0], "made_by": parts}
     (found,), _ = groups.settings([mixed, *runs], groups.DEFAULTS)
     assert ("drw, replicas 8, then 1", 1) in names(found)

@@ -78,6 +78,14 @@ def test_an_opaque_picture_may_be_smaller_than_its_canvas():
     assert first(file) == file
 
 
+def test_a_picture_that_lies_within_its_canvas_is_seen_whole():
+    whole = local_palette()
+    assert whole[13:14] == b","
+    canvas, place = (9).to_bytes(2, "little") * 2, (5).to_bytes(2, "little") * 2
+    file = whole[:6] + canvas + whole[10:14] + place + whole[18:]
+    assert tf.io.decode_gif(first(file))[0].numpy().tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+
 def test_every_truncation_is_an_error_and_not_a_hang(pictures):
     file = first(animation(pictures, transparency=1))
     for length in (*range(6, 80, 3), *range(80, len(file) - 1, 37)):

@@ -138,8 +138,9 @@ def test_a_file_that_vanished_is_told_too(written):
 
 def test_fault_says_why(written, pictures):
     paths = written({0: damaged(pictures)}, 2)
-    assert picture_stream.fault(paths[0]).startswith("it cannot be decoded")
-    assert picture_stream.fault(paths[1]) is None
+    found = picture_stream.faults(paths)
+    assert found.keys() == {0}
+    assert found[0].startswith("it cannot be decoded")
 
 
 def test_what_can_be_read_at_a_second_look_is_not_left_out(written, pictures, monkeypatch):
@@ -147,18 +148,19 @@ def test_what_can_be_read_at_a_second_look_is_not_left_out(written, pictures, mo
     sound = {paths[row]: pathlib.Path(paths[row]).read_bytes() for row in (0, 4, 6)}
     for path in sound:
         os.remove(path)
-    look = picture_stream.fault
+    look = picture_stream.faults
 
-    def back(path):
-        """The disk is back when a picture that was dropped is looked at again."""
-        for one in sound.keys() & {path}:
+    def back(dropped):
+        """The disk is back when pictures that were dropped are looked at again."""
+        for one in sound.keys() & set(dropped):
             pathlib.Path(one).write_bytes(sound[one])
-        return look(path)
+        return look(dropped)
 
-    monkeypatch.setattr(picture_stream, "fault", back)
+    monkeypatch.setattr(picture_stream, "faults", back)
     got = list(picture_stream.parts(paths, WHOLE, 3))
     assert [row for part in got for row in part.unreadable] == [2]
     assert [row for part in got for row in part.rows] == [0, 1, 3, 4, 5, 6]
+    assert max(len(part.rows) for part in got) <= 3
     for part in got:
         for row, pixels in zip(part.rows, part.pixels, strict=True):
             drawn = np.asarray(pictures.noise("RGB", (20, 16), seed=row))

@@ -172,8 +172,16 @@ def test_a_damaged_file_of_data_or_code_is_named_and_none_is_of_an_older_version
     assert (tmp_path / "run" / "data.json").exists()
 
 
-def test_a_run_whose_folder_was_moved_away_stops_at_its_next_checkpoint(
-    resolve, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        # What is written next are the events of an epoch.
+        pytest.param(("--tensorboard", "--checkpoint_steps=10"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_whose_folder_was_moved_away_stops_before_it_writes_again(
+    resolve, tmp_path, monkeypatch, words
 ):
     ended = loop._Runner.on_train_batch_end
 
@@ -182,7 +190,7 @@ def test_a_run_whose_folder_was_moved_away_stops_at_its_next_checkpoint(
             (tmp_path / "run").rename(tmp_path / "moved")
         ended(self, batch, logs)
 
-    config = resolve("--method=supervised")
+    config = resolve("--method=supervised", *words)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Runner, "on_train_batch_end", moved)
         with pytest.raises(

@@ -328,7 +328,7 @@ def test_a_run_that_goes_on_with_other_replicas_says_so(resolve, two_replicas, m
     assert ("made_by" in result, is_told) == (False, False)
     result, is_told = train_on(one)
     assert is_told
-    assert "the run had 2 replicas and goes on with 1 replica, whose batch" in caplog.text
+    assert "the run had 2 replicas and goes on with 1 replica: its result differs" in caplog.text
     assert [(part["from_step"], part["replicas"]) for part in result["made_by"]] == [
         (0, 2),
         (10, 1),

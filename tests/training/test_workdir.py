@@ -81,9 +81,26 @@ def test_a_lock_of_which_nothing_is_known_now_is_one_line(held, monkeypatch):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     with monkeypatch.context() as patch:
+        patch.setattr(workdir.patience, "PAUSES_SECONDS", (0.0, 0.0))
         patch.setattr(workdir.os, "fstat", gone)
         with pytest.raises(workdir.WorkdirError, match=r"cannot be read: Stale file handle\.$"):
             held.require_held()
+
+
+def test_a_disk_that_is_away_for_a_moment_takes_no_lock(held, monkeypatch):
+    real, left = os.fstat, [2]
+
+    def away(*arguments):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.patience, "PAUSES_SECONDS", (0.0, 0.0))
+        patch.setattr(workdir.os, "fstat", away)
+        held.require_held()
+    assert left[0] < 0
 
 
 def test_who_has_no_lock_has_none_to_lose(tmp_path):
