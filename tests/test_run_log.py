@@ -24,5 +24,6 @@ def test_a_damaged_end_is_cut_off_with_a_warning(tmp_path, caplog, lost):
     with caplog.at_level(logging.WARNING, "drw_tf"):
         log.start(3)
     log.log.close()
+    path = event_files.find(tmp_path)[0]  # of before the one that was begun now, and so named
     expected = [f"the end of {path} was damaged and is cut off"] if lost else []
     assert caplog.messages == expected
