@@ -205,5 +205,27 @@ def refuse_other_pictures(
             )
 
 
+def has_own(split: str, config: configuration.Config) -> bool:
+    """Whether a run on own pictures is given some of a split; a table is read for it.
+
+    Args:
+        split: "validation" or "test".
+        config: of the run.
+
+    Raises:
+        OSError, ValueError: see `csv_table.read`.
+    """
+    if config.dataset != "csv":
+        return bool(config[f"{split}_dir"])
+    with quiet.startup():
+        from drw_tf.data import csv_table
+    return csv_table.has_split(
+        split,
+        config.labels_csv,
+        allow_outside=config.allow_outside_paths,
+        allow_missing=config.on_bad_image == "skip",
+    )
+
+
 def _place(path: str | None) -> str | None:
     return path and os.path.realpath(os.path.expanduser(path))

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet, standard_error, whole_files
+from drw_tf import child, flag_table, help_text, standard_error, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -19,22 +19,8 @@ _OUTPUT = "comparison"
 _TABLE = (
     flag_table.listed("methods", "recipes", _OUTPUT, ["fixmatch", "drw"]),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0", "1", "2"]),
-    flag_table.Flag(
-        "runs",
-        "string",
-        "folder of the runs [runs/compare/<dataset>]",
-        _OUTPUT,
-        allowed="the name of a folder",
-        check=bool,
-    ),
-    flag_table.Flag(
-        "results",
-        "string",
-        "folder of the records that are kept [results/<dataset>]",
-        _OUTPUT,
-        allowed="the name of a folder",
-        check=bool,
-    ),
+    flag_table.place("runs", "folder of the runs [runs/compare/<dataset>]", _OUTPUT),
+    flag_table.place("results", "folder of the records that are kept [results/<dataset>]", _OUTPUT),
     flag_table.Flag(
         "dry_run", "bool", "print the table of the records there are, run nothing", _OUTPUT, False
     ),
@@ -108,22 +94,8 @@ def _planned(
 
 
 def _is_tested(row: configuration.Config) -> bool:
-    """Whether a run will have test pictures, as far as flags and a table tell; that is read.
-
-    Raises:
-        OSError, ValueError: see `csv_table.read`.
-    """
-    if row.dataset == "csv":
-        with quiet.startup():
-            from drw_tf.data import csv_table
-
-        rows = csv_table.read(
-            row.labels_csv,
-            allow_outside=row.allow_outside_paths,
-            allow_missing=row.on_bad_image == "skip",
-        )
-        return any(one.split == "test" for one in rows)
-    return row.dataset != "folder" or bool(row.test_dir)
+    """Whether a run will have test pictures, as every set but own pictures has."""
+    return not groups.is_of_own_pictures(row) or child.has_own("test", row)
 
 
 def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import flag_table, places, recipes
+from drw_tf.ops import crt_steps
 
 # Flags of the trainer that only the export reads.
 EXPORT_FLAGS = ("export_logit_adjustment", "export_temperature")
@@ -147,7 +148,7 @@ def _too_late(values: Mapping) -> Iterator[str]:
     """Of weights that come when no step is left that they could weigh."""
     every, end = values["steps_per_epoch"], values["steps"]
     if values["crt_head_fraction"] is not None:  # the new head learns without them
-        end -= _head_steps(values)
+        end -= crt_steps.head_steps(end, every, values["crt_head_fraction"])
     # Of what an epoch has counted; all others are there before the first step.
     earliest = int("dynamic_weights" in recipes.RECIPES[values["method"]].rebalancers)
     for name, loss in (("reweight_start", "unlabeled"), ("deferred_start", "labeled")):
@@ -163,13 +164,6 @@ def _too_late(values: Mapping) -> Iterator[str]:
                 f"{end} is the last that they are for; more --steps, or a smaller "
                 f"--steps_per_epoch or --{name}, changes that."
             )
-
-
-def _head_steps(values: Mapping) -> int:
-    """Steps of cRT's second stage, as `ClassifierRetraining.stages` divides a run."""
-    epochs = values["steps"] // values["steps_per_epoch"]
-    last = min(max(1, round(values["crt_head_fraction"] * epochs)), epochs - 1)
-    return last * values["steps_per_epoch"]
 
 
 def _on_one_side(values: Mapping) -> Iterator[str]:

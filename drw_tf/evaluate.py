@@ -23,14 +23,7 @@ _TABLE = (
         "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
     ),
     *adjusted_run.flags(),
-    flag_table.Flag(
-        "out",
-        "string",
-        "file for the record of --as_method",
-        "output",
-        allowed="the name of a file",
-        check=bool,
-    ),
+    flag_table.place("out", "file for the record of --as_method", "output", kind="file"),
     *finished_run.DATA_FLAGS,
 )
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}

@@ -11,14 +11,7 @@ from drw_tf.training import workdir
 _TABLE = (
     finished_run.WORKDIR,
     finished_run.STEP,
-    flag_table.Flag(
-        "out",
-        "string",
-        "folder of the export [RUN/export]",
-        "output",
-        allowed="the name of a folder",
-        check=bool,
-    ),
+    flag_table.place("out", "folder of the export [RUN/export]", "output"),
     *map(finished_run.again, contradictions.EXPORT_FLAGS),
     *finished_run.DATA_FLAGS,
 )

@@ -69,6 +69,11 @@ def listed(name, text, group, default=None, **kwargs) -> Flag:
     )
 
 
+def place(name, text, group, kind="folder", **kwargs) -> Flag:
+    """A flag that names a folder or another `kind` of place; typed empty it is refused."""
+    return Flag(name, "string", text, group, allowed=f"the name of a {kind}", check=bool, **kwargs)
+
+
 def _choice(name, choices, text, group, **kwargs) -> Flag:
     allowed = "one of " + ", ".join(choices)
     return Flag(
@@ -182,13 +187,10 @@ FLAGS = (
         10**18,
         default=0,
     ),
-    Flag(
+    place(
         "workdir",
-        "string",
         "folder of the run [runs/<dataset>/<method>/seed<seed>]",
         RUN,
-        allowed="the name of a folder",
-        check=bool,
         changes_result=False,
     ),
     Flag(

@@ -186,7 +186,6 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     def begin(step, logged):
         run.stages.require_weights(step, config.stop_at_step)
         if team.is_chief:
-            folder.require_held()
             # Not before: what reads the run must not meet flags that were refused.
             folder.write_config(config.to_json())
             if step < config.stop_at_step:
@@ -489,7 +488,6 @@ def _other_flags(config: configuration.Config, folder: workdir.Layout) -> list[s
 
 
 def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
-    folder.require_held()
     aside = folder.set_aside()
     if aside:
         _LOG.warning("the earlier run was moved to %s", aside)
@@ -499,7 +497,6 @@ def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
 
 def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
-    folder.require_held()
     if folder.is_begun:
         require_same_data(data, folder.path)
     folder.write_data(data)

@@ -39,14 +39,7 @@ _COMMON = (
 _TABLE = (
     *(flag_table.listed(f"{_TRY}{name}", f"values of --{name}", _OUTPUT, []) for name in _GRID),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0"]),
-    flag_table.Flag(
-        "runs",
-        "string",
-        "folder of the runs [runs/sweep/<dataset>/<method>]",
-        _OUTPUT,
-        allowed="the name of a folder",
-        check=bool,
-    ),
+    flag_table.place("runs", "folder of the runs [runs/sweep/<dataset>/<method>]", _OUTPUT),
 )
 _ANEW = "give other --runs"
 _ELSEWHERE = f"; {_ANEW}"
@@ -165,16 +158,10 @@ def _refuse_repeats(plan: Sequence[Run]) -> None:
 
 
 def _holds_out(config: configuration.Config) -> bool:
-    """Whether a run will have validation pictures; a table is read for it."""
-    if config.dataset == "csv" and not config.validation_per_class:
-        from drw_tf.data import csv_table  # with TensorFlow, that takes seconds
-
-        return csv_table.has_validation(
-            config.labels_csv,
-            allow_outside=config.allow_outside_paths,
-            allow_missing=config.on_bad_image == "skip",
-        )
-    return bool(config.validation_per_class or config.validation_dir)
+    """Whether a run will have validation pictures."""
+    if config.validation_per_class:
+        return True
+    return groups.is_of_own_pictures(config) and child.has_own("validation", config)
 
 
 def read(run: Run) -> dict:

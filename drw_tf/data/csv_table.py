@@ -83,9 +83,9 @@ def load(
     )
 
 
-def has_validation(labels_csv: str, **options) -> bool:
-    """Whether a table names pictures for validation; arguments and errors are those of `read`."""
-    return any(row.split == "validation" for row in read(labels_csv, **options))
+def has_split(split: str, labels_csv: str, **options) -> bool:
+    """Whether a table names pictures of a split; other arguments and errors are those of `read`."""
+    return any(row.split == split for row in read(labels_csv, **options))
 
 
 def read(

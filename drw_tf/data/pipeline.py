@@ -242,13 +242,13 @@ class _Part:
         out = {"index": own}
         if self._labels is not None:
             out["label"] = tf.gather(self._labels, own)
+        flips = {}
         for view in self.stream.views:
             kind = view.split("_")[0]
             draws = self.views.draw(kind, self.seed_of(view, number), self.size)
-            first = self.place_of(view)
-            if first != view and self.views.flip:
-                of_first = first.split("_")[0], self.seed_of(first, number), self.size
-                draws["flip"] = self.views.draw(*of_first)["flip"]
+            if self.views.flip:
+                flips[view] = draws["flip"]
+                draws["flip"] = flips[self.place_of(view)]
             draws = {name: self.own(value) for name, value in draws.items()}
             out[view] = self.views.apply(kind, pixels[view], draws)
         elements = [self._block * self._shard.replicas, self.stream.batch // self._shard.parts]

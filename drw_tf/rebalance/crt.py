@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from drw_tf.ops import balancing
+from drw_tf.ops import balancing, crt_steps
 from drw_tf.rebalance import base
 
 
@@ -30,9 +30,7 @@ class ClassifierRetraining(base.Rebalancer):
             self.class_weights = balancing.inverse_frequency_weights(facts.labeled_counts)
 
     def stages(self, steps):
-        every = self.facts.steps_per_epoch
-        epochs = steps // every
-        last = min(max(1, round(self.hyper.crt_head_fraction * epochs)), epochs - 1) * every
+        last = crt_steps.head_steps(steps, self.facts.steps_per_epoch, self.hyper.crt_head_fraction)
         return [
             base.Stage("features", steps - last, heard="others"),
             base.Stage(

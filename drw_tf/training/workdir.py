@@ -87,15 +87,19 @@ class Layout:
 
     def write_config(self, text: str) -> None:
         """Writes `config`; a kill leaves the old file or the new one."""
-        _replace(self.config, text)
+        self._write(self.config, text)
 
     def write_data(self, text: str) -> None:
         """Writes `data`; a kill leaves the old file or the new one."""
-        _replace(self.data, text)
+        self._write(self.data, text)
 
     def write_makers(self, text: str) -> None:
         """Writes `makers`; a kill leaves the old file or the new one."""
-        _replace(self.makers, text)
+        self._write(self.makers, text)
+
+    def _write(self, path: pathlib.Path, text: str) -> None:
+        self.require_held()
+        _replace(path, text)
 
 
 class Workdir(Layout):
@@ -198,7 +202,11 @@ class Workdir(Layout):
         """Moves an earlier run's files into a folder of their own; nothing is deleted.
 
         Whatever else lies in the folder stays, other runs below it too.
+
+        Raises:
+            WorkdirError: see `require_held`.
         """
+        self.require_held()
         earlier = [path for path in self.parts if path.exists()]
         if not earlier:
             return None

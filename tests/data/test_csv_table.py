@@ -51,8 +51,9 @@ def test_pictures_for_validation_are_training_rows_in_neither_stream(tmp_path):
         [3],
     ]
     assert dataset.test is None
-    assert csv_table.has_validation(path)
-    assert not csv_table.has_validation(table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n"))
+    assert csv_table.has_split("validation", path)
+    plain = table(tmp_path, "path,label\n1.png,cat\n2.png,dog\n")
+    assert not csv_table.has_split("validation", plain)
 
 
 def test_without_a_split_column_there_is_no_test_set(tmp_path):

@@ -59,7 +59,14 @@ def test_a_run_whose_folder_was_moved_away_writes_into_no_other_run(tmp_path):
     second = workdir.Workdir(tmp_path / "run")
     with pytest.raises(workdir.WorkdirError, match=said):
         checkpoints.save(20, {"step": 20})
+    for write in (first.write_config, first.write_data, first.write_makers):
+        with pytest.raises(workdir.WorkdirError, match=said):
+            write("{}")
     assert sorted(path.name for path in second.path.iterdir()) == ["lock"]
+    second.write_config("{}")
+    with pytest.raises(workdir.WorkdirError, match=said):
+        first.set_aside()
+    assert second.config.read_text() == "{}"
     checkpoints_of(second).save(5, {"step": 5})
     assert [path.name for path in second.checkpoints.iterdir()] == ["step_000000005"]
     kept = [path.name for path in (tmp_path / "moved" / "checkpoints").iterdir()]
