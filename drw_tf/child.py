@@ -1,17 +1,14 @@
-"""The trainer in a process of its own, which is asked to stop when this one is, and its record."""
+"""The trainer in a process of its own, which is asked to stop when this one is."""
 
 import contextlib
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from drw_tf import config as configuration
-from drw_tf import ending, quiet, standard_error
+from drw_tf import ending, standard_error
 from drw_tf import train as trainer
-from drw_tf.report import groups, record_file
 from drw_tf.training import workdir as workdirs
 
 # Becomes the command once the kernel has been told to ask it to stop when its parent ends, however
@@ -58,7 +55,7 @@ def carry_out(command: Sequence[str]) -> None:
     """
     code = run(command)
     if code:
-        raise SystemExit(code if code > 0 else 128 - code)
+        raise SystemExit(code if code > 0 else ending.EXIT_OF_SIGNAL - code)
 
 
 def run(command: Sequence[str]) -> int:
@@ -107,7 +104,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        _say_stopped(error.args[0] if error.args else signal.SIGINT.name)
+        _say_stopped(ending.signal_of(error).name)
         raise SystemExit(trainer.EXIT_STOPPED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -131,101 +128,3 @@ def _wait_for(folder: str | os.PathLike) -> None:
         return  # and is not made: the trainer may refuse it
     with contextlib.suppress(workdirs.WorkdirError):
         workdirs.Workdir(folder, _PATIENCE_SECONDS).release()
-
-
-def is_finished(record: Mapping, config: configuration.Config) -> bool:
-    """Whether a run, by its record, has as many steps as are wanted."""
-    return record["steps"] >= config.stop_at_step
-
-
-def record_of(path: pathlib.Path, config: configuration.Config, advice: str = "") -> dict:
-    """The record that a run of this configuration has left.
-
-    Raises:
-        ConfigError: it is no record, or was made with other flags or of pictures in another
-            place; the line ends with `advice`.
-    """
-    try:
-        found = record_file.read_record(path)
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigError(str(error)) from None
-    earlier = found["configuration"]
-    lines = configuration.differences(earlier, config)
-    if lines:
-        raise configuration.ConfigError(
-            f"{path} is of another setting ({'; '.join(lines)}){advice}."
-        )
-    # Whether pictures elsewhere are the same ones only training could tell.
-    moved = [
-        f"--{name}: was {earlier.get(name)}, now {config[name]}"
-        for name in groups.OWN_PLACES
-        if _place(earlier.get(name)) != _place(config[name])
-    ]
-    if moved:
-        raise configuration.ConfigError(f"{path} is of other data ({'; '.join(moved)}){advice}.")
-    return found
-
-
-def refuse_other_pictures(
-    kept: Sequence[tuple[pathlib.Path, configuration.Config]], advice: str
-) -> None:
-    """Refuses to keep records where the user's pictures have changed since, under their names.
-
-    Args:
-        kept: path and configuration of each record, all of the same data.
-        advice: what the line ends with.
-
-    Raises:
-        ConfigError: there are other numbers of them, other files or other classes.
-    """
-    if not kept or not groups.is_of_own_pictures(kept[0][1]):
-        return
-    with quiet.startup():
-        from drw_tf.data import identity, registry
-    try:
-        now = identity.facts(*registry.load(kept[0][1], at_once=False))
-    except FileNotFoundError as error:
-        standard_error.say(f"records are kept, the pictures were not looked at: {error}")
-        return
-    for path, config in kept:
-        recorded = record_of(path, config, advice)["dataset"]
-        before = {
-            **recorded,
-            "training": recorded.get("training_checksum"),
-            "split": recorded["split_checksum"],
-        }
-        changed = (
-            identity.class_difference(before["class_names"], now["class_names"])
-            or identity.training_difference(before, now)
-            or identity.test_difference(before, now["recorded"])
-        )
-        if changed:
-            raise configuration.ConfigError(
-                f"{path} is of other pictures than lie there now: {changed}{advice}."
-            )
-
-
-def has_own(split: str, config: configuration.Config) -> bool:
-    """Whether a run on own pictures is given some of a split; a table is read for it.
-
-    Args:
-        split: "validation" or "test".
-        config: of the run.
-
-    Raises:
-        OSError, ValueError: see `csv_table.read`.
-    """
-    if config.dataset != "csv":
-        return bool(config[f"{split}_dir"])
-    with quiet.startup():
-        from drw_tf.data import csv_table
-    return csv_table.has_split(
-        split,
-        config.labels_csv,
-        allow_outside=config.allow_outside_paths,
-        allow_missing=config.on_bad_image == "skip",
-    )
-
-
-def _place(path: str | None) -> str | None:
-    return path and os.path.realpath(os.path.expanduser(path))

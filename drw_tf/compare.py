@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, standard_error, whole_files
+from drw_tf import child, flag_table, help_text, recorded_runs, standard_error, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, record_file, tables
 from drw_tf.training import workdir
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             kept = [(path_of(results, row), row) for row, _ in plan]
             kept = [each for each in kept if each[0].exists()]
             with child.stoppable():
-                child.refuse_other_pictures(kept, _ELSEWHERE)
+                recorded_runs.refuse_other_pictures(kept, _ELSEWHERE)
                 if len(kept) < len(plan) and not _is_tested(plan[0][0]):
                     standard_error.say(
                         "compare: there are no test pictures (--test_dir, or rows of the split "
@@ -95,7 +95,7 @@ def _planned(
 
 def _is_tested(row: configuration.Config) -> bool:
     """Whether a run will have test pictures, as every set but own pictures has."""
-    return not groups.is_of_own_pictures(row) or child.has_own("test", row)
+    return not groups.is_of_own_pictures(row) or recorded_runs.has_own("test", row)
 
 
 def path_of(results: pathlib.Path, row: configuration.Config) -> pathlib.Path:
@@ -109,14 +109,14 @@ def read(results: pathlib.Path, row: configuration.Config) -> dict:
     Raises:
         ConfigError: it is none, or was made with other flags.
     """
-    return child.record_of(path_of(results, row), row, _ELSEWHERE)
+    return recorded_runs.record_of(path_of(results, row), row, _ELSEWHERE)
 
 
 def _run(
     row: configuration.Config, words: Sequence[str], results: pathlib.Path, place: str
 ) -> None:
     """One run of the trainer in a process of its own, and its record kept."""
-    if path_of(results, row).exists() and child.is_finished(read(results, row), row):
+    if path_of(results, row).exists() and recorded_runs.is_finished(read(results, row), row):
         return
     configuration.show_progress(f"{place} python -m drw_tf.train {shlex.join(words)}")
     child.train(words, row.workdir)

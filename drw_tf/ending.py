@@ -30,9 +30,8 @@ def interruptible(program: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        number = signal.Signals[error.args[0]] if error.args else signal.SIGINT
         standard_error.say(f"{program}: interrupted.")
-        raise SystemExit(EXIT_OF_SIGNAL + number) from None
+        raise SystemExit(EXIT_OF_SIGNAL + signal_of(error)) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -40,6 +39,11 @@ def interruptible(program: str) -> Iterator[None]:
 def interrupt(number, frame):
     """A handler that makes of a signal what Ctrl-C is, with the signal's name."""
     raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def signal_of(error: KeyboardInterrupt) -> signal.Signals:
+    """The signal that `interrupt` has made this of; Ctrl-C where it is Python's own."""
+    return signal.Signals[error.args[0]] if error.args else signal.SIGINT
 
 
 def run(main: Callable[[], None]) -> None:

@@ -9,39 +9,32 @@ import pathlib
 import sys
 import tempfile
 
-from drw_tf import adjusted_run, ending, finished_run, flag_table, places, quiet
+from drw_tf import adjusted_run, ending, flag_table, places, quiet, run_folder
 from drw_tf import config as configuration
 from drw_tf.data import dataset as records
-from drw_tf.data import naming
+from drw_tf.data import identity, naming
 from drw_tf.report import doubts, groups, record_file, tables
 from drw_tf.training import workdir
 
 _TABLE = (
-    finished_run.WORKDIR,
-    finished_run.STEP,
+    run_folder.WORKDIR,
+    run_folder.STEP,
     flag_table.Flag(
         "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
     ),
     *adjusted_run.flags(),
     flag_table.place("out", "file for the record of --as_method", "output", kind="file"),
-    *finished_run.DATA_FLAGS,
+    *run_folder.DATA_FLAGS,
 )
 _TITLES = {"ema": "averaged", "ema_unadjusted": "unadjusted", "raw": "raw"}
-_ROWS = {
-    "balanced accuracy": "balanced_accuracy",
-    "accuracy": "accuracy",
-    "geometric mean": "geometric_mean",
-    "many": "many",
-    "medium": "medium",
-    "few": "few",
-}
+_ROWS = {name.replace("_", " "): name for name in record_file.FINAL_METRICS}
 
 
 @ending.interruptible("evaluate")
 def main(argv: list[str] | None = None) -> None:
     """Prints the metrics; exits with 2 after bad input, 130 after Ctrl-C."""
     argv = sys.argv if argv is None else argv
-    flags = finished_run.from_argv("evaluate", argv, _TABLE)
+    flags = run_folder.from_argv("evaluate", argv, _TABLE)
     try:
         other = _other_method(flags)
         if flags["out"]:
@@ -50,21 +43,22 @@ def main(argv: list[str] | None = None) -> None:
         configuration.refuse("evaluate", error)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
+        from drw_tf import faults, finished_run
         from drw_tf import run as runs
-        from drw_tf import session
 
     try:
         run, state = finished_run.open_run(flags["workdir"], flags["step"], flags, find_copies=True)
         if flags["out"]:
-            session.require_same_data(session.facts(run.dataset, run.split), flags["workdir"])
+            now = identity.facts(run.dataset, run.split)
+            run_folder.require_same_data(now, flags["workdir"])
         judges = {name: judge for name, judge in run.judges(progress=True).items() if judge}
         if not judges or (flags["out"] and "test" not in judges):
             raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
         config = other or run.config
         with (
-            session.naming_fault("the evaluation"),
-            session.naming_memory(run.config),
-            session.naming_damage(run.dataset, session.LEAVE_OUT),
+            faults.naming_fault("the evaluation"),
+            faults.naming_memory(run.config),
+            faults.naming_damage(run.dataset, faults.LEAVE_OUT),
         ):
             found = _judged(run, state, judges, other)
         if flags["out"]:
@@ -73,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
             kept = runs.as_recorded(found)
             made = adjusted_run.record_of(earlier, state, config, kept, command)
             record_file.write_record(pathlib.Path(flags["out"]), made)
-    except session.USER_ERRORS as error:
+    except faults.USER_ERRORS as error:
         configuration.refuse("evaluate", error)
     with configuration.reader_may_leave():
         print(f"{config.method} on {run.dataset.name}, seed {config.seed}, step {state['step']}")
@@ -111,7 +105,7 @@ def _other_method(flags: dict) -> configuration.Config | None:
     """The configuration that `--as_method` asks for."""
     if flags["as_method"] is not None:
         chosen = {name: flags[name] for name in adjusted_run.FLAGS}
-        config = finished_run.configuration_of(flags["workdir"])
+        config = run_folder.configuration_of(flags["workdir"])
         return adjusted_run.configuration_as(config, flags["as_method"], chosen)
     for name in ("out", *adjusted_run.FLAGS):
         if flags[name] is not None:

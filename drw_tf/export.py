@@ -5,25 +5,25 @@ import pathlib
 import sys
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, ending, finished_run, flag_table, quiet
+from drw_tf import contradictions, ending, flag_table, quiet, run_folder
 from drw_tf.training import workdir
 
 _TABLE = (
-    finished_run.WORKDIR,
-    finished_run.STEP,
+    run_folder.WORKDIR,
+    run_folder.STEP,
     flag_table.place("out", "folder of the export [RUN/export]", "output"),
-    *map(finished_run.again, contradictions.EXPORT_FLAGS),
-    *finished_run.DATA_FLAGS,
+    *map(run_folder.again, contradictions.EXPORT_FLAGS),
+    *run_folder.DATA_FLAGS,
 )
 
 
 @ending.interruptible("export")
 def main(argv: list[str] | None = None) -> None:
     """Exports; exits with 2 after bad input, 130 after Ctrl-C."""
-    flags = finished_run.from_argv("export", sys.argv if argv is None else argv, _TABLE)
+    flags = run_folder.from_argv("export", sys.argv if argv is None else argv, _TABLE)
     logging.basicConfig(format="%(message)s")
     with quiet.startup():
-        from drw_tf import session
+        from drw_tf import faults, finished_run
         from drw_tf.serving import run_export
 
     out = pathlib.Path(flags["out"] or workdir.Layout(flags["workdir"]).export)
@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> None:
         found = finished_run.record_of(flags["workdir"], run, state)
         run_export.refuse(run)
         with (
-            session.naming_fault("the export"),
-            session.naming_memory(run.config),
-            session.naming_damage(run.dataset, session.LEAVE_OUT),
+            faults.naming_fault("the export"),
+            faults.naming_memory(run.config),
+            faults.naming_damage(run.dataset, faults.LEAVE_OUT),
         ):
             temperature = run_export.export_run(run, out, found)
-    except session.USER_ERRORS as error:
+    except faults.USER_ERRORS as error:
         configuration.refuse("export", error)
     print(f"exported {run.config.method} on {run.dataset.name}, step {state['step']}, to {out}")
     if run.method.adjusts:

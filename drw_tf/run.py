@@ -1,19 +1,30 @@
 """One run, built from its configuration: data, networks, method, stages, judges. No mathematics."""
 
 import functools
+import os
+import pathlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf import config as configuration
-from drw_tf import finished_run, places
+from drw_tf import flag_table, places, run_folder
 from drw_tf.data import data_service, identity, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.models import spread
-from drw_tf.training import assembly, cluster, devices, evaluation, stages, warm_start
+from drw_tf.training import (
+    assembly,
+    checkpoint,
+    cluster,
+    devices,
+    evaluation,
+    stages,
+    warm_start,
+)
+from drw_tf.training import workdir as workdirs
 
 
 class Run:
@@ -172,7 +183,50 @@ def _start(config, dataset, begun_with: Mapping) -> warm_start.WarmStart | None:
         return warm_start.WarmStart(**told) if told else None
     if not places.is_run(config.init_weights):
         return None
-    return finished_run.start_from(config, dataset.class_names)
+    return start_from(config, dataset.class_names)
+
+
+def start_from(config: configuration.Config, class_names: Sequence[str]) -> warm_start.WarmStart:
+    """The averaged network of the run that `--init_weights` names, for a new run to start from.
+
+    Args:
+        config: of the new run.
+        class_names: its classes.
+
+    Returns:
+        Of its newest sound checkpoint.
+
+    Raises:
+        ConfigError: it is no trained run, the new one itself, or one of another network.
+        DiskGone: its checkpoints cannot be read now.
+    """
+    named = f"--init_weights={config.init_weights}"
+    folder = workdirs.Layout(os.path.realpath(os.path.expanduser(config.init_weights)))
+    if not folder.path.is_dir():
+        raise configuration.ConfigError(
+            f"--init_weights must be {flag_table.BY_NAME['init_weights'].allowed}, there is no "
+            f"folder {config.init_weights!r}."
+        )
+    if folder.path == pathlib.Path(os.path.realpath(config.workdir)):
+        raise configuration.ConfigError(f"{named} must be another run than --workdir.")
+    earlier = run_folder.configuration_of(folder.path, flag="init_weights")
+    if earlier.model != config.model:
+        raise configuration.ConfigError(
+            f"{named} is a run of --model={earlier.model}, so that must be given, "
+            f"got {config.model}."
+        )
+    checkpoints = checkpoint.Checkpoints(folder.checkpoints, tf.Module(), 1)
+    try:
+        step = checkpoints.newest()["step"]
+    except checkpoint.CheckpointError:
+        raise configuration.ConfigError(f"{named}: all its checkpoints are damaged.") from None
+    begun = run_folder.data_of(folder.path)
+    own = "imagenet" if earlier.init_weights == "imagenet" else "none"
+    return warm_start.WarmStart(
+        str(checkpoints.folder_of(step)),
+        takes_heads=begun.get("class_names") == list(class_names),
+        built_with=begun.get("start", {}).get("built_with", own),
+    )
 
 
 def as_recorded(found: Mapping[str, Mapping]) -> dict[str, dict]:

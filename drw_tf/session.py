@@ -1,82 +1,28 @@
 """Training as a command does it: claims the folder, goes on where it was, writes the record."""
 
-import contextlib
-import errno
 import json
 import logging
 import os
 import pathlib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import tensorflow as tf
+from collections.abc import Callable, Mapping, Sequence
 
 from drw_tf import config as configuration
-from drw_tf import contradictions, finished_run, flag_table
+from drw_tf import contradictions, faults, flag_table, run_folder
 from drw_tf import run as runs
-from drw_tf.data import data_service, identity, image_scan, naming, pipeline, registry
-from drw_tf.data import dataset as records
-from drw_tf.methods import alarm
+from drw_tf.data import identity, naming, pipeline, registry
 from drw_tf.report import doubts, environment, groups, record, record_file, split_report
 from drw_tf.serving import folders, run_export, saved_model
-from drw_tf.training import checkpoint, cluster, devices, loop, messages, rendezvous, workdir
+from drw_tf.training import checkpoint, cluster, devices, loop, rendezvous, workdir
 
 _LOG = logging.getLogger("drw_tf")
 Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
 NotAllCame = rendezvous.NotAllCame
 leave = cluster.leave
-# What a user can cause; anything else is a bug and keeps its traceback.
-USER_ERRORS = (
-    configuration.ConfigError,
-    workdir.WorkdirError,
-    checkpoint.CheckpointError,
-    cluster.ClusterError,
-    alarm.NonFiniteError,
-    folders.ExportError,
-    OSError,  # a full disk, a missing file
-    ValueError,
-)
-# What reading or decoding a file raises in a graph.
-_READING_ERRORS = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.DataLossError,
-    tf.errors.UnknownError,
-)
-# What a network disk that is gone for a while makes of reading, and workers that are gone of
-# talking to them: ESTALE, ETIMEDOUT, ENOTCONN and, which TensorFlow gives another name while it
-# runs a graph, EHOSTDOWN.
-_DISK_ERRORS = (
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnavailableError,
-    tf.errors.InternalError,
-)
-
-# As TensorFlow's allocator, XLA's, and some operations by themselves word it; a full disk is the
-# same kind of error, whose text has a path in it.
-_NO_MEMORY = re.compile(r"\bOOM\b|out of memory|failed to allocate", re.IGNORECASE)
-_FULL_DISK = os.strerror(errno.ENOSPC)
 _GO_ON = (
     "the same command goes on from the last checkpoint; or with --fresh --decode_all "
     "--on_bad_image=skip a new run leaves out what cannot be decoded"
 )
-# Of programs that read a run.
-LEAVE_OUT = (
-    "give the same command again, or with --decode_all --on_bad_image=skip, which leaves out what "
-    "cannot be decoded"
-)
-
-
-class ServiceLost(RuntimeError):
-    """A tf.data service that was there is not there now; the message is the end of a sentence."""
-
-
-class DiskCameBack(OSError):
-    """Pictures could not be read for a while, as where a shared disk was gone."""
 
 
 def train(
@@ -139,9 +85,9 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     code = {**environment.code(), "replicas": replicas}
     data = registry.load(config, find_copies=team.is_chief)
     goes_on = not config.fresh and folder.has_checkpoints
-    run = runs.Run(config, team, data, finished_run.data_of(folder.path) if goes_on else {})
-    facts_now = json.dumps(run.facts(), indent=1)
-    team.require_same(facts_now, "data")
+    run = runs.Run(config, team, data, run_folder.data_of(folder.path) if goes_on else {})
+    facts_now = run.facts()
+    team.require_same(json.dumps(facts_now, indent=1), "data")
     if config.export:
         run_export.refuse(run)
         if not config.fresh:  # which moves it away
@@ -200,10 +146,10 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
         return steps > 0 or folder.has_checkpoints
 
     with (
-        naming_fault("a training step"),
-        naming_memory(config, "batch_size"),
-        naming_damage(run.dataset, _GO_ON),
-        naming_service(config.data_service, has_trained),
+        faults.naming_fault("a training step"),
+        faults.naming_memory(config, "batch_size"),
+        faults.naming_damage(run.dataset, _GO_ON),
+        faults.naming_service(config.data_service, has_trained),
     ):
         history = loop.run(
             run.method,
@@ -224,7 +170,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     if not team.is_chief:
         return
     folder.require_held()
-    makers = finished_run.makers_of(folder.path)
+    makers = run_folder.makers_of(folder.path)
     result = record.build_record(
         command_line=command,
         configuration=config,
@@ -243,7 +189,7 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
         # What was measured is kept where an export fails, as that of a run without one.
         without = {**result, "configuration": {**result["configuration"], "export": False}}
         record_file.write_record(folder.record, without)
-        with naming_fault("the export"), naming_damage(run.dataset, _GO_ON):
+        with faults.naming_fault("the export"), faults.naming_damage(run.dataset, _GO_ON):
             run_export.export_run(run, folder.export, result, network)
     folder.require_held()  # an export takes its time
     if log:
@@ -251,130 +197,9 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     record_file.write_record(folder.record, result)
 
 
-@contextlib.contextmanager
-def naming_memory(config: configuration.Config, *flags: str) -> Iterator[None]:
-    """Context: where memory runs out, what can be made smaller is said.
-
-    Args:
-        config: of the run.
-        *flags: names of those that say how many pictures there are at once, beside
-            `eval_batch_size`.
-
-    Raises:
-        ConfigError: memory ran out.
-    """
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        text = str(error)
-        if _FULL_DISK in text or not _NO_MEMORY.search(text):
-            raise
-        smaller = [
-            f"a smaller --{name} than {config[name]}" for name in (*flags, "eval_batch_size")
-        ]
-        raise configuration.ConfigError(
-            f"memory ran out ({messages.one_line(error)}); give {', or '.join(smaller)}."
-        ) from None
-
-
-@contextlib.contextmanager
-def naming_service(address: str | None, has_trained: Callable[[], bool]) -> Iterator[None]:
-    """Context: a tf.data service that is lost in mid-run is told from one that never was there.
-
-    Args:
-        address: of the service; None without one.
-        has_trained: whether this run has had batches of it.
-
-    Raises:
-        ServiceLost: it was there, and the run can go on when it is again.
-        data_service.NoAnswer: it may not be where the flag says.
-    """
-    try:
-        yield
-    except data_service.NoAnswer as error:
-        if not has_trained():
-            raise
-        raise ServiceLost(f"a lost data service ({str(error).rstrip('.')})") from None
-    except tf.errors.OpError as error:
-        text = messages.without_places(error)
-        # An error between workers may tell of what ended another one.
-        is_of_input = "IteratorGetNext" in str(error) and "collective" not in text.lower()
-        if not (address and is_of_input and data_service.is_outage(error)):
-            raise
-        raise ServiceLost(
-            f"a lost data service (--data_service={address}: {messages.one_line(error)})"
-        ) from None
-
-
-@contextlib.contextmanager
-def naming_damage(dataset: records.Dataset, way_on: str) -> Iterator[None]:
-    """Context: a picture that became unreadable is named, as TensorFlow does not do.
-
-    Args:
-        dataset: that is read.
-        way_on: what can be done once the picture is mended, the end of a sentence.
-
-    Raises:
-        ConfigError: with the name of a picture that cannot be read now, or the disk is gone.
-        DiskCameBack: what could not be read can be now.
-    """
-    try:
-        yield
-    except (*_READING_ERRORS, *_DISK_ERRORS) as error:
-        text = str(error)
-        if "IteratorGetNext" not in text:
-            raise  # not of the input
-        if isinstance(error, _DISK_ERRORS) and not _is_of_a_file(text):
-            raise
-        parts = (dataset.train, dataset.test)
-        files = [part for part in parts if isinstance(part, records.FileImages)]
-        paths = [path for part in files for path in part.paths]
-        # An error of reading names its file, one of decoding does not.
-        named = [path for path in paths if f"{path}; " in text]
-        try:
-            found = image_scan.first_damaged(named or paths)
-        except OSError as gone:
-            raise configuration.ConfigError(
-                f"{gone.filename}: {gone.strerror}; when the disk is back, {way_on}."
-            ) from None
-        if found:
-            raise configuration.ConfigError(
-                f"{found.path}: {found.reason}. At the start its header could be read. Mend it, "
-                f"or put a sound picture in its place, of its class if it has one; then {way_on}."
-            ) from None
-        if not files or isinstance(error, tf.errors.InvalidArgumentError):
-            raise  # of the code, not of the disk
-        raise DiskCameBack(
-            f"a picture that could not be read ({messages.one_line(error)}), though it can be now"
-        ) from None
-
-
-def _is_of_a_file(text: str) -> bool:
-    """Whether an error of the input is of reading a picture file, and not between workers."""
-    return "ReadFile" in text and "collective" not in text.lower()
-
-
-@contextlib.contextmanager
-def naming_fault(what: str) -> Iterator[None]:
-    """Context: what a user gives was checked before, so a plain ValueError is a fault of the code.
-
-    Args:
-        what: failed then, a new method's step say.
-
-    Raises:
-        RuntimeError: in its place, to be shown with its traceback.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if type(error) is not ValueError:
-            raise
-        raise RuntimeError(f"{what} failed") from error
-
-
 def _makers(folder: workdir.Workdir, step: int, code: dict) -> list[dict]:
     """Code and number of replicas of each part of the run, now that these go on from `step`."""
-    earlier = [one for one in finished_run.makers_of(folder.path) if one["from_step"] < step]
+    earlier = [one for one in run_folder.makers_of(folder.path) if one["from_step"] < step]
     # Older runs do not say how many replicas they had.
     if not earlier or any(earlier[-1].get(name, value) != value for name, value in code.items()):
         earlier.append({"from_step": step, **code})
@@ -403,7 +228,8 @@ def _is_done(config: configuration.Config, folder: workdir.Layout) -> bool:
     finished = _is_finished(config, folder)
     if finished and groups.is_of_own_pictures(config):
         # Every project's pictures have the same default workdir.
-        require_same_data(facts(*registry.load(config, at_once=False)), folder.path)
+        now = identity.facts(*registry.load(config, at_once=False))
+        run_folder.require_same_data(now, folder.path)
     return finished
 
 
@@ -495,24 +321,9 @@ def _start_over(config: configuration.Config, folder: workdir.Workdir) -> int:
     return 0  # a number is what is told to the other workers
 
 
-def _agree_on_data(data: str, folder: workdir.Workdir) -> int:
+def _agree_on_data(now: Mapping, folder: workdir.Workdir) -> int:
     """Refuses to go on with other pictures or classes than those that the run was begun with."""
     if folder.is_begun:
-        require_same_data(data, folder.path)
-    folder.write_data(data)
+        run_folder.require_same_data(now, folder.path)
+    folder.write_data(json.dumps(now, indent=1))
     return 0  # a number is what is told to the other workers
-
-
-def require_same_data(data: str, folder: str | pathlib.Path) -> None:
-    """Raises ConfigError where the run in a folder was begun with other data than these `facts`."""
-    changed = identity.difference(finished_run.data_of(folder), json.loads(data))
-    if changed:
-        raise configuration.ConfigError(
-            f"--workdir={folder} holds a run on other data: {changed}; bring the data back "
-            "to what they were, or give another --workdir, or --fresh to start over."
-        )
-
-
-def facts(dataset: records.Dataset, split: records.Split) -> str:
-    """What tells data from others, as JSON."""
-    return json.dumps(identity.facts(dataset, split), indent=1)

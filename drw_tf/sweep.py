@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
-from drw_tf import child, flag_table, help_text, quiet, recipes, whole_files
+from drw_tf import child, flag_table, help_text, quiet, recipes, recorded_runs, whole_files
 from drw_tf import config as configuration
 from drw_tf.report import groups, statistics, tables
 from drw_tf.training import workdir
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         finished = [run for run in plan if run.record.exists() and _is_finished(run)]
         with child.stoppable():
             kept = [(run.record, run.config) for run in finished]
-            child.refuse_other_pictures(kept, _ELSEWHERE)
+            recorded_runs.refuse_other_pictures(kept, _ELSEWHERE)
             for number, run in enumerate(plan):
                 if run not in finished:
                     place = f"[{number + 1}/{len(plan)}]"
@@ -161,7 +161,7 @@ def _holds_out(config: configuration.Config) -> bool:
     """Whether a run will have validation pictures."""
     if config.validation_per_class:
         return True
-    return groups.is_of_own_pictures(config) and child.has_own("validation", config)
+    return groups.is_of_own_pictures(config) and recorded_runs.has_own("validation", config)
 
 
 def read(run: Run) -> dict:
@@ -170,7 +170,7 @@ def read(run: Run) -> dict:
     Raises:
         ValueError: it is of other flags, or held-out pictures were not evaluated.
     """
-    found = child.record_of(run.record, run.config, _ELSEWHERE)
+    found = recorded_runs.record_of(run.record, run.config, _ELSEWHERE)
     if found["steps"] > run.config.stop_at_step:
         raise ValueError(
             f"{run.record} has {found['steps']} steps, more than --stop_at_step="
@@ -229,7 +229,7 @@ def _is_finished(run: Run) -> bool:
     """Whether the trainer has nothing left to do; its record comes before its export."""
     found = read(run)
     is_exported = found["configuration"]["export"] or not run.config.export
-    return is_exported and child.is_finished(found, run.config)
+    return is_exported and recorded_runs.is_finished(found, run.config)
 
 
 def _finish(plan: Sequence[Run], records: Sequence[Mapping]) -> None:

@@ -30,8 +30,7 @@ def main(argv: list[str] | None = None) -> None:
         with stop_signals.ended_by_a_second_ctrl_c(end):
             _run(config, ["python", "-m", "drw_tf.train", *(argv or sys.argv)[1:]], start)
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
-        name = error.args[0] if error.args else "SIGINT"
-        _say_stopped(name, "what is saved", start)
+        _say_stopped(ending.signal_of(error).name, "what is saved", start)
         if config.strategy == "multi_worker":
             os._exit(EXIT_STOPPED)  # an orderly exit waits for the other workers
         raise ending.AtOnce(EXIT_STOPPED) from None
@@ -66,14 +65,14 @@ def _run(config: configuration.Config, command: list[str], start: _Start) -> Non
     logging.basicConfig(format="%(message)s")
     logging.getLogger("drw_tf").setLevel(logging.INFO)  # of others warnings alone
     with quiet.startup():  # takes seconds; a wrong flag was refused before
-        from drw_tf import session
+        from drw_tf import faults, session
 
     try:
         result = session.train(config, command, start.moved)
-    except (session.DiskCameBack, session.ServiceLost) as error:
+    except (faults.DiskCameBack, faults.ServiceLost) as error:
         _say_stopped(error, "the last checkpoint", start)
         raise SystemExit(EXIT_STOPPED) from None
-    except session.USER_ERRORS as error:
+    except faults.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.NotAllCame as error:
         session.leave(error, start.advice(*_OF_ALL))

@@ -99,6 +99,7 @@ class Loop:
             plan,
             [log.write, self._round],
             lambda step, logged: log.start(logged),
+            run.team,
         )
         log.log.close()
         self.folder.release()

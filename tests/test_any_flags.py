@@ -59,15 +59,15 @@ def _value(generator, flag):
 
 def one_step(words: list[str], workdir) -> str:
     """What became of a command line: "run", or the line that refuses it."""
+    from drw_tf import faults
     from drw_tf import run as runs
-    from drw_tf import session
 
     try:
         config = configuration.resolve(configuration.parse(["t", *words, f"--workdir={workdir}"]))
         run = runs.Run(config)
         run.stages.prepare(0)
         batch = next(iter(run.batches(0, 0)))
-    except session.USER_ERRORS as error:
+    except faults.USER_ERRORS as error:
         return str(error)
     run.strategy.run(run.method.train_step, args=(batch,))
     entry = run.method.end_epoch(1)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
+from drw_tf import run_folder as run_folders
 from drw_tf.data import identity
 from drw_tf.report import record_file
 from drw_tf.training import workdir
@@ -117,11 +118,11 @@ def test_a_flag_younger_than_the_run_may_be_missing_if_no_result_depends_on_it(f
     config = json.loads((fake_run.folder / "config.json").read_text())
     del config["tensorboard"], config["data_dir"]
     (fake_run.folder / "config.json").write_text(json.dumps(config))
-    assert finished_run.configuration_of(fake_run.folder).batch_size == config["batch_size"]
+    assert run_folders.configuration_of(fake_run.folder).batch_size == config["batch_size"]
     del config["batch_size"]
     (fake_run.folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(configuration.ConfigError, match="it lacks --batch_size"):
-        finished_run.configuration_of(fake_run.folder)
+        run_folders.configuration_of(fake_run.folder)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from drw_tf import config as configuration
-from drw_tf import finished_run, recipes
+from drw_tf import finished_run, recipes, run_folder
 from tests import small_network
 
 
@@ -83,11 +83,11 @@ def run(half_trained, tmp_path):
 def test_a_refused_command_leaves_the_flags_of_a_run(
     run, resolve, pictures, stop, flag, place, message
 ):
-    from drw_tf import session
+    from drw_tf import faults, session
 
     before = (run / "config.json").read_text()
     config = resolve(run, stop_at_step=stop, **{flag: f"{pictures}/{place}"})
-    with pytest.raises(session.USER_ERRORS, match=message):
+    with pytest.raises(faults.USER_ERRORS, match=message):
         session.train(config, ["test"])
     assert (run / "config.json").read_text() == before
 
@@ -160,4 +160,4 @@ def test_the_flags_of_a_run_resolve_to_themselves(tmp_path):
             given = {"dataset": "cifar10", "method": method, "randaugment": preset}
             config = configuration.resolve(given)
             (tmp_path / "config.json").write_text(config.to_json())
-            assert dict(finished_run.configuration_of(tmp_path)) == dict(config), given
+            assert dict(run_folder.configuration_of(tmp_path)) == dict(config), given

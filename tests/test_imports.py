@@ -96,6 +96,14 @@ def test_the_order_of_the_layers_is_the_documented_one(importer, imported, allow
     assert may_import(importer, imported) is allowed
 
 
+def test_no_module_imports_itself_through_others():
+    graph = {module: {*imported_modules(path)} for module, path in MODULES.items()}
+    while leaves := [one for one, below in graph.items() if not below & graph.keys()]:
+        for one in leaves:
+            del graph[one]
+    assert not graph, sorted(graph)
+
+
 def test_imports_are_absolute():
     relative = [m for m, path in MODULES.items() if any(n[0] == "." for n in imports(path))]
     assert relative == []

@@ -46,10 +46,10 @@ def test_the_handler_of_sigterm_is_put_back():
 def test_what_was_gone_for_a_while_is_a_stop_from_which_the_command_goes_on(
     tmp_path, monkeypatch, capsys, kind
 ):
-    from drw_tf import session, train
+    from drw_tf import faults, session, train
 
     def fail(config, command, begun):
-        raise getattr(session, kind)("a picture that could not be read (stale handle)")
+        raise getattr(faults, kind)("a picture that could not be read (stale handle)")
 
     monkeypatch.setattr(session, "train", fail)
     with pytest.raises(SystemExit) as caught:

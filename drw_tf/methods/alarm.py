@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf.rebalance import variables
+
 
 class NonFiniteError(RuntimeError):
     """Training met a loss or gradient that is not finite; the message is for the user."""
@@ -21,14 +23,7 @@ class Alarm(keras.layers.Layer):
         self.names = (*names, "gradient")
         # Per name: steps in which it was not finite; then all bad steps, then the first one
         # of the run, counted from 1, then its learning rate.
-        self.state = tf.Variable(
-            tf.zeros([len(self.names) + 3]),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            # All replicas have the same, so that reading needs no other worker.
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="state",
-        )
+        self.state = variables.same_everywhere(tf.zeros([len(self.names) + 3]), "state")
 
     def watch(
         self, terms, gradients, step, learning_rate, may_overflow=False

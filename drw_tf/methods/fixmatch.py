@@ -64,7 +64,7 @@ class FixMatch(base.Method):
         )
         offered = composition.only(
             "the pseudo-labels",
-            (one.pseudo_target(probabilities, mask, self.step) for one in self.heard),
+            (one.pseudo_target(probabilities, mask) for one in self.heard),
         )
         target, mask = offered or (label, mask)
         return {

@@ -38,14 +38,10 @@ class MeanTeacher(base.Method):
         return {"targets": tf.stop_gradient(tf.nn.softmax(teacher["logits"]))}
 
     def loss_terms(self, batch, prepared):
-        labeled = batch["labeled"]
-        logits = self.network(labeled["weak"], training=True)["logits"]
+        terms = self.labeled_terms(batch)
         student = batch_statistics.forward_frozen_statistics(
             self.network, batch["unlabeled"]["weak_2"]
         )
         error = losses.squared_error(tf.nn.softmax(student["logits"]), prepared["targets"])
         weight = self.hyper.lambda_u * in_step.ramp(self)
-        return {
-            "loss_labeled": self.labeled_loss(logits, labeled["label"]),
-            "loss_unlabeled": weight * tf.reduce_mean(error),
-        }, {}
+        return {**terms, "loss_unlabeled": weight * tf.reduce_mean(error)}, {}

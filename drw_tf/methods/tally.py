@@ -1,8 +1,7 @@
 """What an epoch adds up: mean losses, and the histogram of pseudo-labels.
 
-All of it but the bank is float32 variables that each replica adds to on its own and that read
-as the sum over replicas, so nothing is communicated in a step, and a checkpoint holds an epoch
-that was cut in the middle.
+All of it but the bank is `variables.summed`, so nothing is communicated in a step, and a checkpoint
+holds an epoch that was cut in the middle.
 """
 
 import numpy as np
@@ -10,17 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.ops import metrics, replicas, reweighting
-from drw_tf.rebalance import banks
-
-
-def _summed(shape, name) -> tf.Variable:
-    return tf.Variable(
-        tf.zeros(shape),
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.SUM,
-        name=name,
-    )
+from drw_tf.rebalance import banks, variables
 
 
 def whole(counts: tf.Variable) -> np.ndarray:
@@ -38,7 +27,7 @@ class Means(keras.layers.Layer):
     def __init__(self, names: tuple[str, ...]):
         super().__init__(trainable=False, dtype="float32", name="epoch_means")
         self.names = names
-        self.sums = _summed([len(names) + 1], "sums")
+        self.sums = variables.summed([len(names) + 1], "sums")
 
     def add(self, values: dict[str, tf.Tensor]) -> tf.Tensor:
         """Adds one step; returns the mean so far of the first name, on this replica."""
@@ -71,22 +60,17 @@ class PseudoLabelHistogram(keras.layers.Layer):
     def __init__(self, num_classes: int, pool_size: int, memory: str, unrefined: bool = False):
         super().__init__(trainable=False, dtype="float32", name="pseudo_label_histogram")
         self.num_classes = num_classes
-        self.counts = _summed([num_classes, 3], "counts")
-        self.rows = _summed([], "rows")
-        self.own_counts = _summed([num_classes], "own_counts") if unrefined else None
+        self.counts = variables.summed([num_classes, 3], "counts")
+        self.rows = variables.summed([], "rows")
+        self.own_counts = variables.summed([num_classes], "own_counts") if unrefined else None
         # A `truth.PseudoLabelTruth` where the classes of the pool are known.
         self.truth = None
         self.bank = None
         if memory == "bank":
             # -1 never seen; label where it was confident; label + C where it was not. Of 64 bits,
             # as TensorFlow keeps variables of int32 on the CPU, out of reach of a GPU's step.
-            self.bank = tf.Variable(
-                tf.fill([pool_size], tf.constant(-1, tf.int64)),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="bank",
-            )
+            unseen = tf.fill([pool_size], tf.constant(-1, tf.int64))
+            self.bank = variables.same_everywhere(unseen, "bank")
 
     def add(self, pseudo_label, mask, loss, index, own_label=None) -> None:
         """Counts one batch on this replica.

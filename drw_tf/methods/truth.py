@@ -10,6 +10,7 @@ from tensorflow import keras
 from drw_tf.data import dataset as records
 from drw_tf.methods import tally
 from drw_tf.ops import metrics
+from drw_tf.rebalance import variables
 
 
 class PseudoLabelTruth(keras.layers.Layer):
@@ -29,13 +30,7 @@ class PseudoLabelTruth(keras.layers.Layer):
         # keeps constants of int32 in the host's memory, and compares int32 there, and would copy
         # all of it to a GPU in every step.
         self.truth = np.asarray(truth, np.int64)
-        self.counts = tf.Variable(
-            tf.zeros([num_classes, 5]),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.SUM,
-            name="counts",
-        )
+        self.counts = variables.summed([num_classes, 5], "counts")
 
     def add(self, pseudo_label: tf.Tensor, mask: tf.Tensor, index: tf.Tensor) -> None:
         """Counts one batch on this replica.

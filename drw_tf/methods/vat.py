@@ -59,11 +59,7 @@ class VAT(base.Method):
         return batch_statistics.forward_frozen_statistics(self.network, images)["logits"]
 
     def loss_terms(self, batch, prepared):
-        labeled = batch["labeled"]
-        logits = self.network(labeled["weak"], training=True)["logits"]
+        terms = self.labeled_terms(batch)
         divergence = losses.kl_divergence(prepared["logits"], self.logits(prepared["perturbed"]))
         weight = self.hyper.lambda_u * in_step.ramp(self)
-        return {
-            "loss_labeled": self.labeled_loss(logits, labeled["label"]),
-            "loss_unlabeled": weight * tf.reduce_mean(divergence),
-        }, {}
+        return {**terms, "loss_unlabeled": weight * tf.reduce_mean(divergence)}, {}

@@ -4,6 +4,8 @@ import numpy as np
 
 # Evaluations at the end of a run that "mean_last_20" and "median_last_20" are of.
 WINDOW = 20
+# Metrics that are kept of the last evaluation alone: C² numbers, and bins.
+LAST_ONLY = ("confusion", "reliability")
 
 
 def class_indices(name: str, values: np.ndarray, num_classes: int) -> np.ndarray:

@@ -222,7 +222,7 @@ class Rebalancer(keras.layers.Layer):
         return probabilities
 
     def pseudo_target(
-        self, probabilities: tf.Tensor, mask: tf.Tensor, step: tf.Tensor
+        self, probabilities: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor] | None:
         """(float32 [U, C] targets, float32 [U] mask) in place of hard, thresholded labels."""
         return None

@@ -54,7 +54,7 @@ class SolidColorDebiasing(base.Rebalancer):
         started = tf.cast(weak.step >= start, tf.float32)
         return tf.nn.softmax(tf.math.log(probabilities) - started * self.bias(weak.network))
 
-    def pseudo_target(self, probabilities, mask, step):
+    def pseudo_target(self, probabilities, mask):
         return probabilities, mask
 
     def adjust(self, logits, network):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from drw_tf.ops import refinement, replicas
-from drw_tf.rebalance import banks, base
+from drw_tf.rebalance import banks, base, variables
 
 
 class DistributionAligningRefinery(base.Rebalancer):
@@ -28,10 +28,10 @@ class DistributionAligningRefinery(base.Rebalancer):
         super().__init__(hyper, facts, "darp")
         self.target_counts = facts.expected_in_pool
         uniform = tf.fill([facts.pool_size, facts.num_classes], 1.0 / facts.num_classes)
-        self.latest = _same_everywhere(uniform, "latest")
-        self.refined = _same_everywhere(uniform, "refined")
-        self.dual = _same_everywhere(tf.zeros([facts.num_classes], tf.float64), "dual")
-        self.column_error = _same_everywhere(tf.zeros([], tf.float64), "column_error")
+        self.latest = variables.same_everywhere(uniform, "latest")
+        self.refined = variables.same_everywhere(uniform, "refined")
+        self.dual = variables.same_everywhere(tf.zeros([facts.num_classes], tf.float64), "dual")
+        self.column_error = variables.same_everywhere(tf.zeros([], tf.float64), "column_error")
 
     def refine(self, probabilities, weak):
         probabilities = tf.stop_gradient(probabilities)
@@ -63,14 +63,3 @@ class DistributionAligningRefinery(base.Rebalancer):
         # In pictures, of the class that is off most; above 0 only where the solver gave up.
         share = float(tf.convert_to_tensor(self.column_error))
         return {"darp_count_error": round(share * self.facts.pool_size, 3)}
-
-
-def _same_everywhere(value: tf.Tensor, name: str) -> tf.Variable:
-    """State that each replica computes for itself, with the same result."""
-    return tf.Variable(
-        value,
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        name=name,
-    )

@@ -3,6 +3,8 @@
 import tensorflow as tf
 from tensorflow import keras
 
+from drw_tf.rebalance import variables
+
 
 class RunningMean(keras.layers.Layer):
     """Mean over the last K batches of the mean prediction of each.
@@ -16,13 +18,8 @@ class RunningMean(keras.layers.Layer):
     def __init__(self, num_classes: int, batches: int = 128, uniform_start: bool = True):
         super().__init__(trainable=False, dtype="float32", name="running_mean")
         self.start = 1.0 / num_classes if uniform_start else 0.0
-        self.rows = tf.Variable(
-            tf.fill([batches, num_classes], self.start),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="rows",
-        )
+        rows = tf.fill([batches, num_classes], self.start)
+        self.rows = variables.same_everywhere(rows, "rows")
 
     def value(self) -> tf.Tensor:
         """float32 [C], mean over the batches added so far."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from drw_tf.ops import metrics
+
 # Shares of each class that a picture shows over time; TensorBoard has all of them.
 THINNED = (
     "pseudo_precision",
@@ -14,7 +16,6 @@ THINNED = (
     "confident_rate",
 )
 MAX_THINNED = 10_000
-LAST_ONLY = ("confusion", "reliability")
 
 
 def run_labels(records: Sequence[Mapping], labels: Sequence[str] | None) -> list[str]:
@@ -123,7 +124,9 @@ def without_early_details(history: Sequence[Mapping]) -> list[dict]:
         {
             **entry,
             "test": {
-                network: {key: item for key, item in numbers.items() if key not in LAST_ONLY}
+                network: {
+                    key: item for key, item in numbers.items() if key not in metrics.LAST_ONLY
+                }
                 for network, numbers in entry["test"].items()
             },
         }

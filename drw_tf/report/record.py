@@ -13,8 +13,6 @@ from drw_tf.ops import metrics, summary
 from drw_tf.report import environment, record_file
 from drw_tf.report import history as run_history
 
-FINAL_METRICS = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few")
-
 
 def build_record(
     *,
@@ -128,7 +126,9 @@ def final_metrics(history: Sequence[Mapping]) -> dict:
     evaluations = [entry for entry in history if entry.get("test")]
     networks = evaluations[-1]["test"] if evaluations else ()
     return {
-        network: {metric: _final(evaluations, network, metric) for metric in FINAL_METRICS}
+        network: {
+            metric: _final(evaluations, network, metric) for metric in record_file.FINAL_METRICS
+        }
         for network in networks
     }
 

@@ -39,11 +39,9 @@ _DATASET_SCHEMA = {
     "test_counts": (list, type(None)),
 }
 _CONFIGURATION_SCHEMA = {"method": str, "seed": int, "steps": int}
+FINAL_METRICS = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few")
 _METRICS_OF_CLASSES = ("recall", "precision")
-_METRICS = (
-    *("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few"),
-    *("loss", "ece", *_METRICS_OF_CLASSES),
-)
+_METRICS = (*FINAL_METRICS, "loss", "ece", *_METRICS_OF_CLASSES)
 _FINAL_KEYS = ("last", "best", "mean_last_20", "median_last_20", "evaluations")
 
 

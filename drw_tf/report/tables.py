@@ -41,7 +41,7 @@ def values(
 
     Args:
         variant: runs.
-        metric: a name in `record.FINAL_METRICS`.
+        metric: a name in `record_file.FINAL_METRICS`.
         window: "last" or "mean_last_20"; see `groups.Variant.reports_last` for those of which it
             is "last" in any case.
         network: "ema", the averaged one, or "ema_unadjusted", the same one judged without the

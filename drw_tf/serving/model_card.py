@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from drw_tf.data import naming
-from drw_tf.report import doubts, markdown, tables
+from drw_tf.report import doubts, markdown, record_file, tables
 
 # A class with fewer labeled pictures than this is named among the limits.
 _FEW_LABELED = 10
-_PERCENTAGES = ("balanced_accuracy", "accuracy", "geometric_mean", "many", "medium", "few", "ece")
+_PERCENTAGES = (*record_file.FINAL_METRICS, "ece")
 
 
 @dataclasses.dataclass(frozen=True)

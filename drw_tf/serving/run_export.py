@@ -65,16 +65,15 @@ def export_run(
     """The temperature of the export that was written, as the run's flags ask.
 
     Args:
-        run: a `drw_tf.run.Run`, its averaged network as it is to be exported.
+        run: a `drw_tf.run.Run` that `refuse` lets pass, its averaged network as it is to be
+            exported.
         folder: where.
         record: of the run, for the model card.
         network: in place of the averaged one, of equal weights.
 
     Raises:
-        ConfigError, ValueError: see `refuse`.
         folders.ExportError: see `saved_model.export_saved_model`.
     """
-    refuse(run)
     adjusted = run.config.export_logit_adjustment
     network = network or run.method.ema_network
     temperature = _temperature(run, adjusted, network)

@@ -12,7 +12,7 @@ import tqdm
 from tensorflow import keras
 
 from drw_tf.methods import alarm, base
-from drw_tf.ops import rows
+from drw_tf.ops import metrics, rows
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import checkpoint, cluster, devices, stop_signals, workdir
 
@@ -59,8 +59,8 @@ def run(
     checkpoints: checkpoint.Checkpoints,
     plan: Plan,
     listeners: list[Callable[[dict], None]],
-    on_resume: Callable[[int, int], None] = lambda step, logged: None,
-    team: cluster.Team | None = None,
+    on_resume: Callable[[int, int], None],
+    team: cluster.Team,
 ) -> list[dict]:
     """Trains from the newest checkpoint to the end; the history of all evaluations.
 
@@ -77,7 +77,7 @@ def run(
         listeners: called with each new entry of the history.
         on_resume: called once with the step that training goes on from, and with the last step
             of which listeners need not be told again.
-        team: the workers that train together; None for this process alone.
+        team: the workers that train together.
 
     Raises:
         Stopped: SIGTERM or Ctrl-C arrived; a checkpoint of the last step was written.
@@ -85,7 +85,7 @@ def run(
         checkpoint.DiskGone: none can be read now.
         workdir.WorkdirError: the folder has become another run's.
     """
-    if not team or team.is_chief:
+    if team.is_chief:
         checkpoints.restore_replaced()
     state = checkpoints.newest() or {"step": 0, "stage": 0, "history": [], "seconds": 0.0}
     if state["step"] > plan.steps and state["step"] % plan.steps_per_epoch:
@@ -177,7 +177,7 @@ class _Runner(keras.callbacks.Callback):
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 15,
             dynamic_ncols=True,
-            disable=team is not None and not team.is_chief,
+            disable=not team.is_chief,
             file=_Unhindered(sys.stderr),
         )
 
@@ -270,7 +270,7 @@ class _Runner(keras.callbacks.Callback):
 
     @property
     def _is_of_several(self):
-        return self.team is not None and self.team.workers > 1
+        return self.team.workers > 1
 
     def _leave_evaluation(self):
         # Several workers judge a part each and agree on a stop after it.
@@ -341,7 +341,7 @@ class _Runner(keras.callbacks.Callback):
     def _agree_to_stop(self):
         """Stops all workers at the same step: the next one would wait for those that left."""
         asked = self._signal
-        if self.team and self.team.any(asked is not None):
+        if self.team.any(asked is not None):
             asked = asked or "a signal to another worker"
         self._asked_to_stop = asked
 
@@ -353,7 +353,7 @@ def _thin(entry: dict) -> None:
     many classes.
     """
     for part in (entry, *entry["test"].values()):
-        for name in ("confusion", "reliability"):
+        for name in metrics.LAST_ONLY:
             part.pop(name, None)
         for name, value in list(part.items()):
             if isinstance(value, list) and len(value) > _LONGEST_LIST:

@@ -1,6 +1,7 @@
 import pytest
 
 from drw_tf.report import record as run_record
+from drw_tf.report import record_file
 
 
 def with_values(values):
@@ -93,7 +94,7 @@ def test_final_metrics_of_both_networks_are_kept_apart(make_record):
     # Mean recall (1 + 2 + 3 + 4) / 32 = .3125, plus step / 10000 at step 200.
     assert got["ema"]["balanced_accuracy"]["last"] == pytest.approx(0.3325)
     assert got["raw"]["balanced_accuracy"]["last"] == 0.125
-    assert set(got["ema"]) == set(run_record.FINAL_METRICS)
+    assert set(got["ema"]) == set(record_file.FINAL_METRICS)
 
 
 def test_history_keeps_the_last_confusion_matrix_only(make_record):

@@ -9,7 +9,7 @@ import platform
 import numpy as np
 import pytest
 
-from drw_tf import finished_run, session
+from drw_tf import faults, finished_run, session
 from drw_tf.data import dataset as records
 from drw_tf.data import registry
 from drw_tf.report import record_file
@@ -193,9 +193,7 @@ def test_a_run_whose_folder_was_moved_away_stops_before_it_writes_again(
     config = resolve("--method=supervised", *words)
     with monkeypatch.context() as patch:
         patch.setattr(loop._Runner, "on_train_batch_end", moved)
-        with pytest.raises(
-            session.USER_ERRORS, match="was moved or removed while this run trained"
-        ):
+        with pytest.raises(faults.USER_ERRORS, match="was moved or removed while this run trained"):
             session.train(config, ["test"])
     assert not (tmp_path / "run").exists()
     moved_config = resolve("--method=supervised", f"--workdir={tmp_path / 'moved'}")

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from drw_tf import finished_run, run_log, session
+from drw_tf import config as configuration
+from drw_tf import faults, finished_run, run_log, session
 from drw_tf.data import data_service, pipeline, registry
 from drw_tf.data import dataset as records
 from drw_tf.methods import supervised
@@ -74,7 +75,7 @@ def test_what_the_step_cannot_do_is_refused_before_it(
     dataset, split = quarters
     none = records.Split(split.labeled, split.unlabeled[:0], split.validation)
     monkeypatch.setattr(registry, "load", lambda config, **_: (dataset, none))
-    with pytest.raises(session.USER_ERRORS, match=message):
+    with pytest.raises(faults.USER_ERRORS, match=message):
         train(resolve(*words))
 
 
@@ -101,7 +102,7 @@ def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
 
     monkeypatch.setattr(supervised.Supervised, "fit", full)
     said = r"OOM when .* a smaller --batch_size than 8, or a smaller --eval_batch_size than 500\.$"
-    with pytest.raises(session.USER_ERRORS, match=said):
+    with pytest.raises(faults.USER_ERRORS, match=said):
         train(resolve("--method=supervised"))
 
 
@@ -118,8 +119,8 @@ def test_memory_that_ran_out_is_one_line_with_a_way_out(resolve, monkeypatch):
 )
 def test_memory_that_ran_out_is_told_from_other_things_that_ran_out(resolve, text, is_memory):
     error = tf.errors.ResourceExhaustedError(None, None, text)
-    expected = session.configuration.ConfigError if is_memory else type(error)
-    with pytest.raises(expected), session.naming_memory(resolve(), "batch_size"):
+    expected = configuration.ConfigError if is_memory else type(error)
+    with pytest.raises(expected), faults.naming_memory(resolve(), "batch_size"):
         raise error
 
 
@@ -212,15 +213,15 @@ def test_the_end_says_whether_the_adjustment_is_exported(resolve, words, end):
 def test_a_plain_value_error_is_a_fault_of_the_code_alone():
     with (
         pytest.raises(RuntimeError, match="the evaluation failed") as caught,
-        session.naming_fault("the evaluation"),
+        faults.naming_fault("the evaluation"),
     ):
         raise ValueError("shapes (8,2) (9,)")
     assert isinstance(caught.value.__cause__, ValueError)
     with (
-        pytest.raises(session.configuration.ConfigError, match="a flag"),
-        session.naming_fault("the evaluation"),
+        pytest.raises(configuration.ConfigError, match="a flag"),
+        faults.naming_fault("the evaluation"),
     ):
-        raise session.configuration.ConfigError("a flag")
+        raise configuration.ConfigError("a flag")
 
 
 def test_held_out_pictures_are_evaluated_beside_the_test_set(
@@ -269,9 +270,7 @@ def test_a_file_that_becomes_unreadable_while_training_is_named(
         return found
 
     monkeypatch.setattr(registry, "load", looked_at)
-    with pytest.raises(
-        session.USER_ERRORS, match=rf"^{path}: .*its header could be read"
-    ) as caught:
+    with pytest.raises(faults.USER_ERRORS, match=rf"^{path}: .*its header could be read") as caught:
         train(config)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "record.json").exists()
@@ -285,14 +284,14 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path, monkey
     dataset = records.Dataset("folder", ("a", "b"), (4, 4, 3), images, None, True, None, None)
 
     def fails(kind, text="stale file handle [Op:IteratorGetNext]"):
-        with session.naming_damage(dataset, session.LEAVE_OUT):
+        with faults.naming_damage(dataset, faults.LEAVE_OUT):
             raise kind(None, None, text)
 
-    with pytest.raises(session.DiskCameBack, match=r"stale file handle\), though it can be now"):
+    with pytest.raises(faults.DiskCameBack, match=r"stale file handle\), though it can be now"):
         fails(tf.errors.UnknownError)
     # As a network disk has it; between workers it would be another one that is gone.
     for kind in (tf.errors.AbortedError, tf.errors.UnavailableError, tf.errors.InternalError):
-        with pytest.raises(session.DiskCameBack):
+        with pytest.raises(faults.DiskCameBack):
             fails(kind, "0.png; Stale file handle [[{{node ReadFile}}]] [Op:IteratorGetNext]")
         for text in ("Collective ReadFile [Op:IteratorGetNext]", "gone [Op:IteratorGetNext]"):
             with pytest.raises(kind):
@@ -303,17 +302,15 @@ def test_pictures_that_can_be_read_again_are_no_fault_of_theirs(tmp_path, monkey
         raise OSError(errno.ESTALE, "Stale file handle", paths[0])
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.image_scan, "first_damaged", away)
+        patch.setattr(faults.image_scan, "first_damaged", away)
         said = rf"^{paths[0]}: Stale file handle; when the disk is back, give the same command"
-        with pytest.raises(session.configuration.ConfigError, match=said):
+        with pytest.raises(configuration.ConfigError, match=said):
             fails(tf.errors.UnknownError)
     # Nothing that a disk does: a fault of the code.
     with pytest.raises(tf.errors.InvalidArgumentError):
         fails(tf.errors.InvalidArgumentError)
     (tmp_path / "1.png").unlink()
-    with pytest.raises(
-        session.configuration.ConfigError, match=r"1\.png: No such .* --decode_all --on_b"
-    ):
+    with pytest.raises(configuration.ConfigError, match=r"1\.png: No such .* --decode_all --on_b"):
         fails(tf.errors.NotFoundError)
 
 
@@ -341,8 +338,8 @@ Detected at node IteratorGetNext defined at (most recent call last):
 def test_a_lost_data_service_is_told_from_a_lost_worker(text, address, is_lost):
     error = tf.errors.UnavailableError(None, None, text)
     with (
-        pytest.raises(session.ServiceLost if is_lost else type(error)) as caught,
-        session.naming_service(address, lambda: True),
+        pytest.raises(faults.ServiceLost if is_lost else type(error)) as caught,
+        faults.naming_service(address, lambda: True),
     ):
         raise error
     if is_lost:
@@ -366,11 +363,11 @@ def test_a_data_service_that_never_answered_is_refused_and_one_that_did_is_a_sto
     with monkeypatch.context() as patch:
         patch.setattr(data_service, "batches", lambda _, *rest: pipeline.training_batches(*rest))
         patch.setattr(run_log.RunLog, "_first_batch", lambda self: silent(ADDRESS))
-        with pytest.raises(session.ServiceLost, match=r"\(--data_service=.* does not answer\)$"):
+        with pytest.raises(faults.ServiceLost, match=r"\(--data_service=.* does not answer\)$"):
             train(config)
         assert checkpoint_steps(config) == [10]
     # It was there for an earlier process.
-    with pytest.raises(session.ServiceLost):
+    with pytest.raises(faults.ServiceLost):
         train(config)
 
 
@@ -386,7 +383,7 @@ def test_a_fault_in_a_methods_code_keeps_its_traceback(resolve, monkeypatch):
     monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
     with pytest.raises(RuntimeError, match="a training step failed") as caught:
         train(resolve("--method=supervised"))
-    assert not isinstance(caught.value, session.USER_ERRORS)
+    assert not isinstance(caught.value, faults.USER_ERRORS)
     assert "shapes differ" in str(caught.value.__cause__)
 
 

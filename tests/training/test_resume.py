@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from drw_tf import finished_run, run_log, session
+from drw_tf import faults, finished_run, run_log, session
 from drw_tf.models import network, registry
 from drw_tf.report import record_file
 from drw_tf.serving import folders
@@ -236,7 +236,7 @@ def test_an_earlier_end_than_the_step_within_an_epoch_is_refused(resolve, stoppe
     with stopped_at(13):
         train(resolve("--method=supervised"))
     said = "--stop_at_step must be above step 13, at which the newest checkpoint is, got 10."
-    with pytest.raises(session.USER_ERRORS, match=said):
+    with pytest.raises(faults.USER_ERRORS, match=said):
         train(resolve("--method=supervised", "--stop_at_step=10"))
     assert train(resolve("--method=supervised"))["steps"] == 20
 
@@ -279,7 +279,7 @@ def test_what_was_measured_is_kept_where_an_export_fails(resolve, tmp_path, monk
 
     words = ("--method=supervised", "--export=true")
     monkeypatch.setattr(session.run_export, "export_run", fails)
-    with pytest.raises(session.USER_ERRORS, match="logits differ"):
+    with pytest.raises(faults.USER_ERRORS, match="logits differ"):
         train(resolve(*words))
     kept = record_file.read_record(tmp_path / "run" / "record.json")
     assert kept["steps"] == 20

@@ -236,4 +236,4 @@ def test_what_the_earlier_run_began_with_is_told_by_its_flags(resolve, moved, be
     application = {"model": "applications/MobileNet", "init_weights": begun}
     file.write_text(json.dumps(json.loads(file.read_text()) | application))
     config = resolve("--model=applications/MobileNet", f"--init_weights={moved}")
-    assert finished_run.start_from(config, ["a"]).built_with == built_with
+    assert runs.start_from(config, ["a"]).built_with == built_with
