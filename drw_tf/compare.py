@@ -17,7 +17,7 @@ from drw_tf.training import workdir
 
 _OUTPUT = "comparison"
 _TABLE = (
-    flag_table.listed("methods", "recipes", _OUTPUT, ["fixmatch", "drw"]),
+    flag_table.listed("methods", "methods", _OUTPUT, ["fixmatch", "drw"]),
     flag_table.listed("seeds", "seeds", _OUTPUT, ["0", "1", "2"]),
     flag_table.place("runs", "folder of the runs [runs/compare/<dataset>]", _OUTPUT),
     flag_table.place("results", "folder of the records that are kept [results/<dataset>]", _OUTPUT),

@@ -20,7 +20,7 @@ _TABLE = (
     run_folder.WORKDIR,
     run_folder.STEP,
     flag_table.Flag(
-        "as_method", "string", "recipe that trains as the run did and adjusts logits", "method"
+        "as_method", "string", "method that trains as the run did and adjusts logits", "method"
     ),
     *adjusted_run.flags(),
     flag_table.place("out", "file for the record of --as_method", "output", kind="file"),

@@ -41,11 +41,12 @@ def of_program(
     if not trains:
         return "\n".join(lines).rstrip()
     if not full:
-        return "\n".join([*lines, "--helpfull explains every flag, --helpmethods each method."])
+        lines.append("--helpfull explains every flag, drw_tf.train --helpmethods each method.")
+        return "\n".join(lines)
     lines += [
-        "A flag without a default in brackets takes it from the data set and its protocol:",
+        "A flag without a default in brackets is not set, or set by the data set and its protocol:",
         *(f"  {name}: --protocol={one['protocol']}" for name, one in protocols.DATASETS.items()),
-        "What a method has of its own, as --helpmethods lists it, goes before both.",
+        "What a method has of its own, as drw_tf.train --helpmethods lists it, goes before both.",
     ]
     return "\n".join(lines)
 

@@ -41,6 +41,17 @@ def test_what_is_shown_was_run_in_order_without_errors():
     assert sum(kinds.count("image/png") for kinds in outputs(NOTEBOOK)) == 3
 
 
+def test_weights_that_are_shown_are_those_of_the_run():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    shown = [
+        line for cell in cells for one in cell.get("outputs", []) for line in one.get("text", [])
+    ]
+    (weights,) = (line.split("[")[1].rstrip("]\n") for line in shown if line.startswith("weight "))
+    record = json.loads((ROOT / "results" / "digits" / "drw_seed0.json").read_text())
+    of_run = record["history"][-1]["labeled_weights"]
+    assert [float(weight) for weight in weights.split()] == [round(one, 2) for one in of_run]
+
+
 @pytest.mark.slow
 def test_the_tour_runs_and_gives_what_it_shows(tmp_path):
     made = tmp_path / "tour.ipynb"
