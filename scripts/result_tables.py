@@ -23,6 +23,7 @@ from drw_tf import quiet
 from drw_tf.report import __main__ as report
 
 with quiet.startup():
+    import drw_tf.report.record  # noqa: F401  which `at_step` reads, and which brings TensorFlow
     from drw_tf.report import groups, paper_numbers, record_file, tables
 
 PAGES = (repository.ROOT / "README.md", repository.ROOT / "docs" / "results.md")

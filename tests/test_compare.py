@@ -67,9 +67,27 @@ def test_beside_shorter_runs_on_its_data_the_paper_stands_with_its_own_length():
     rows = [record("drw", 0, 0.5, dataset="cifar10", protocol="small_budget")]
     rows[0]["final"]["ema"]["balanced_accuracy"]["mean_last_20"] = 0.781
     lines = compare.table(rows).splitlines()
-    assert lines[0].endswith("| the paper, 250,000 steps, bACC % | seeds | minutes a run |")
+    title = "the paper, protocol darp, 250,000 steps, bACC %"
+    assert lines[0].endswith(f"| {title} | seeds | minutes a run |")
     assert lines[2].startswith("| drw | 50.0 |")
     assert "| 79.3 ± 0.27 |" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        ({"steps": 500}, ""),
+        ({"protocol": "modern"}, "protocol darp, "),
+        ({"model": "wide_resnet_10_1"}, "model wide_resnet_28_2, "),
+        (
+            {"protocol": "small_budget", "model": "wide_resnet_10_1"},
+            "protocol darp, model wide_resnet_28_2, ",
+        ),
+    ],
+)
+def test_the_papers_column_names_its_protocol_and_network_where_ours_are_others(flags, what):
+    head = compare.table([record("drw", 0, 0.5, dataset="cifar10", **flags)]).splitlines()[0]
+    assert f"| the paper, {what}250,000 steps, bACC % |" in head
 
 
 @pytest.fixture

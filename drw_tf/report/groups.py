@@ -50,7 +50,8 @@ class Variant:
         name: the method, with the flags in which it differs from others of that method.
         method: name of the recipe.
         records: one a seed, seeds ascending.
-        flags: how many flags are not at their defaults.
+        flags: how many flags are not at their defaults; in a setting of the paper what its row
+            files have is none of them.
     """
 
     name: str
@@ -114,8 +115,8 @@ class Setting:
 def find(variants: Sequence[Variant], name: str) -> Variant | None:
     """The variant of this name, or that which stands for this method; None without any.
 
-    That is the one with the fewest flags that are not at their defaults, and of several such
-    ones that with the most seeds.
+    That is the one with the fewest `Variant.flags`, and of several such ones that with the most
+    seeds.
     """
     named = [one for one in variants if one.name == name]
     mine = named or [one for one in variants if one.method == name]
@@ -140,18 +141,13 @@ def settings(
                 break
         else:
             groups.append((key, [one]))
+    titles = _told_apart([_title(group[0]) for _, group in groups], [key for key, _ in groups])
     found, dropped = [], []
-    for _, group in groups:
+    for title, (_, group) in zip(titles, groups, strict=True):
         made, twice = variants(group, defaults)
         dropped += twice
-        found.append(Setting(_title(group[0]), paper_of(group[0]), tuple(made)))
-    titles = [one.title for one in found]
-    return [
-        dataclasses.replace(one, title=f"{one.title} ({index + 1})")
-        if titles.count(one.title) > 1
-        else one
-        for index, one in enumerate(found)
-    ], dropped
+        found.append(Setting(title, paper_of(group[0]), tuple(made)))
+    return found, dropped
 
 
 def paper_of(record: Mapping) -> str | None:
@@ -300,14 +296,49 @@ def _setting_key(record: Mapping) -> tuple:
 
 
 def _title(record: Mapping) -> str:
-    """The data set's name, and its ratio where it was made long-tailed."""
+    """The data set's name, its tails where it was made long-tailed, and the length."""
     paper = paper_of(record)
     if paper:
         return paper_numbers.SETTINGS[paper].title
-    ratio = record["configuration"].get("imbalance_ratio")
-    name = record["dataset"]["name"]
-    steps = f"{record['steps']} steps"
-    return f"{name}, {steps}" if ratio is None else f"{name}, R = {ratio:g}, {steps}"
+    configuration = record["configuration"]
+    ratio = configuration.get("imbalance_ratio")
+    words = [record["dataset"]["name"], *([] if ratio is None else [f"R = {ratio:g}"])]
+    return ", ".join([*words, *_unlabeled_tail(configuration), f"{record['steps']} steps"])
+
+
+def _unlabeled_tail(configuration: Mapping) -> list[str]:
+    """How the unlabeled pictures are imbalanced, nothing where they are as the labeled ones."""
+    order = configuration.get("unlabeled_order")
+    ratio = configuration.get("unlabeled_imbalance_ratio")
+    words = [] if order in (None, "same") else [order]
+    # A uniform tail has no ratio; older records name one.
+    if order != "uniform" and ratio not in (None, configuration.get("imbalance_ratio")):
+        words.append(f"R = {ratio:g}")
+    return [" ".join(["unlabeled", *words])] if words else []
+
+
+def _told_apart(titles: Sequence[str], keys: Sequence[tuple]) -> list[str]:
+    """Titles of which none is there twice: with the flags that differ, or a number if none does.
+
+    Args:
+        titles: of settings.
+        keys: `_setting_key` of each.
+    """
+    named = []
+    for title, key in zip(titles, keys, strict=True):
+        rivals = [other for one, other in zip(titles, keys, strict=True) if one == title]
+        # A key goes on with what is no flag.
+        of_flags = zip(SETTING_FLAGS, key, *rivals, strict=False)
+        differing = [
+            f"{flag} {'default' if value is None else value}"
+            for flag, value, *theirs in of_flags
+            if len({*theirs}) > 1
+        ]
+        named.append(", ".join([title, *differing]))
+    return [
+        f"{name} ({index + 1})" if named.count(name) > 1 else name
+        for index, name in enumerate(named)
+    ]
 
 
 def variants(
@@ -328,6 +359,7 @@ def variants(
         if members.setdefault(key, {}).setdefault(seed, one) is not one:
             dropped.append(f"{key[0]}, seed {seed}: given more than once, the first is used")
     unsaid = _unsaid(records, defaults)
+    paper = paper_numbers.SETTINGS.get(paper_of(records[0]))
     made = []
     for key, seeds in members.items():
         rivals = [dict(other[1:]) for other in members if other[0] == key[0]]
@@ -337,8 +369,14 @@ def variants(
         for flag, value in _read(mine[0], unsaid).items():
             if value not in own.get(flag, unsaid[flag]) and f", {flag} " not in name:
                 name += f", {flag} {value}"
-        made.append(Variant(name, key[0], tuple(mine), len(key) - 1))
+        deviating = [flag for flag in key[1:] if paper is None or not _is_of_rows(paper, *flag)]
+        made.append(Variant(name, key[0], tuple(mine), len(deviating)))
     return made, dropped
+
+
+def _is_of_rows(paper: paper_numbers.Setting, flag: str, value: str) -> bool:
+    """Whether a run with this value is as much one of the paper's setting as with the default."""
+    return flag in _FREE or (flag, value) == ("beta", paper.beta)
 
 
 def _unsaid(records: Sequence[Mapping], defaults: Mapping[str, object]) -> dict[str, list[object]]:

@@ -59,8 +59,10 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
     rows = []
     for setting in settings:
         runs = [record for one in setting.variants for record in one.records]
-        commits = {(record["git"] or {}).get("commit", "-")[:9] for record in runs}
-        versions = {record["versions"].get("tensorflow") or "-" for record in runs}
+        # A record alone names the code of its last part.
+        parts = [part for record in runs for part in record.get("made_by", [record])]
+        commits = {_commit(part["git"]) for part in parts}
+        versions = {part["versions"].get("tensorflow") or "-" for part in parts}
         # A judgement has the seconds of the training that it is of.
         trained = [record for record in runs if not groups.was_judged(record)]
         minutes = sum(record["seconds"] for record in trained) / 60
@@ -78,9 +80,17 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
     head = ("setting", "methods", "trainings", "judgements", "minutes", "TensorFlow", "commits")
     note = (
         "Minutes of training, over all trainings. A judgement is that of a trained network as "
-        "another method, and takes no training of its own."
+        "another method, and takes no training of its own. (changed): with files that differ from "
+        "the commit."
     )
     return pages.Section("Runs", [("Settings", tables.Table(head, tuple(rows), note)), *notes])
+
+
+def _commit(git: Mapping | None) -> str:
+    """A commit's first digits, and whether files of the package differed from it."""
+    if not git:
+        return "-"
+    return git["commit"][:9] + (" (changed)" if git["dirty"] else "")
 
 
 def _setting(

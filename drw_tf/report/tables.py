@@ -116,8 +116,8 @@ def methods(
 ) -> Table:
     """Mean and standard deviation over seeds of each method, in the order of `standings`.
 
-    Where the paper used the same data its numbers stand beside ours, with its number of steps
-    if that is another one.
+    Where the paper used the same data its numbers stand beside ours, with what it trained if
+    that is another protocol, network or length.
 
     Args:
         variants: runs of one setting, at least one.
@@ -139,7 +139,7 @@ def methods(
     if groups.paper_of(first):
         head += ["the paper, bACC %"]
     elif paper:
-        head += [f"the paper, {paper_numbers.SETTINGS[paper].flags['steps']:,} steps, bACC %"]
+        head += [_paper_head(paper_numbers.SETTINGS[paper].flags, first["configuration"])]
     head += ["seeds", "minutes a run"]
     rows, order = [], standings(variants, window, reference)
     for one in order:
@@ -156,6 +156,21 @@ def methods(
         minutes = statistics.mean_and_deviation(seconds)[0] / 60
         rows.append((*row, str(len(one.seeds)), f"{minutes:.1f}"))
     return Table(tuple(head), tuple(rows), _note(variants, window, order, has_gain))
+
+
+def _paper_head(flags: Mapping[str, object], configuration: Mapping) -> str:
+    """Heading of the paper's column beside runs that are not of its setting: what it trained.
+
+    Args:
+        flags: of the paper's setting.
+        configuration: of the runs.
+    """
+    other = [
+        f"{name} {flags[name]}"
+        for name in ("protocol", "model")
+        if configuration.get(name) != flags[name]
+    ]
+    return ", ".join(["the paper", *other, f"{flags['steps']:,} steps", "bACC %"])
 
 
 def _paired(
@@ -193,13 +208,10 @@ def _note(
             "Gain: mean of the differences in bACC on the same seeds, in points, and Student's "
             "95 % interval of it."
         )
-    judged = [one.name for one in _exceptions(variants, window) if one.is_judged]
-    staged = [one.name for one in _exceptions(variants, window) if not one.is_judged]
-    said = [f"of {'; '.join(judged)} the one evaluation there is"] if judged else []
-    if staged:
-        said.append(
-            f"of {'; '.join(staged)} the last evaluation, as fewer are of the last stage alone"
-        )
+    apart = collections.defaultdict(list)
+    for one in _exceptions(variants, window):
+        apart[_why_last(one)].append(one.name)
+    said = [f"of {'; '.join(names)} {why}" for why, names in apart.items()]
     if said:
         gains = ", gains over the last one of the reference" if has_gain else ""
         text = "; ".join(said)
@@ -224,6 +236,15 @@ def _listed(seeds: Set[int]) -> str:
 def _exceptions(variants: Sequence[groups.Variant], window: str) -> list[groups.Variant]:
     """Those of which the last evaluation is shown where others have a mean of several."""
     return [] if window == "last" else [one for one in variants if one.reports_last]
+
+
+def _why_last(variant: groups.Variant) -> str:
+    """What is shown of one of `_exceptions`, and why."""
+    if all(map(groups.was_judged, variant.records)):
+        return "the one evaluation there is"
+    if variant.is_judged:
+        return "the last evaluation, as some seeds were judged and have no other"
+    return "the last evaluation, as fewer are of the last stage alone"
 
 
 def _evaluations(variants: Sequence[groups.Variant], window: str) -> str:

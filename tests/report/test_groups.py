@@ -76,6 +76,52 @@ def test_other_data_lengths_and_classes_are_other_settings(make_record):
     assert {one.window for one in found} == {"last"}
 
 
+@pytest.mark.parametrize(
+    ("change", "tail"),
+    [
+        ({}, ""),
+        ({"unlabeled_order": "same", "unlabeled_imbalance_ratio": 100.0}, ""),
+        ({"unlabeled_imbalance_ratio": 150.0}, ", unlabeled R = 150"),
+        (
+            {"unlabeled_order": "reversed", "unlabeled_imbalance_ratio": 100.0},
+            ", unlabeled reversed",
+        ),
+        (
+            {"unlabeled_order": "reversed", "unlabeled_imbalance_ratio": 50.0},
+            ", unlabeled reversed R = 50",
+        ),
+        # Which older records give a ratio, newer ones none.
+        ({"unlabeled_order": "uniform", "unlabeled_imbalance_ratio": 1.0}, ", unlabeled uniform"),
+        ({"unlabeled_order": "uniform", "unlabeled_imbalance_ratio": None}, ", unlabeled uniform"),
+    ],
+)
+def test_a_title_says_which_tail_the_unlabeled_pictures_have(make_record, change, tail):
+    run = make_record(imbalance_ratio=100.0, **change)
+    (found,), _ = groups.settings([run], DEFAULTS)
+    assert found.title == f"digits, R = 100{tail}, 200 steps"
+
+
+def test_equal_titles_go_on_with_the_flags_in_which_their_settings_differ(make_record):
+    base = {"imbalance_ratio": 20.0, "model": "small_resnet"}
+    runs = [
+        make_record(**base, protocol="modern"),
+        make_record(**base, protocol="darp"),
+        make_record(**base, protocol="darp", validation_per_class=8),
+        # No flag tells this one from the first.
+        make_record(**base, protocol="modern", num_classes=3),
+        # Its title is its own.
+        make_record(**base, protocol="modern", done=150),
+    ]
+    found, _ = groups.settings(runs, DEFAULTS)
+    assert [one.title for one in found] == [
+        "digits, R = 20, 200 steps, validation_per_class default, protocol modern (1)",
+        "digits, R = 20, 200 steps, validation_per_class default, protocol darp",
+        "digits, R = 20, 200 steps, validation_per_class 8, protocol darp",
+        "digits, R = 20, 200 steps, validation_per_class default, protocol modern (4)",
+        "digits, R = 20, 150 steps",
+    ]
+
+
 def test_own_pictures_are_the_same_only_with_the_same_split(make_record):
     base = {"dataset": "folder", "steps": 200, "labeled_dir": "pictures"}
     runs = [make_record("drw", **base), make_record("fixmatch", **base), make_record("nrw", **base)]
@@ -110,6 +156,29 @@ def test_the_variant_with_the_fewest_flags_stands_for_its_method(make_record):
     assert len(found.variant("drw").records) == 2
     (alone,), _ = groups.settings(runs[:2], DEFAULTS)
     assert alone.variant("drw").specialty == ""
+
+
+def test_in_a_setting_of_the_paper_row_files_stand_for_a_method_as_defaults_do(make_record):
+    from drw_tf.report import paper_numbers
+
+    flags = dict(paper_numbers.SETTINGS["cifar10_r100"].flags)
+    rows = {"beta": "0.995", "randaugment_order": "drawn"}
+
+    def chosen(first, second, **other):
+        given = {**flags, "reweight_start": 0.4, **other}
+        runs = [make_record(**given, **first)]
+        runs += [make_record(**given, **second, seed=seed) for seed in range(3)]
+        (found,), _ = groups.settings(runs, groups.DEFAULTS)
+        return found.variant("drw").specialty
+
+    usual = {"beta": "auto", "randaugment_order": "composed"}
+    assert chosen(usual, rows) == "beta 0.995, randaugment_order drawn"
+    assert chosen(rows, usual) == "beta auto, randaugment_order composed"
+    # Another beta is a variant, whatever its number of seeds.
+    assert chosen(usual, {**rows, "beta": "0.9"}) == "beta auto, randaugment_order composed"
+    assert chosen(rows, {**usual, "beta": "0.9"}) == "beta 0.995, randaugment_order drawn"
+    # Elsewhere the defaults stand for the method.
+    assert chosen(usual, rows, steps=200) == "beta auto, randaugment_order composed"
 
 
 def test_a_part_of_a_run_in_a_setting_of_the_paper_is_not_in_it(make_record):

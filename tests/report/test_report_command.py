@@ -97,10 +97,24 @@ def test_markdown_names_pictures_that_are_there_as_png_and_svg(report):
         assert f"### {heading}" in text
 
 
-def test_a_training_is_counted_once_however_often_it_was_judged(make_record, tmp_path, monkeypatch):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports of this test have no picture."""
     for draw in ("setting", "betas"):
         monkeypatch.setattr(pictures, f"draw_{draw}", lambda *args: [])
     monkeypatch.setattr(pictures, "draw_terms", lambda out: pictures.Picture("-", "", missing="-"))
+
+
+def settings_table(runs, out):
+    """Heading and first row of the table of settings in the report of these runs."""
+    found, _ = groups.settings(runs, groups.DEFAULTS)
+    page, _ = summary.write(out, "title", found, [], groups.DEFAULTS)
+    head, _, row = page.read_text().split("### Settings")[1].split("\n\n")[1].splitlines()
+    return head, row
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_training_is_counted_once_however_often_it_was_judged(make_record, tmp_path):
     # 100 seconds each, 6.7 minutes in all; a judged record has those of its training.
     runs = [make_record(method, seed=seed) for method in ("fixmatch", "drw") for seed in (0, 1)]
     for method, words in (("drw_la", ["--as_method=drw_la"]), ("fixmatch_la", ["--flagfile=x"])):
@@ -109,11 +123,26 @@ def test_a_training_is_counted_once_however_often_it_was_judged(make_record, tmp
             "command_line": ["python", "-m", "drw_tf.evaluate", *words],
         }
         runs.append(judged)
-    found, _ = groups.settings(runs, groups.DEFAULTS)
-    page, _ = summary.write(tmp_path, "title", found, [], groups.DEFAULTS)
-    head, _, row = page.read_text().split("### Settings")[1].split("\n\n")[1].splitlines()
+    head, row = settings_table(runs, tmp_path)
     assert head.startswith("| setting | methods | trainings | judgements | minutes |")
     assert row.startswith("| digits, 200 steps | 4 | 4 | 2 | 7 |")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_code_of_every_part_of_a_run_is_named(make_record, tmp_path):
+    def part(step, commit, dirty, version):
+        git = None if commit is None else {"commit": commit * 40, "dirty": dirty}
+        return {"from_step": step, "git": git, "versions": {"tensorflow": version}}
+
+    runs = [make_record("drw", seed=0), make_record("drw", seed=1)]
+    parts = [part(0, "a", True, "2.14.1"), part(50, None, False, "2.15.0")]
+    parts.append(part(150, "b", False, "2.15.1"))
+    runs[0] |= {"made_by": parts, "git": parts[-1]["git"], "versions": parts[-1]["versions"]}
+    runs[1] |= {"git": {"commit": "b" * 40, "dirty": True}, "versions": {"tensorflow": "2.15.1"}}
+    head, row = settings_table(runs, tmp_path)
+    assert head.endswith("| TensorFlow | commits |")
+    said = f"-, {'a' * 9} (changed), {'b' * 9}, {'b' * 9} (changed)"
+    assert row.endswith(f"| 2.14.1, 2.15.0, 2.15.1 | {said} |")
 
 
 def test_few_runs_are_printed_class_by_class_many_by_method(report, capsys, monkeypatch):

@@ -132,6 +132,9 @@ def test_seeds_that_were_trained_have_the_last_evaluation_beside_those_that_were
     (row,) = (row for row in made.rows if row[0] == "drw_la")
     assert row[1] == "86.0 ± 0.0"
     assert row[6].startswith("+16.0 ")
+    said = "Of drw_la the last evaluation, as some seeds were judged and have no other, gains over"
+    assert said in made.note
+    assert "the one evaluation" not in made.note
     table = tables.paper_table(1, [found])
     assert cell(table, "DRw + LA") == "86.0 ± 0.0 (3; last evaluation)"
 

@@ -39,6 +39,13 @@ def test_every_training_resolves_to_the_same_budget(monkeypatch):
         assert config.threshold in (None, own_threshold)
 
 
+def test_only_the_parts_that_are_named_are_listed():
+    trainings = [line for line in listed("beta", "r50") if "drw_tf.compare" in line]
+    folders = {word for line in trainings for word in values(line) if word.startswith("--results=")}
+    names = ("r50", *(f"r100_beta_{value}" for value in ("0.9", "0.99", "0.999")))
+    assert folders == {f"--results=results/cifar10_{name}" for name in names}
+
+
 def test_judgements_follow_their_run_and_are_of_recipes_that_add_logit_adjustment():
     lines = listed("r100", "--seeds=1")
     for index, line in enumerate(lines):
