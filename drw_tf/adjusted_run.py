@@ -1,6 +1,7 @@
 """A finished run judged as the method that adds logit adjustment at test time to its own.
 
-Training is the same step for step, so DRw + LA needs no training of its own.
+Training is the same step for step, so DRw + LA needs no training of its own, and a run of DRw + LA
+none for another prior.
 """
 
 import dataclasses
@@ -22,18 +23,19 @@ def configuration_as(
 
     Args:
         config: of a run.
-        method: recipe that is the run's own and logit adjustment, with the same defaults.
-        given: values of `FLAGS`, None for the default.
+        method: recipe with logit adjustment that is the run's own apart from that, with the same
+            defaults.
+        given: values of `FLAGS`, None for the run's own one, or the default where it has none.
 
     Raises:
-        ConfigError: training as `method` is another one, or a value is not allowed.
+        ConfigError: training as `method` is another one, or a value is not allowed; or the run
+            itself was judged so.
     """
-    own = recipes.RECIPES[config.method]
+    trained = _training(recipes.RECIPES[config.method])
     fitting = [
         name
         for name, recipe in recipes.RECIPES.items()
-        if (recipe.method, recipe.rebalancers) == (own.method, (*own.rebalancers, _ADJUSTMENT))
-        and recipe.defaults == own.defaults
+        if _ADJUSTMENT in recipe.rebalancers and _training(recipe) == trained
     ]
     if method not in fitting:
         allowed = f"one of {', '.join(fitting)}" if fitting else "left out"
@@ -42,7 +44,21 @@ def configuration_as(
         )
     values = {name: value for name, value in config.items() if value is not None}
     values |= {name: value for name, value in given.items() if value is not None}
-    return configuration.resolve({**values, "method": method})
+    found = configuration.resolve({**values, "method": method})
+    if method == config.method and all(found[name] == config[name] for name in FLAGS):
+        # Its record would be that of the run once more.
+        own_flags = " and ".join(f"--{name}={config[name]}" for name in FLAGS)
+        raise configuration.ConfigError(
+            f"--as_method={method} must have another prior or strength than the run, {own_flags}; "
+            "without --as_method the run is judged by those."
+        )
+    return found
+
+
+def _training(recipe: recipes.Recipe) -> recipes.Recipe:
+    """A recipe as far as training is concerned."""
+    rebalancers = tuple(name for name in recipe.rebalancers if name != _ADJUSTMENT)
+    return dataclasses.replace(recipe, help="", rebalancers=rebalancers)
 
 
 def adjustment(run, state: Mapping, config: configuration.Config) -> Callable:
@@ -103,11 +119,13 @@ def record_of(
 
     # That of the training, as the seconds are.
     code = {name: earlier[name] for name in ("versions", "git")}
+    # That of the run is of its own adjustment.
+    epoch = {name: one for name, one in last_epoch(state).items() if name != "adjustment_prior"}
     return record.build_record(
         command_line=command,
         configuration=config,
         dataset=earlier["dataset"],
-        history=[{**last_epoch(state), "step": earlier["steps"], **found}],
+        history=[{**epoch, "step": earlier["steps"], **found}],
         steps=earlier["steps"],
         seconds=earlier["seconds"],
         images_per_second=earlier["images_per_second"],
@@ -122,7 +140,9 @@ def flags() -> tuple[flag_table.Flag, ...]:
     known = [flag_table.BY_NAME[name] for name in FLAGS]
     return tuple(
         dataclasses.replace(
-            flag, default=None, help=f"with --as_method: {flag.help} [{flag.default}]"
+            flag,
+            default=None,
+            help=f"with --as_method: {flag.help} [the run's own, else {flag.default}]",
         )
         for flag in known
     )

@@ -1,7 +1,8 @@
 """`python -m drw_tf.evaluate --workdir=RUN`: the metrics of a run's newest checkpoint, or another.
 
 On the test pictures, and on those that were held out for choosing hyper-parameters. With
-`--as_method` those of a method that trains alike and adjusts logits at test time.
+`--as_method` those of a method that trains alike and adjusts logits at test time, which may be
+that of the run with another prior or strength.
 """
 
 import logging
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
             run_folder.require_same_data(now, flags["workdir"])
         judges = {name: judge for name, judge in run.judges(progress=True).items() if judge}
         if not judges or (flags["out"] and "test" not in judges):
-            raise configuration.ConfigError(f"{run.dataset.name} has no test pictures.")
+            raise configuration.ConfigError(_without_test_pictures(run, flags))
         config = other or run.config
         with (
             faults.naming_fault("the evaluation"),
@@ -83,6 +84,17 @@ def main(argv: list[str] | None = None) -> None:
             said = ""
         for line in doubts.lines(config, state["history"], names):
             print(f"note: {line}.")
+
+
+def _without_test_pictures(run, flags: dict) -> str:
+    """What is refused where nothing can be judged."""
+    if not groups.is_of_own_pictures(run.config):
+        return f"{run.dataset.name} has no test pictures."
+    found = f"--workdir={flags['workdir']} has no test pictures"
+    if flags["out"]:  # of those that come now no record is kept
+        return f"{found}, which --out needs."
+    place = "rows of the split test in --labels_csv" if run.config.labels_csv else "--test_dir"
+    return f"{found}; give {place}."
 
 
 def _judged(run, state: dict, judges: dict, other: configuration.Config | None) -> dict:

@@ -10,7 +10,8 @@ validation or test. Paths are relative to the table's folder; a letter with a ma
 character in the table and two in the file's name, or the other way round, as between a Mac and
 others; blanks around a path count only where a file is so called. UTF-8, with or without a
 byte-order mark; quoting and line ends as the `csv` module reads them. Rows keep the table's
-order; empty ones, as spreadsheets leave them, are passed over.
+order; empty ones, as spreadsheets leave them, are passed over, and empty cells that end a row
+may be left out.
 """
 
 import csv
@@ -134,8 +135,14 @@ def _rows(file, table: str, allow_outside: bool, note: Callable[[str], None]) ->
             if not any(map(str.strip, values)):
                 continue
             where = f"--labels_csv={table}, line {reader.line_num}"
-            if len(values) != len(header):
-                raise ValueError(f"{where} must have {len(header)} columns, got {len(values)}.")
+            separator = _other_separator(values)
+            is_joined = separator and not os.path.lexists(os.path.join(folder, values[0]))
+            if is_joined or len(values) > len(header):
+                raise ValueError(
+                    f"{where} must have {len(header)} columns, got {len(values)}{separator}."
+                )
+            # Excel leaves out the commas before empty cells that end a row.
+            values += [""] * (len(header) - len(values))
             fields = dict(zip(header, values, strict=True))
             yield _row(fields, where, reader.line_num, folders, allow_outside)
     except csv.Error as error:

@@ -35,7 +35,10 @@ _UNKNOWN = frozenset(
     )
 )
 _PARTS = frozenset(
-    ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "unlabeled")
+    (
+        *("train", "training", "val", "valid", "validation", "dev", "test", "testing", "all"),
+        *("labeled", "labelled", "unlabeled", "unlabelled"),
+    )
 )
 
 

@@ -34,7 +34,8 @@ def _prior(configuration: Mapping, last: Mapping, class_names: Sequence[str]) ->
         yield (
             f"in the last epoch no unlabeled picture was taken for {naming.some(empty)}, so that "
             "logits adjusted by pseudo numbers favour what is hardly ever predicted; compare "
-            "--la_prior=labeled, or a smaller --la_strength"
+            f"drw_tf.evaluate --as_method={configuration['method']} --la_prior=labeled, or a "
+            "smaller --la_strength"
         )
 
 

@@ -186,7 +186,7 @@ def _ends_in_a_short_stage(record: Mapping) -> bool:
 
 
 def was_judged(record: Mapping) -> bool:
-    """Whether a run was not trained but judged as another method, after its own training."""
+    """Whether a run was judged as another method, or by another prior, after its training."""
     words = record["command_line"]
     return "drw_tf.evaluate" in words or any(word.startswith("--as_method") for word in words)
 

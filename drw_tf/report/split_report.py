@@ -202,7 +202,8 @@ def _totals(found: Facts) -> str:
             continue
         lines.append(f"- {part}: {naming.counted(total, 'picture')}{_spread(found, part)}")
     if TEST not in found.counts:
-        lines.append("- test: none, so no score will be measured")
+        is_scored = found.counts[VALIDATION].any()
+        lines.append(f"- test: none{'' if is_scored else ', so no score will be measured'}")
     if found.pool is not None:
         unlabeled = int(found.counts[UNLABELED].sum()) + found.unknown
         included = ", the labeled ones included" if found.pool > unlabeled else ""

@@ -80,8 +80,8 @@ def _overview(settings: Sequence[groups.Setting], notes: Sequence[str]) -> pages
     head = ("setting", "methods", "trainings", "judgements", "minutes", "TensorFlow", "commits")
     note = (
         "Minutes of training, over all trainings. A judgement is that of a trained network as "
-        "another method, and takes no training of its own. (changed): with files that differ from "
-        "the commit."
+        "another method, or by another prior, and takes no training of its own. (changed): with "
+        "files that differ from the commit."
     )
     return pages.Section("Runs", [("Settings", tables.Table(head, tuple(rows), note)), *notes])
 

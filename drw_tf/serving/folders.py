@@ -25,6 +25,8 @@ PARTS = frozenset(
         CARD,
     )
 )
+# In every export, and in no other program's SavedModel: a folder without it is not either.
+MARKER = pathlib.PurePath("assets", "serving.json")
 
 
 class ExportError(RuntimeError):
@@ -34,11 +36,14 @@ class ExportError(RuntimeError):
 def refuse_others(target: pathlib.Path) -> None:
     """Raises ExportError if a place has something else than an export in it."""
     if target.is_dir():
-        others = sorted({path.name for path in target.iterdir()} - PARTS)
+        found = {path.name for path in target.iterdir()}
+        others = sorted(found - PARTS)
         if others:
             raise ExportError(
                 f"{target} must be new or an earlier export, it has {others[0]} in it."
             )
+        if found and not (target / MARKER).is_file():
+            raise ExportError(f"{target} must be new or an earlier export, it has no {MARKER}.")
     elif target.exists():
         raise ExportError(f"{target} must be a folder, it is a file.")
 

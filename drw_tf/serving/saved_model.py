@@ -30,7 +30,7 @@ from drw_tf.models import heads
 from drw_tf.ops import calibration
 from drw_tf.serving import decoding, folders, verification, warm_up
 
-CLASS_NAMES, CONFIGURATION, SERVING = "class_names.txt", "configuration.json", "serving.json"
+CLASS_NAMES, CONFIGURATION, SERVING = "class_names.txt", "configuration.json", folders.MARKER.name
 
 
 def export_saved_model(

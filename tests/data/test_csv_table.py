@@ -91,6 +91,18 @@ def test_rows_and_columns_that_a_spreadsheet_left_empty_are_passed_over(tmp_path
     assert notes[0].endswith(": ignored the columns 2 without a name.")
 
 
+def test_empty_cells_that_end_a_row_may_be_left_out(tmp_path):
+    rows = csv_table.read(table(tmp_path, "path,label,split\n1.png,a\n2.png,b,\n3.png\n"))
+    found = [(pathlib.Path(row.path).name, row.label, row.split) for row in rows]
+    assert found == [("1.png", "a", "train"), ("2.png", "b", "train"), ("3.png", "", "train")]
+
+
+def test_a_row_of_a_path_alone_may_have_the_mark_of_another_separator_in_it(tmp_path):
+    text = "path,label\n1.png,a\n2.png,b\n3;4.png\n"
+    dataset = load(table(tmp_path, text, names=("1.png", "2.png", "3;4.png")))
+    assert names(dataset.train.paths) == ["1.png", "2.png", "3;4.png"]
+
+
 @pytest.mark.parametrize(("on_disk", "written"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_a_letter_with_a_mark_is_found_however_the_name_writes_it(tmp_path, on_disk, written):
     folder, picture = (unicodedata.normalize(on_disk, one) for one in ("Möwen", "Tür.png"))
@@ -232,10 +244,17 @@ def test_a_linked_folder_with_its_own_pictures_needs_none(tmp_path):
         ("1.png,cat\n2.png,dog\n", ValueError, r"got \['1\.png', 'cat'\]"),
         ("path,label,path\n", ValueError, r"must name a column once, got path twice"),
         ("path,label\n", ValueError, r"no rows below its header"),
-        ("path,label\n1.png\n", ValueError, r"line 2 must have 2 columns, got 1"),
+        ("path,label\n1.png;a\n", ValueError, r"line 2 must have 2 columns, got 1; .* by ;\."),
+        ("path,label\n1.png\ta\n", ValueError, r"line 2 must have 2 columns, got 1; .* by tabs\."),
         ("path,label\n1.png,cat,\n", ValueError, r"line 2 must have 2 columns, got 3"),
         ('path,label\n"1.png,cat\n', ValueError, r"line 2: unexpected end of data"),
         ("path,label\n,cat\n", ValueError, r"line 2: the path is empty"),
+        ("label,path\ncat\n", ValueError, r"line 2: the path is empty"),
+        (
+            "path,label\n1.png,cat\n2.pngdog\n",
+            FileNotFoundError,
+            r"1 missing file: line 3: .*2\.pngdog; ",
+        ),
         ("path,label\n1\0.png,cat\n", ValueError, r"line 2: a path cannot hold the byte 0|NUL"),
         ("path,label\n1.png,a\n1.png,b\n", ValueError, r"1\.png twice, in lines 2 and 3"),
         ("path,label\n1.png,a\n2.png,A\n", ValueError, r"case or spaces, got 'A' and 'a'"),

@@ -411,6 +411,17 @@ def test_folders_that_lead_into_each_other_end(tmp_path):
             ("train", "Test"),
             ["took as classes Test, train, which look like the parts of a data set"],
         ),
+        (
+            ("all", "labeled", "test"),
+            ["took as classes all, labeled, test, which look like the parts of a data set"],
+        ),
+        (
+            ("labelled", "unlabelled"),
+            [
+                "took as a class 'unlabelled' (1 picture); where nobody knows",
+                "took as classes labelled, unlabelled, which look like the parts of a data set",
+            ],
+        ),
         (("dog", "test"), []),
     ],
 )

@@ -8,7 +8,8 @@ NAMES = ("cat", "dog", "owl")
 
 
 def lines(numbers=(5.0, 4.0, 2.0), mask_rate=0.5, **flags):
-    flags = {"la_prior": "pseudo", "la_strength": 1.0, "threshold": 0.95} | flags
+    flags = {"method": "drw_la", "la_prior": "pseudo", "la_strength": 1.0} | flags
+    flags = {"threshold": 0.95} | flags
     entry = {"pseudo_numbers": numbers, "train": {"mask_rate": mask_rate}}
     return list(doubts.lines(flags, [{}, entry], NAMES))
 
@@ -20,6 +21,10 @@ def test_there_are_none_of_a_usual_run():
 def test_classes_that_no_picture_was_taken_for_are_named_where_that_moves_logits():
     (line,) = lines(numbers=(68.25, 1.0, 1.0))
     assert line.startswith("in the last epoch no unlabeled picture was taken for dog, owl, so that")
+    end = (
+        "compare drw_tf.evaluate --as_method=drw_la --la_prior=labeled, or a smaller --la_strength"
+    )
+    assert line.endswith(end)
     for flags in ({"la_prior": "labeled"}, {"la_prior": None}, {"la_strength": 0.0}):
         assert lines(numbers=(68.25, 1.0, 9.75), **flags) == []
 

@@ -70,6 +70,15 @@ def test_classes_nobody_knows_are_counted_apart():
     assert "- test: none, so no score will be measured\n" in text
 
 
+def test_pictures_that_are_held_out_are_a_score_without_test_pictures():
+    found = split_report.facts(
+        made_up(arrays([0, 1, 0, 1]), None, ("a", "b")),
+        split_of([0, 1], [], [2, 3]),
+        include_labeled=None,
+    )
+    assert "\n- test: none\n" in split_report.text(found, [], [], whole=True)
+
+
 def test_rows_and_files_in_two_parts_are_counted(dataset):
     split = split_of([0, 1], [1, 2], [2, 0])
     found = split_report.facts(dataset, split, include_labeled=True)

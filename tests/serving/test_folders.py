@@ -11,6 +11,8 @@ from drw_tf.serving import folders
 def write(target, text, error=None):
     with folders.Replacement(target) as unfinished:
         (unfinished / "saved_model.pb").write_text(text)
+        (unfinished / folders.MARKER).parent.mkdir()
+        (unfinished / folders.MARKER).write_text("{}")
         if error:
             raise error
 
@@ -33,7 +35,7 @@ def test_an_earlier_export_is_replaced_whole(tmp_path):
     write(target, "old")
     (target / "ema.keras").write_text("old")
     write(target, "new")
-    assert names(target) == ["saved_model.pb"]
+    assert names(target) == ["assets", "saved_model.pb"]
     assert (target / "saved_model.pb").read_text() == "new"
     assert names(tmp_path) == ["export"]
 
@@ -118,7 +120,9 @@ def test_a_signal_between_the_renames_leaves_one_export(tmp_path, monkeypatch, m
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, types
+# It takes seconds to import, and the errors that are its own do not come here.
+sys.modules["tensorflow"] = types.SimpleNamespace()
 from drw_tf.serving import folders
 target, renames = sys.argv[1], int(sys.argv[2])
 rename = os.rename
@@ -201,3 +205,25 @@ def test_what_is_no_export_is_not_overwritten(tmp_path):
     with pytest.raises(folders.ExportError, match="cannot be written: File exists"):
         write(tmp_path / "thesis.txt" / "export", "new")
     assert names(tmp_path) == ["thesis.txt"]
+
+
+def test_the_model_of_another_program_is_not_overwritten(tmp_path):
+    target = tmp_path / "export"
+    for part in ("assets", "variables"):
+        (target / part).mkdir(parents=True)
+    for name in ("saved_model.pb", "fingerprint.pb", "assets/vocabulary.txt"):
+        (target / name).write_text("years of work")
+    before = sorted(target.rglob("*"))
+    with pytest.raises(
+        folders.ExportError, match=r"an earlier export, it has no assets/serving\.j"
+    ):
+        write(target, "new")
+    assert sorted(target.rglob("*")) == before
+    assert (target / "saved_model.pb").read_text() == "years of work"
+    assert names(tmp_path) == ["export"]
+
+
+def test_an_empty_folder_is_as_good_as_none(tmp_path):
+    (tmp_path / "export").mkdir()
+    write(tmp_path / "export", "new")
+    assert (tmp_path / "export" / "saved_model.pb").read_text() == "new"
