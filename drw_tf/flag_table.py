@@ -166,12 +166,12 @@ RUN = "run"
 DATA = "data"
 NETWORK = "network"
 OPTIMIZATION = "optimization"
-METHOD = "method (each recipe reads some of these: --helpmethods)"
+METHOD = "method (each one reads some of these: drw_tf.train --helpmethods)"
 RUNTIME = "checkpoints, logs and machine"
 
 FLAGS = (
     Flag("dataset", "string", "data set", RUN, default="digits"),
-    Flag("method", "string", "recipe; --helpmethods lists them", RUN, default="drw"),
+    Flag("method", "string", "method; drw_tf.train --helpmethods lists them", RUN, default="drw"),
     Flag(
         "protocol",
         "string",
@@ -819,7 +819,8 @@ FLAGS = (
     _number(
         "eval_batch_size",
         "int",
-        "pictures a batch of evaluation on each device, >= 1 [500, fewer above 96 pixels]",
+        "pictures a batch of evaluation on each device, >= 1 "
+        "[500, fewer where --image_size is above 96]",
         RUNTIME,
         1,
         changes_result=False,

@@ -16,6 +16,7 @@ streams are the same, but their views are not: one seed augments otherwise for a
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -105,8 +106,9 @@ def training_batches(
     check_streams(streams, shard)
     block = _block_steps(streams, views.image_shape)
     first_block = start_step // block
+    source = _source(images, views)
     parts = {
-        stream.key: _stream_blocks(images, stream, views, seed, block, first_block, shard)
+        stream.key: _stream_blocks(source, stream, views, seed, block, first_block, shard)
         for stream in streams
     }
     dataset = tf.data.Dataset.zip(parts).unbatch()
@@ -147,8 +149,9 @@ def one_step(
 
     Files that only Pillow reads are an error: the graph may run in another process.
     """
+    source = _source(images, views, pillow=False)
     parts = {
-        stream.key: _stream_blocks(images, stream, views, seed, 1, number, shard, pillow=False)
+        stream.key: _stream_blocks(source, stream, views, seed, 1, number, shard)
         for stream in streams
     }
     return tf.data.Dataset.zip(parts).take(1).get_single_element()
@@ -159,24 +162,31 @@ def _block_steps(streams: list[Stream], image_shape: tuple[int, int, int]) -> in
     return int(np.clip(_BLOCK_VALUES // values, 1, _MAX_BLOCK_STEPS))
 
 
-def _stream_blocks(
+def _source(
     images: records.ArrayImages | records.FileImages,
+    views: augment_views.Views,
+    pillow: bool = True,
+) -> Callable[["_Part", tf.data.Dataset], tf.data.Dataset]:
+    """What makes the blocks of a stream: one for all of them, as it copies all pixels or paths."""
+    if isinstance(images, records.ArrayImages):
+        return functools.partial(_array_blocks, fetcher(images))
+    return functools.partial(_file_blocks, _decoder(images, views, pillow))
+
+
+def _stream_blocks(
+    source: Callable[["_Part", tf.data.Dataset], tf.data.Dataset],
     stream: Stream,
     views: augment_views.Views,
     seed: int,
     block: int,
     first_block: int | tf.Tensor,
     shard: Shard,
-    pillow: bool = True,
 ) -> tf.data.Dataset:
     """Elements of `block` steps: {"index": [block * replicas, batch / parts], ...}."""
     part = _Part(stream, views, seed, block, shard)
     numbers = tf.data.Dataset.range(first_block, np.iinfo(np.int64).max)
     indices = _indices(stream, seed, first_block, part.size)
-    blocks = tf.data.Dataset.zip((numbers, indices))
-    if isinstance(images, records.ArrayImages):
-        return _array_blocks(images, part, blocks)
-    return _file_blocks(images, part, blocks, pillow)
+    return source(part, tf.data.Dataset.zip((numbers, indices)))
 
 
 class _Part:
@@ -229,16 +239,15 @@ class _Part:
         return self.stream.views[0] if shares else view
 
     def make(
-        self, number: tf.Tensor, index: tf.Tensor, pixels: dict[str, tf.Tensor]
+        self, number: tf.Tensor, own: tf.Tensor, pixels: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """Elements of the steps of a block, one a step and replica: [block * replicas, ...].
 
         Args:
             number: int64 scalar, of the block.
-            index: int64 [size].
+            own: int64 [own_size], `index` of this worker's rows.
             pixels: for each view uint8 [own_size, H, W, Ch].
         """
-        own = self.own(index)
         out = {"index": own}
         if self._labels is not None:
             out["label"] = tf.gather(self._labels, own)
@@ -258,45 +267,54 @@ class _Part:
 
 
 def _array_blocks(
-    images: records.ArrayImages, part: _Part, blocks: tf.data.Dataset
+    fetch: Callable[[tf.Tensor], tf.Tensor], part: _Part, blocks: tf.data.Dataset
 ) -> tf.data.Dataset:
     """Blocks of pictures in memory, whose views all are of the same pixels."""
-    fetch = fetcher(images)
 
     @tf.autograph.experimental.do_not_convert
     def whole(number, index):
-        pixels = fetch(tf.gather(part.rows, part.own(index)))
-        return part.make(number, index, dict.fromkeys(part.stream.views, pixels))
+        own = part.own(index)
+        pixels = fetch(tf.gather(part.rows, own))
+        return part.make(number, own, dict.fromkeys(part.stream.views, pixels))
 
     return blocks.map(whole, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _file_blocks(
-    images: records.FileImages, part: _Part, blocks: tf.data.Dataset, pillow: bool
+    decode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], part: _Part, blocks: tf.data.Dataset
 ) -> tf.data.Dataset:
-    """Blocks of files, each decoded once for all views; where a view lies `place_of` says."""
+    """Blocks of files, each decoded once for all views, and cut once for those of one place."""
+    views = part.stream.views
+    is_square = part.views.geometry == augment_views.CROP  # then all views are of one square
+    cut_of = {view: views[0] if is_square else part.place_of(view) for view in views}
+    cuts = list(dict.fromkeys(cut_of.values()))
 
     @tf.autograph.experimental.do_not_convert
     def places(number, index):
-        """Rows, and for each of them the box of each view, float32 [K, 4]."""
+        """For each row the block, `index`, the row and the box of each cut, float32 [K, 4]."""
         boxes = [
-            crops.draw_crop_boxes(part.seed_of(f"{part.place_of(view)}/place", number), part.size)
-            for view in part.stream.views
+            crops.draw_crop_boxes(part.seed_of(f"{cut}/place", number), part.size) for cut in cuts
         ]
-        rows = tf.gather(part.rows, part.own(index))
-        return tf.data.Dataset.from_tensor_slices((rows, part.own(tf.stack(boxes, axis=1))))
+        own = part.own(index)
+        # What belongs to a block goes along: another iteration of `blocks` would shuffle again.
+        numbers = tf.fill([part.own_size], number)
+        return tf.data.Dataset.from_tensor_slices(
+            (numbers, own, tf.gather(part.rows, own), part.own(tf.stack(boxes, axis=1)))
+        )
 
     @tf.autograph.experimental.do_not_convert
-    def joined(block_of, pixels):
-        views_of = {view: pixels[:, place] for place, view in enumerate(part.stream.views)}
-        return part.make(*block_of, views_of)
+    def decoded(number, own, row, boxes):
+        return number, own, decode(row, boxes)
 
-    decode = _decoder(images, part.views, pillow)
-    decoded = blocks.flat_map(places).map(
-        decode, num_parallel_calls=parallelism.usable_cores(), deterministic=True
+    @tf.autograph.experimental.do_not_convert
+    def joined(numbers, own, pixels):
+        pixels_of = dict(zip(cuts, tf.unstack(pixels, axis=1), strict=True))
+        return part.make(numbers[0], own, {view: pixels_of[cut_of[view]] for view in views})
+
+    rows = blocks.flat_map(places).map(
+        decoded, num_parallel_calls=parallelism.usable_cores(), deterministic=True
     )
-    decoded = decoded.batch(part.own_size, drop_remainder=True)
-    return tf.data.Dataset.zip((blocks, decoded)).map(
+    return rows.batch(part.own_size, drop_remainder=True).map(
         joined, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
 
@@ -313,7 +331,7 @@ def _indices(stream: Stream, seed: int, first_block: int, size: int) -> tf.data.
 def _decoder(images: records.FileImages, views: augment_views.Views, pillow: bool):
     """A graph function: row and float32 [K, 4] boxes -> uint8 [K, H, W, Ch].
 
-    Where views only shift, all of them are of the same central square and boxes are ignored.
+    Where views only shift, K is 1: all are of the central square, and the box is ignored.
     """
     paths = tf.constant(images.paths)
     height, _, channels = views.image_shape
@@ -324,8 +342,7 @@ def _decoder(images: records.FileImages, views: augment_views.Views, pillow: boo
         if not pillow:
             contents = other_files.refuse_pillow(contents, tf.gather(paths, row))
         if views.geometry == augment_views.CROP:
-            pixels = image_files.decode_resized(contents, height, pillow=pillow)
-            pixels = tf.repeat(pixels[None], boxes.shape[0], axis=0)
+            pixels = image_files.decode_resized(contents, height, pillow=pillow)[None]
         else:
             pixels = image_files.decode_crops(contents, boxes, height, pillow, fit=crops.fit_boxes)
         return pixels if channels == 3 else tf.image.rgb_to_grayscale(pixels)

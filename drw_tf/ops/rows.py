@@ -1,5 +1,7 @@
 """What logits say of each row, a block of rows at a time: float64 copies stay small."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 # Values of float64 at once, 32 MB each.
@@ -8,6 +10,18 @@ _BLOCK = 1 << 22
 
 class NotFinite(ValueError):
     """Logits hold a nan or an infinity."""
+
+
+def blocks(logits: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The place of each block of rows, and the block in float64, to be read alone.
+
+    Args:
+        logits: float [N, C].
+    """
+    rows = max(1, _BLOCK // logits.shape[1])
+    for start in range(0, len(logits), rows):
+        part = slice(start, start + rows)
+        yield part, np.asarray(logits[part], np.float64)
 
 
 def judge(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -27,10 +41,7 @@ def judge(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     predictions = np.zeros(count, np.int64)
     losses, confidence = np.zeros(count), np.zeros(count)
     broken = 0
-    rows = max(1, _BLOCK // logits.shape[1])
-    for start in range(0, count, rows):
-        part = slice(start, start + rows)
-        block = np.asarray(logits[part], np.float64)
+    for part, block in blocks(logits):
         bad = ~np.isfinite(block).all(axis=1)
         broken += int(bad.sum())
         block = np.where(bad[:, None], 0.0, block)

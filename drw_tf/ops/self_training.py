@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from drw_tf.ops import checks
+from drw_tf.ops import rows as row_blocks
 
 
 def selection_rates(counts: np.ndarray, alpha: float) -> np.ndarray:
@@ -56,19 +57,22 @@ def most_confident(logits: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, n
     Source:
         Wei et al., CVPR 2021 (arXiv:2102.09559); google-research/crest:util/semisup.py.
     """
-    logits = np.asarray(logits, np.float64)
-    predicted = logits.argmax(axis=1)
-    others = np.exp(logits - logits.max(axis=1, keepdims=True))
-    others[np.arange(len(logits)), predicted] = 0.0
+    logits = np.asarray(logits)
+    predicted, others = np.zeros(len(logits), np.int64), np.zeros(len(logits))
+    for part, block in row_blocks.blocks(logits):
+        best = block.argmax(axis=1)
+        relative = np.exp(block - block.max(axis=1, keepdims=True))
+        relative[np.arange(len(block)), best] = 0.0
+        predicted[part], others[part] = best, relative.sum(axis=1)
     # The confidence is 1 / (1 + sum): ranked by the sum, which is not lost beside the 1.
-    order = np.argsort(others.sum(axis=1), kind="stable")
+    order = np.argsort(others, kind="stable")
     chosen = []
     for c, rate in enumerate(rates):
         rows = order[predicted[order] == c]
         # 1e-9: 10 * 0.7 is 7 rows, though the product of the two doubles may be below it.
         chosen.append(rows[: int(len(rows) * rate + 1e-9)])
     rows = np.concatenate(chosen).astype(np.int64)
-    return rows, predicted[rows].astype(np.int64)
+    return rows, predicted[rows]
 
 
 def alignment_power(generation: tf.Tensor, generations: int, smallest: float) -> tf.Tensor:

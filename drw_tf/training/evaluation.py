@@ -80,7 +80,8 @@ class Evaluator:
         for images in self._bar(self.batches):
             between()
             parts.append([forward(images)[head].numpy() for forward in forwards])
-        found = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        # Those of one network after the other leave `parts`, which are as large as what is made.
+        found = [np.concatenate([part.pop(0) for part in parts]) for _ in forwards]
         return [self._team.joined(one, self._size) for one in found] if self._team else found
 
     def metrics(self, logits: np.ndarray) -> dict:

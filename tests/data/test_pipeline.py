@@ -275,6 +275,82 @@ def test_files_give_the_same_contract_and_the_right_rows(files, geometry):
     assert_equal(rest, whole[4:])
 
 
+@pytest.mark.parametrize(("kind", "name"), [("images", "fetcher"), ("files", "_decoder")])
+def test_all_streams_read_one_copy_of_pixels_or_paths(request, monkeypatch, kind, name):
+    original, calls = getattr(pipeline, name), []
+
+    def counted(*arguments):
+        calls.append(name)
+        return original(*arguments)
+
+    monkeypatch.setattr(pipeline, name, counted)
+    shape = (8, 8, 1 if kind == "images" else 3)
+    views = augment_views.Views(shape, False, 1, presets.preset("digits"))
+    rows = np.arange(9)
+    read = [
+        pipeline.Stream("labeled", rows, 4, ("weak",), rows % 3),
+        pipeline.Stream("unlabeled", rows, 4, ("weak",)),
+    ]
+    images = request.getfixturevalue(kind)
+    pipeline.training_batches(images, read, views, seed=0)
+    assert len(calls) == 1
+    pipeline.one_step(images, read, views, 0, tf.constant(0, tf.int64), pipeline.Shard())
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("geometry", "one_place", "cuts"),
+    [
+        ("crop", False, 1),
+        ("resized_crop", False, 4),
+        # Each weak view has a place of its own, and strong ones have the first one's.
+        ("resized_crop", True, 2),
+    ],
+)
+def test_views_of_one_place_are_cut_once(files, monkeypatch, geometry, one_place, cuts):
+    original, found = pipeline._decoder, []
+
+    def watched(*arguments):
+        decode = original(*arguments)
+
+        def cut(row, boxes):
+            pixels = decode(row, boxes)
+            found.append((boxes.shape[0], pixels.shape[0]))
+            return pixels
+
+        return cut
+
+    monkeypatch.setattr(pipeline, "_decoder", watched)
+    views = augment_views.Views(
+        (8, 8, 3), False, 0, presets.preset("usb"), geometry=geometry, one_place=one_place
+    )
+    read = [pipeline.Stream("unlabeled", np.arange(9), 4, ALL_VIEWS)]
+    pipeline.training_batches(files, read, views, seed=0)
+    assert set(found) == {(cuts, cuts)}
+
+
+def test_the_order_of_a_stream_of_files_is_made_once(files, monkeypatch):
+    original, drawn = orders.permuted_indices, []
+
+    def watched(*arguments):
+        def note(index):
+            drawn.append(int(index))
+            return index
+
+        def noted(index):
+            return tf.ensure_shape(tf.numpy_function(note, [index], tf.int64), [])
+
+        return original(*arguments).map(noted)
+
+    monkeypatch.setattr(orders, "permuted_indices", watched)
+    views = augment_views.Views((8, 8, 3), False, 1, presets.preset("usb"))
+    read = [pipeline.Stream("unlabeled", np.arange(9), 8, ("weak",))]
+    batches = take(pipeline.training_batches(files, read, views, seed=0), 40)
+    taken = np.concatenate([batch["unlabeled"]["index"] for batch in batches])
+    # Blocks that nobody took are drawn, too.
+    np.testing.assert_array_equal(drawn[: len(taken)], taken)
+
+
 def test_files_are_evaluated_in_order(files):
     batches = pipeline.evaluation_batches(files, 4, (8, 8, 1)).as_numpy_iterator()
     got = np.concatenate(list(batches))

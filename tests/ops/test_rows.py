@@ -4,6 +4,17 @@ import pytest
 from drw_tf.ops import rows
 
 
+def test_blocks_are_all_rows_in_order_in_float64(monkeypatch):
+    monkeypatch.setattr(rows, "_BLOCK", 7)  # two rows of three, and one value left over
+    logits = np.arange(15, dtype=np.float32).reshape(5, 3)
+    found = list(rows.blocks(logits))
+    assert [len(block) for _, block in found] == [2, 2, 1]
+    for part, block in found:
+        assert block.dtype == np.float64
+        np.testing.assert_array_equal(block, logits[part])
+    np.testing.assert_array_equal(np.concatenate([block for _, block in found]), logits)
+
+
 @pytest.mark.parametrize("block", [1, 12, 1000])
 def test_rows_are_judged_alike_in_blocks_of_any_size(monkeypatch, block):
     monkeypatch.setattr(rows, "_BLOCK", block)

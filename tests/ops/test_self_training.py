@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from drw_tf.ops import pseudo_labels, self_training
+from drw_tf.ops import rows as row_blocks
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "crest.json").read_text())
 
@@ -91,6 +93,30 @@ def test_whole_share_is_not_lost_to_rounding():
     # 10 * .7 is 7 rows.
     rows, _ = self_training.most_confident(np.tile([1.0, 0.0], [10, 1]), np.array([0.7, 1.0]))
     assert len(rows) == 7
+
+
+@pytest.mark.parametrize("block", [1, 35])
+def test_rows_are_chosen_alike_in_blocks_of_any_size(monkeypatch, block):
+    # 53 rows of 5 classes, many of them alike; blocks of 1 row, and of 7 rows, the last one of 4.
+    logits = np.random.default_rng(0).integers(0, 3, [53, 5]).astype(np.float32)
+    rates = np.array([1.0, 0.7, 0.5, 0.3, 0.1])
+    whole = self_training.most_confident(logits, rates)
+    monkeypatch.setattr(row_blocks, "_BLOCK", block)
+    in_blocks = self_training.most_confident(logits, rates)
+    np.testing.assert_array_equal(in_blocks, whole)
+    assert len(whole[0]) > 10
+
+
+def test_choosing_holds_no_float64_copy_of_all_logits():
+    logits = np.zeros([200_000, 100], np.float32)
+    tracemalloc.start()
+    try:
+        self_training.most_confident(logits, np.ones(100))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Two such copies were four times the logits, and three of them six times.
+    assert peak < 3 * logits.nbytes
 
 
 def test_nothing_to_choose_from_gives_nothing():
