@@ -61,7 +61,7 @@ def run(main: Callable[[], None]) -> None:
 def at_once(code: int) -> NoReturn:
     """Ends this process with a code, whatever its threads are in."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # its reader has left
+        with contextlib.suppress(OSError, ValueError):  # its reader has left, or it is closed
             stream.flush()
     _remove_generated()
     os._exit(code)

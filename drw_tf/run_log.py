@@ -29,20 +29,21 @@ class RunLog:
         if step == 0:
             self.log.log_text(self.run.config)
 
-    def _first_batch(self) -> None:
+    def _first_batch(self, step: int) -> None:
         parts = self.run.strategy.num_replicas_in_sync
         first = next(iter(self.run.local_batches(0, 0, pipeline.Shard(workers=parts))))
         for stream, views in first.items():
             for name, values in views.items():
                 if values.dtype == tf.uint8:
-                    self.log.log_images(f"{stream}/{name}", values.numpy()[:16], 0)
+                    self.log.log_images(f"{stream}/{name}", values.numpy()[:16], step)
 
     def write(self, entry: dict) -> None:
         self.log.log_evaluation(entry)
         config = self.run.config
         if entry["epoch"] == 1:
-            # Not at the start: a second pipeline takes seconds to build.
-            self._first_batch()
+            # Not at the start: a second pipeline takes seconds to build. At this step, as what is
+            # logged again after a kill must be beyond the checkpoint.
+            self._first_batch(entry["step"])
         evaluations = config.steps // config.steps_per_epoch
         # Drawing takes longer than a small epoch does: ten pictures a run.
         confusion = entry["test"].get("ema", {}).get("confusion")

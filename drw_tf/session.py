@@ -6,6 +6,8 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import tensorflow as tf
+
 from drw_tf import config as configuration
 from drw_tf import contradictions, faults, flag_table, run_folder
 from drw_tf import run as runs
@@ -18,7 +20,6 @@ _LOG = logging.getLogger("drw_tf")
 Stopped = loop.Stopped
 PeerLost = cluster.PeerLost
 NotAllCame = rendezvous.NotAllCame
-leave = cluster.leave
 _GO_ON = (
     "the same command goes on from the last checkpoint; or with --fresh --decode_all "
     "--on_bad_image=skip a new run leaves out what cannot be decoded"
@@ -60,6 +61,8 @@ def _train(config, command, strategy, begun) -> dict | None:
         # A chief's machine that died leaves its lock to the shared folder's server for a while.
         wait = config.cluster_timeout if config.strategy == "multi_worker" else 0
         folder = workdir.Workdir(config.workdir, wait)
+        # Before anybody asks whether there are checkpoints; one that is moved aside is whole, too.
+        checkpoint.Checkpoints(folder.checkpoints, tf.Module(), 1).restore_replaced()
         if config.fresh:
             return False
         _agree_with_earlier(config, folder)
@@ -264,12 +267,19 @@ def _flags_of_export(folder: pathlib.Path) -> dict:
 def summary(config: configuration.Config, result: dict) -> str:
     """What came out of a run, where it lies, and what the export has of it."""
     folder = workdir.Layout(config.workdir)
-    lines = []
+    lines, what = [], "last evaluation"
+    found = {
+        network: {name: one["last"] for name, one in metrics.items()}
+        for network, metrics in result["final"].items()
+    }
+    if not found and result["history"]:  # no test pictures
+        what += " on the pictures held out"
+        found = result["history"][-1].get("validation", {})
     for network, title in (("ema", "averaged network"), ("ema_unadjusted", "without adjustment")):
-        last = {name: one["last"] for name, one in result["final"].get(network, {}).items()}
+        last = found.get(network)
         if last:
             lines.append(
-                f"{title}, last evaluation: bACC {_percent(last['balanced_accuracy'])}, accuracy "
+                f"{title}, {what}: bACC {_percent(last['balanced_accuracy'])}, accuracy "
                 f"{_percent(last['accuracy'])}, GM {_percent(last['geometric_mean'])}, Many / "
                 f"Medium / Few {_percent(last['many'])} / {_percent(last['medium'])} / "
                 f"{_percent(last['few'])}"

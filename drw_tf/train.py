@@ -2,9 +2,9 @@
 
 import dataclasses
 import logging
-import os
 import signal
 import sys
+from typing import NoReturn
 
 from drw_tf import config as configuration
 from drw_tf import ending, quiet, standard_error
@@ -13,6 +13,8 @@ from drw_tf.training import stop_signals
 # Where several workers train.
 _OF_ALL = ("the same commands", "go on from the checkpoint")
 EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL: the same command goes on where this one stopped
+# sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
+EXIT_PEER_LOST = 69
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt as error:  # while nothing is trained, or after a second Ctrl-C
         _say_stopped(ending.signal_of(error).name, "what is saved", start)
         if config.strategy == "multi_worker":
-            os._exit(EXIT_STOPPED)  # an orderly exit waits for the other workers
+            ending.at_once(EXIT_STOPPED)  # an orderly exit waits for the other workers
         raise ending.AtOnce(EXIT_STOPPED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -57,7 +59,7 @@ class _Start:
     def advice(self, command: str, goes_on: str) -> str:
         """What to do, the end of a sentence."""
         if self.fresh and not self.has_moved:
-            return f"give {command} again: nothing was moved aside"
+            return f"give {command} again"
         return f"{command}{' without --fresh' * self.fresh} {goes_on}"
 
 
@@ -75,9 +77,9 @@ def _run(config: configuration.Config, command: list[str], start: _Start) -> Non
     except faults.USER_ERRORS as error:
         configuration.refuse("train", error)
     except session.NotAllCame as error:
-        session.leave(error, start.advice(*_OF_ALL))
+        _leave(error, start.advice(*_OF_ALL))
     except session.PeerLost as error:
-        session.leave(f"another worker is gone ({error})", start.advice(*_OF_ALL))
+        _leave(f"another worker is gone ({error})", start.advice(*_OF_ALL))
     except session.Stopped as error:
         _say_stopped(error, "here", start)
         # Workers that all stop take leave of each other.
@@ -87,6 +89,14 @@ def _run(config: configuration.Config, command: list[str], start: _Start) -> Non
         return
     with configuration.reader_may_leave():
         print(session.summary(config, result))
+
+
+def _leave(reason: object, advice: str) -> NoReturn:
+    """Ends this process at once: an orderly exit would wait for a worker that does not answer."""
+    try:
+        standard_error.say(f"train: {reason}; {advice}.")
+    finally:
+        ending.at_once(EXIT_PEER_LOST)
 
 
 def _say_stopped(reason: object, where: str, start: _Start) -> None:

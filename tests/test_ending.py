@@ -94,11 +94,7 @@ def test_other_exits_and_errors_pass():
         ([], False, "the same command goes on from what is saved"),
         (["--fresh"], True, "the same command without --fresh goes on from what is saved"),
         # Without it the earlier run would go on.
-        (
-            ["--fresh"],
-            False,
-            "give the same command again: nothing was moved aside",
-        ),
+        (["--fresh"], False, "give the same command again"),
     ],
 )
 def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(
@@ -117,20 +113,32 @@ def test_in_a_program_that_calls_it_it_is_an_exit_as_any_other(
     assert capsys.readouterr().err == f"train: stopped by SIGTERM; {advice}.\n"
 
 
-def test_a_process_that_ends_at_once_leaves_no_file_of_tensorflow(tmp_path):
-    code = """
-        from drw_tf import ending
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("raise ending.AtOnce(75)", 75),
+        # Of several workers one that is interrupted, and one without a peer.
+        ("train.main(['train', '--strategy=multi_worker'])", 75),
+        ("train._leave('another worker is gone', 'the same commands go on')", 69),
+    ],
+)
+def test_a_process_that_ends_at_once_leaves_no_file_of_tensorflow(tmp_path, end, code):
+    lines = """
+        from drw_tf import ending, train
+        def interrupted(*_):
+            raise KeyboardInterrupt("SIGTERM")
+        train._run = interrupted
         def main():
             import tensorflow as tf
             def positive(x):
                 return x if x > 0 else -x
             tf.function(positive)(tf.constant(1.0))
-            raise ending.AtOnce(75)
+            END
         ending.run(main)
     """
     path, scratch = tmp_path / "program.py", tmp_path / "scratch"
-    path.write_text(textwrap.dedent(code))  # AutoGraph needs the source
+    path.write_text(textwrap.dedent(lines).replace("END", end))  # AutoGraph needs the source
     scratch.mkdir()
     where = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
-    assert subprocess.run([sys.executable, path], env=where, check=False).returncode == 75
+    assert subprocess.run([sys.executable, path], env=where, check=False).returncode == code
     assert not list(scratch.iterdir())

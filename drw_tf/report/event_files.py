@@ -5,6 +5,7 @@ take again, so on resume the files are rewritten without them, before a writer i
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_file_loader
+
+from drw_tf import patience
 
 # TensorBoard takes every file with this in its name for an event file.
 _MARK = "tfevents"
@@ -93,11 +96,19 @@ def truncate(
 
 def _records(path: pathlib.Path) -> list[bytes]:
     """The events of a file up to the first that is damaged."""
+
+    def read():
+        try:
+            return list(event_file_loader.RawEventFileLoader(str(path)).Load())
+        except tf.errors.OpError as error:
+            # TensorFlow's errors have no number: each counts as one of reading, which may pass.
+            raise OSError(errno.EIO, _reason(error)) from None
+
     try:
-        return list(event_file_loader.RawEventFileLoader(str(path)).Load())
-    except tf.errors.OpError as error:
+        return patience.Patience().read(read)
+    except OSError as error:
         raise OSError(
-            f"{path} cannot be read now ({_reason(error)}); give the same command when the disk "
+            f"{path} cannot be read now ({error.strerror}); give the same command when the disk "
             "is back."
         ) from None
 

@@ -4,7 +4,6 @@ A worker is one process; worker 0 is the chief and the only one that writes. Wha
 exchange outside of the training step are single numbers and the logits of an evaluation.
 """
 
-import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,12 +12,9 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from drw_tf import standard_error
 from drw_tf.ops import replicas
 from drw_tf.training import messages, rendezvous
 
-# sysexits' EX_UNAVAILABLE: another worker is gone; the same commands go on from the checkpoint.
-EXIT_PEER_LOST = 69
 # What a collective operation raises when a peer is gone or was stopped.
 _PEER_ERRORS = (
     tf.errors.UnavailableError,
@@ -201,21 +197,6 @@ def _is_of_peer(error: Exception) -> bool:
     if isinstance(error, tf.errors.InternalError):
         return bool(_BETWEEN_WORKERS.search(messages.without_places(error)))
     return isinstance(error, _PEER_ERRORS)
-
-
-def leave(reason: object, advice: str) -> None:
-    """Ends this process at once with `EXIT_PEER_LOST`.
-
-    An orderly exit would wait for the other workers, of which one does not answer.
-
-    Args:
-        reason: for the user.
-        advice: what to do, likewise.
-    """
-    try:
-        standard_error.say(f"train: {reason}; {advice}.")
-    finally:
-        os._exit(EXIT_PEER_LOST)
 
 
 def resolver(

@@ -85,8 +85,6 @@ def run(
         checkpoint.DiskGone: none can be read now.
         workdir.WorkdirError: the folder has become another run's.
     """
-    if team.is_chief:
-        checkpoints.restore_replaced()
     state = checkpoints.newest() or {"step": 0, "stage": 0, "history": [], "seconds": 0.0}
     if state["step"] > plan.steps and state["step"] % plan.steps_per_epoch:
         # What is to be exported was never evaluated, and what was is gone.

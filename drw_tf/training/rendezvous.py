@@ -16,7 +16,8 @@ import time
 _LOG = logging.getLogger("drw_tf")
 _GO = b"go"
 _RETRY_SECONDS = 0.2
-# A stranger who connects and says nothing keeps the others waiting for this long.
+# A stranger who connects and says nothing keeps the others waiting for this long; an address that
+# answers nothing, as that of a machine that was replaced, is asked for anew after it.
 _SILENCE_SECONDS = 5
 
 
@@ -46,7 +47,9 @@ def meet(addresses: list[str], own: int, seconds: float) -> None:
             names = ", ".join(addresses[one] for one in sorted(missing))
         else:
             host, _, port = addresses[0].rpartition(":")
-            names = "" if _announce((host, int(port)), own, deadline) else addresses[0]
+            # An IPv6 number stands in brackets, which are not of it.
+            chief = host.strip("[]"), int(port)
+            names = "" if _announce(chief, own, deadline) else addresses[0]
     if names:
         raise NotAllCame(f"not all workers came within {seconds} seconds: {names} did not")
 
@@ -116,7 +119,7 @@ def _announce(address: tuple[str, int], own: int, deadline: float) -> bool:
     """Whether worker 0 was found and let this one go."""
     while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection(address, left) as connection:
+            with socket.create_connection(address, min(_SILENCE_SECONDS, left)) as connection:
                 connection.sendall(str(own).encode())
                 connection.settimeout(max(0.01, deadline - time.monotonic()))
                 if connection.recv(16) == _GO:

@@ -137,8 +137,10 @@ class Workdir(Layout):
                 logging.getLogger("drw_tf").warning("%s; waiting for it.", in_use)
                 is_told = True
             time.sleep(_RETRY_SECONDS)
-        # Of a folder that several machines share, the process may be another one's.
-        self._holder = f"{os.getpid()} on {platform.node()}"
+        # Of a folder that several machines share, the process may be another one's. A container's
+        # replacement has its number, 1, and often its host name, but takes the lock later.
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._holder = f"{os.getpid()} on {platform.node()} since {since}"
         try:
             self._lock.truncate(0)
             self._lock.write(self._holder.encode())

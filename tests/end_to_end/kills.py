@@ -141,7 +141,7 @@ def check_little_is_lost(folder: pathlib.Path) -> None:
 
 
 def curves_of(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
-    """Value of each (tag, step) of the TensorBoard log, and how often each scalar is there."""
+    """Value of each (tag, step) of TensorBoard's log; how often a scalar or picture is there."""
     logdir = folder / "run" / "tensorboard"
     clock = {f"train/{key}" for key in ended_runs.CLOCK}
     values = {
@@ -158,7 +158,7 @@ def curves_of(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
         (value.tag, event.step)
         for event in events
         for value in event.summary.value
-        if value.metadata.plugin_data.plugin_name == "scalars"
+        if value.metadata.plugin_data.plugin_name in ("scalars", "images")
     )
     return values, times
 

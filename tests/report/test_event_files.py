@@ -242,8 +242,27 @@ def test_a_disk_that_is_gone_is_one_line_and_cuts_nothing_off(tmp_path, monkeypa
         def __init__(self, name):
             raise tf.errors.AbortedError(None, None, f"{name}; Stale file handle")
 
+    monkeypatch.setattr(event_files.patience, "PAUSES_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(event_file_loader, "RawEventFileLoader", Gone)
     said = f"{path} cannot be read now (Stale file handle); give the same command when the disk is"
     with pytest.raises(OSError, match=f"^{re.escape(said)} back\\.$"):
         event_files.truncate(tmp_path, 2)
     assert path.read_bytes() == before
+
+
+def test_a_disk_that_is_away_for_a_moment_is_read_again(tmp_path, monkeypatch):
+    write(tmp_path, [1, 2, 3])
+    loader, left = event_file_loader.RawEventFileLoader, [2]
+
+    def away(name):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise tf.errors.AbortedError(None, None, f"{name}; Stale file handle")
+        return loader(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_files.patience, "PAUSES_SECONDS", (0.0, 0.0))
+        patch.setattr(event_file_loader, "RawEventFileLoader", away)
+        assert event_files.truncate(tmp_path, 2) == ()
+    assert left[0] < 0
+    assert event_values.read(tmp_path) == {("loss", 1): 0.5, ("loss", 2): 1.0}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import config as configuration
-from drw_tf import session
+from drw_tf import ending, session, train
 from drw_tf.training import cluster
 from tests.training import processes
 
@@ -407,10 +407,10 @@ def test_internal_error_is_of_a_peer_only_where_it_says_so(text, is_lost):
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_who_leaves_leaves_whatever_happens_to_the_line_that_says_so(monkeypatch, error):
     codes = []
-    monkeypatch.setattr(cluster.os, "_exit", codes.append)
-    monkeypatch.setattr(cluster.standard_error, "say", lambda line: failing(error)())
+    monkeypatch.setattr(ending, "at_once", codes.append)
+    monkeypatch.setattr(train.standard_error, "say", lambda line: failing(error)())
     with pytest.raises(type(error)):
-        cluster.leave("another worker is gone", "the same commands go on from the checkpoint")
+        train._leave("another worker is gone", "the same commands go on from the checkpoint")
     assert codes == [LOST]
 
 

@@ -1,6 +1,7 @@
 """The lock of a run's folder: how long it is waited for, and that it is still held."""
 
 import errno
+import fcntl
 import os
 import re
 import threading
@@ -81,6 +82,21 @@ def test_a_lock_that_another_process_was_given_meanwhile_is_not_held(held):
     with pytest.raises(workdir.WorkdirError, match=f"^{said}"):
         checkpoints.save(10, {"step": 10})
     assert not held.checkpoints.exists()
+
+
+def test_a_lock_that_a_process_of_the_same_name_was_given_is_not_held(tmp_path, monkeypatch):
+    # As of a container, whose process is 1, and whose replacement has the same host name.
+    monkeypatch.setattr(workdir.platform, "node", lambda: "run-0")
+    times = iter(("2024-05-01 10:00:00", "2024-05-01 10:07:30"))
+    monkeypatch.setattr(workdir.time, "strftime", lambda *_: next(times))
+    first = workdir.Workdir(tmp_path)
+    fcntl.flock(first._lock, fcntl.LOCK_UN)  # as a server does that takes its machine for dead
+    second = workdir.Workdir(tmp_path)
+    second.require_held()
+    said = f"was taken over by process {os.getpid()} on run-0 since 2024-05-01 10:07:30 while"
+    with pytest.raises(workdir.WorkdirError, match=said):
+        first.require_held()
+    first.release(), second.release()
 
 
 def test_a_lock_of_which_nothing_is_known_now_is_one_line(held, monkeypatch):
