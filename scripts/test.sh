@@ -25,5 +25,6 @@ python=.venv/bin/python
 "$python" -m compileall -q drw_tf
 "$python" -m ruff check
 "$python" -m ruff format --check
+# The bytecode of the tests is pytest's own, and kept, too: the next run need not make it.
 # In the order of tests/conftest.py; else files of many tests go first, which are not the long ones.
-"$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder ${tests[@]+"${tests[@]}"}
+PYTHONDONTWRITEBYTECODE= "$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder ${tests[@]+"${tests[@]}"}

@@ -1,6 +1,9 @@
 """Options, devices and fixtures of all tests."""
 
 import contextlib
+import copy
+import functools
+import gc
 import json
 import os
 import pathlib
@@ -20,7 +23,11 @@ hypothesis.settings.load_profile("tests")
 
 TESTS = pathlib.Path(__file__).parent
 # Folders and files of the tests that take longest.
-LONG = ("training", "end_to_end", "test_entry_points.py", "serving")
+LONG = (
+    *("training", "end_to_end", "test_entry_points.py", "serving", "data", "test_recipes.py"),
+    *("test_predict.py", "test_finished_run.py", "test_reweighting.py", "test_ending.py"),
+    "test_any_flags.py",
+)
 MINIMUM = TESTS / "minimum_tests.txt"
 
 
@@ -37,6 +44,40 @@ def pytest_collection_modifyitems(config, items):
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_collection_finish():
+    # The modules and the tests live to the end, and every full collection would walk through them.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
+# What a test need not wait for
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_flushes():
+    """No test outlasts a power cut; those of what is flushed replace these by their own."""
+
+    def fsync(descriptor):
+        os.fstat(descriptor)  # what is no open file is an error still
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        patch.setattr(os, "sync", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _code_is_asked_for_once():
+    """Three processes of git for each record; `environment.git_state` has tests of its own."""
+    from drw_tf.report import environment
+
+    asked = functools.cache(environment.code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "code", lambda: copy.deepcopy(asked()))
+        yield
 
 
 # Devices

@@ -9,7 +9,7 @@ from PIL import Image
 
 from drw_tf import data_report, output_folder
 from drw_tf.data import dataset as records
-from drw_tf.report import split_figures, split_report
+from drw_tf.report import figures, palette, split_figures, split_report
 
 
 def save(path, seed):
@@ -29,9 +29,16 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+def lay_out(made, _):
+    """All of `figures.save` but pixels and files, which take most of its time."""
+    with palette.style():
+        made.draw_without_rendering()
+
+
 @pytest.fixture
-def run(photos, tmp_path, capsys):
-    """run(*flags): what is printed and what is written about the photos."""
+def run(photos, tmp_path, capsys, monkeypatch):
+    """run(*flags): what is printed and what is written about the photos, but for pictures."""
+    monkeypatch.setattr(figures, "save", lay_out)
 
     def call(*flags):
         own = [f"--{part}_dir={photos}/{part}" for part in ("labeled", "unlabeled", "test")]

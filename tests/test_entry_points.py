@@ -17,9 +17,9 @@ from drw_tf import command, evaluate, export, finished_run
 from drw_tf import config as configuration
 from drw_tf import run_folder as run_folders
 from drw_tf.data import identity
-from drw_tf.report import record_file
+from drw_tf.report import groups, record_file
 from drw_tf.training import workdir
-from tests import records, small_network
+from tests import records, small_export, small_network
 
 PROGRAMS = {"export": export, "evaluate": evaluate}
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -145,26 +145,32 @@ def _network():
         yield
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    """Twenty steps of training with adjusted logits, on one device."""
+def trained(folder, **given):
+    """The record of twenty deterministic steps, on one device."""
     from drw_tf import session
 
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    given = {
+    values = {
         "workdir": str(folder),
-        "method": "drw_la",
         "steps": 20,
         "steps_per_epoch": 10,
         "checkpoint_steps": 10,
         "batch_size": 16,
         "unlabeled_ratio": 1,
+        "reweight_start": 0.5,
+        "deterministic": True,
         "strategy": "one_device",
         "validation_per_class": 1,
         "tensorboard": False,
         "export": False,
     }
-    session.train(configuration.resolve(given), ["test"])
+    return session.train(configuration.resolve({**values, **given}), ["test"])
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """Of a run with adjusted logits."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    trained(folder, method="drw_la")
     return folder
 
 
@@ -256,21 +262,11 @@ def test_evaluate_prints_what_the_record_has(capsys, run_folder):
     assert recalls == expected
 
 
-def reweighted(folder, **given):
-    """The record of a short deterministic run."""
-    from drw_tf import session
-
-    values = {"steps": 20, "steps_per_epoch": 10, "tensorboard": False, "export": False}
-    values |= {"deterministic": True, "reweight_start": 0.5, "workdir": str(folder)}
-    values |= {"validation_per_class": 1}
-    return session.train(configuration.resolve({**values, **given}), ["test"])
-
-
 @pytest.fixture(scope="module")
 def unadjusted_folder(tmp_path_factory):
     """Of a run whose method does not adjust logits."""
     folder = tmp_path_factory.mktemp("unadjusted") / "run"
-    reweighted(folder, method="drw")
+    trained(folder, method="drw")
     return folder
 
 
@@ -283,9 +279,12 @@ def unadjusted_folder(tmp_path_factory):
     ],
 )
 def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
-    capsys, tmp_path, unadjusted_folder, given
+    capsys, tmp_path, unadjusted_folder, run_folder, given
 ):
-    expected = reweighted(tmp_path / "adjusted", method="drw_la", **given)
+    if given:
+        expected = trained(tmp_path / "adjusted", method="drw_la", **given)
+    else:
+        expected = record_file.read_record(run_folder / "record.json")
     out = tmp_path / "kept.json"
     words = [f"--{name}={value}" for name, value in given.items()]
     words += [f"--workdir={unadjusted_folder}", "--as_method=drw_la", f"--out={out}"]
@@ -305,6 +304,80 @@ def test_a_run_is_judged_as_the_method_that_adds_logit_adjustment(
         for network in ("ema", "ema_unadjusted")
     }
     assert got["last_metrics"]["ema"] != got["last_metrics"]["ema_unadjusted"]
+
+
+def test_a_run_that_adjusts_logits_is_judged_by_another_prior_in_place_of_its_own(
+    capsys, tmp_path, run_folder
+):
+    from drw_tf.ops import summary
+
+    out = tmp_path / "kept.json"
+    words = [f"--workdir={run_folder}", "--as_method=drw_la", f"--out={out}"]
+    evaluate.main(["evaluate", *words, "--la_strength=0.5"])
+    assert capsys.readouterr().out.startswith("drw_la on digits, seed 0, step 20\n")
+    got, own = (record_file.read_record(path) for path in (out, run_folder / "record.json"))
+    run, _ = finished_run.open_run(run_folder)
+    logits, counts = run.logits(run.dataset.test), run.method.facts.labeled_counts
+    # Equation of logit adjustment with the labeled counts, the run's own prior, once.
+    adjusted = logits - 0.5 * np.log(counts / counts.sum())
+    for network, expected in (("ema", adjusted), ("ema_unadjusted", logits)):
+        numbers = summary.summarize(run.dataset.test.labels, expected, counts)
+        for name in ("loss", "balanced_accuracy", "ece"):
+            assert got["last_metrics"][network][name] == pytest.approx(numbers[name], rel=1e-5)
+    assert got["last_metrics"]["ema"]["loss"] != own["last_metrics"]["ema"]["loss"]
+    changed = got["configuration"].items() - own["configuration"].items()
+    assert changed == {("la_strength", 0.5)}
+    # Each stands in a row of its own.
+    (setting,), dropped = groups.settings([own, got], groups.DEFAULTS)
+    assert dropped == []
+    assert {one.name: one.is_judged for one in setting.variants} == {
+        "drw_la, la_strength 1.0": False,
+        "drw_la, la_strength 0.5": True,
+    }
+
+
+def test_by_another_prior_a_run_is_judged_as_one_without_any(
+    tmp_path, run_folder, unadjusted_folder
+):
+    made = []
+    for name, folder in (("own", run_folder), ("none", unadjusted_folder)):
+        out = tmp_path / f"{name}.json"
+        words = [f"--workdir={folder}", "--as_method=drw_la", "--la_prior=effective"]
+        evaluate.main(["evaluate", *words, f"--out={out}"])
+        made.append(record_file.read_record(out))
+    assert made[0]["last_metrics"] == made[1]["last_metrics"]
+    assert made[0]["history"][-1].keys() == made[1]["history"][-1].keys()
+
+
+@pytest.mark.parametrize(
+    ("own", "out", "message"),
+    [
+        ({"labeled_dir": "a"}, None, "--workdir={folder} has no test pictures; give --test_dir."),
+        (
+            {"dataset": "csv", "labels_csv": "a.csv"},
+            None,
+            "--workdir={folder} has no test pictures; give rows of the split test in --labels_csv.",
+        ),
+        # Its record would be of other data than the run.
+        ({"labeled_dir": "a"}, "x.json", "--workdir={folder} has no test pictures, which --out"),
+        (None, None, "made up has no test pictures."),
+    ],
+)
+def test_a_run_without_pictures_to_judge_is_refused_by_what_to_give(
+    capsys, fake_run, monkeypatch, own, out, message
+):
+    given = {"dataset": "digits"} if own is None else {"dataset": "folder", **own}
+    run = SimpleNamespace(
+        config=configuration.resolve(given),
+        dataset=SimpleNamespace(name="made up"),
+        split=None,
+        judges=lambda progress: {"test": None},
+    )
+    monkeypatch.setattr(finished_run, "open_run", lambda *_, **__: (run, {}))
+    monkeypatch.setattr(identity, "facts", lambda *_: {})
+    words = ["--as_method=drw_la", f"--out={fake_run.folder / out}"] if out else []
+    line = refusal(capsys, "evaluate", f"--workdir={fake_run.folder}", *words)
+    assert line.startswith(f"evaluate: {message.format(folder=fake_run.folder)}")
 
 
 @pytest.mark.parametrize(
@@ -476,7 +549,8 @@ def test_a_test_picture_that_is_damaged_inside_is_named(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--as_method=fixmatch_la"], "--as_method must be left out for a run of drw_la"),
+        (["--as_method=fixmatch_la"], "--as_method must be one of drw_la for a run of drw_la, got"),
+        (["--as_method=drw_la"], "--as_method=drw_la must have another prior or strength than"),
         (["--la_prior=pseudo"], "--la_prior is read with --as_method only."),
         (["--out=x.json"], "--out is read with --as_method only."),
         (["--as_method=drw_la", "--la_strength=-1"], "--la_strength must be a number in [0, 10]"),
@@ -489,10 +563,11 @@ def test_a_run_is_not_judged_as_a_method_that_trains_otherwise(capsys, run_folde
     assert message in capsys.readouterr().err
 
 
-def test_the_exported_model_answers_like_the_run(capsys, run_folder, tmp_path):
+def test_the_exported_model_answers_like_the_run(capsys, run_folder, tmp_path, monkeypatch):
     from drw_tf.data import digits
     from drw_tf.serving import predictor
 
+    small_export.stand_in(monkeypatch)
     export.main(["export", f"--workdir={run_folder}"])
     out = tmp_path / "adjusted"
     export.main(["export", f"--workdir={run_folder}", f"--out={out}", "--export_logit_adjustment"])
@@ -502,10 +577,11 @@ def test_the_exported_model_answers_like_the_run(capsys, run_folder, tmp_path):
     last = json.loads((run_folder / "record.json").read_text())["last_metrics"]
     test = digits.load().test
     for folder, network in ((run_folder / "export", "ema_unadjusted"), (out, "ema")):
-        label = predictor.Predictor(folder).predict(test.pixels).label
+        model = predictor.Predictor(folder)
+        label = model.predict(test.pixels).label
         recall = [np.mean(label[test.labels == c] == c) for c in range(10)]
         np.testing.assert_allclose(recall, last[network]["recall"], atol=1e-9)
-    assert predictor.Predictor(out).logit_adjustment["la_prior"] == "labeled"
+    assert model.logit_adjustment["la_prior"] == "labeled"
 
 
 def test_a_copied_run_evaluates_the_same(capsys, run_folder, tmp_path):
@@ -524,7 +600,8 @@ def test_damaged_checkpoints_are_named(capsys, caplog, run_folder, tmp_path):
     assert "checksum differs" in caplog.text
 
 
-def test_any_checkpoint_can_be_opened_by_its_step(capsys, run_folder, tmp_path):
+def test_any_checkpoint_can_be_opened_by_its_step(capsys, run_folder, tmp_path, monkeypatch):
+    small_export.stand_in(monkeypatch)
     history = json.loads((run_folder / "record.json").read_text())["history"]
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)

@@ -1,6 +1,7 @@
 """Who imports whom, read from the source alone: nothing is imported here."""
 
 import ast
+import functools
 import pathlib
 import re
 import sys
@@ -33,15 +34,18 @@ MODULES = {name_of(path): path for path in sorted((ROOT / "drw_tf").rglob("*.py"
 SCRIPTS = sorted(path for folder in ("tests", "scripts") for path in (ROOT / folder).rglob("*.py"))
 
 
+@functools.cache
 def imports(path):
     """Full names of all that a file imports: modules and, of `from`, what is taken out."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{'.' * node.level}{node.module or ''}.{a.name}" for a in node.names)
+            found += (f"{'.' * node.level}{node.module or ''}.{a.name}" for a in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            yield from (a.value for a in node.args if isinstance(a, ast.Constant))
+            found += (a.value for a in node.args if isinstance(a, ast.Constant))
+    return tuple(found)
 
 
 def imported_modules(path):

@@ -6,6 +6,7 @@ graph decodes four pictures of a batch at a time. Formats that TensorFlow does n
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,6 +51,18 @@ def decode(contents: tf.Tensor, preparation: decoding.Preparation) -> tf.Tensor:
     return tf.ensure_shape(decoding.channels(pixels, preparation), preparation.image_shape)
 
 
+# The same graph for every list of files, and making it can take longer than what it does.
+@functools.cache
+def _loader(preparation: decoding.Preparation):
+    """path -> uint8 [H, W, Ch]."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def load(path):
+        return decode(tf.io.read_file(path), preparation)
+
+    return load
+
+
 def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -> Iterator[Part]:
     """All pictures in order; a file that cannot be decoded is left out and its place told.
 
@@ -64,13 +77,12 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
         OSError: the disk is gone, and not back within seconds.
         tf.errors.ResourceExhaustedError: memory runs out for a picture alone.
     """
-
-    def load(row, path):
-        return row, decode(tf.io.read_file(path), preparation)
-
+    load = _loader(preparation)
     files = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string)).enumerate()
     cores = parallelism.usable_cores()
-    decoded = files.map(load, num_parallel_calls=cores, deterministic=True)
+    decoded = files.map(
+        lambda row, path: (row, load(path)), num_parallel_calls=cores, deterministic=True
+    )
     batches = parallelism.untuned(decoded.ignore_errors().batch(batch).prefetch(2))
     following = 0
     for rows, pixels in batches.as_numpy_iterator():

@@ -283,6 +283,19 @@ def prepared(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def full_extraction(prepared, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("extraction") / "cache"
+    imagenet127.load(str(prepared), cache_dir=str(cache))
+    return cache
+
+
+@pytest.fixture
+def extraction(full_extraction, tmp_path):
+    """A finished extraction of what is prepared."""
+    return shutil.copytree(full_extraction, tmp_path / "cache")
+
+
 def test_prepared_set_is_extracted_byte_for_byte(prepared, tmp_path):
     before = sorted((str(path), path.stat().st_mtime_ns) for path in prepared.rglob("*"))
     dataset = imagenet127.load(str(prepared), cache_dir=str(tmp_path / "cache"))
@@ -296,9 +309,8 @@ def test_prepared_set_is_extracted_byte_for_byte(prepared, tmp_path):
     assert before == sorted((str(path), path.stat().st_mtime_ns) for path in prepared.rglob("*"))
 
 
-def test_interrupted_extraction_goes_on_and_is_refused_as_a_tree(prepared, tmp_path):
-    cache = tmp_path / "cache"
-    imagenet127.load(str(prepared), cache_dir=str(cache))
+def test_interrupted_extraction_goes_on_and_is_refused_as_a_tree(prepared, extraction):
+    cache = extraction
     state = json.loads((cache / "extraction.json").read_text())
     assert state["done"] == state["shards"] == {"train": 4, "validation": 4}
     # As if it had stopped after three of four shards of the training pictures.
@@ -319,11 +331,10 @@ def test_a_kill_at_the_first_writing_of_the_state_stands_in_nobodys_way(prepared
     assert imagenet127.load(str(tmp_path)).num_classes == 127
 
 
-def test_finished_extraction_is_not_repeated(prepared, tmp_path):
-    imagenet127.load(str(prepared), cache_dir=str(tmp_path / "cache"))
-    before = [(p, p.stat().st_mtime_ns) for p in (tmp_path / "cache").rglob("*")]
-    imagenet127.load(str(prepared), cache_dir=str(tmp_path / "cache"))
-    assert before == [(p, p.stat().st_mtime_ns) for p in (tmp_path / "cache").rglob("*")]
+def test_finished_extraction_is_not_repeated(prepared, extraction):
+    before = [(p, p.stat().st_mtime_ns) for p in extraction.rglob("*")]
+    imagenet127.load(str(prepared), cache_dir=str(extraction))
+    assert before == [(p, p.stat().st_mtime_ns) for p in extraction.rglob("*")]
 
 
 def test_cache_folder_is_needed_outside_the_data_and_free(prepared, tmp_path):

@@ -4,13 +4,17 @@ from PIL import Image
 
 from drw_tf.serving import headers
 
-CHECKS = {"JPEG": headers.check_jpeg, "PNG": headers.check_png, "BMP": headers.check_bmp}
+CHECKS = {
+    "JPEG": tf.function(headers.check_jpeg, autograph=False),
+    "PNG": tf.function(headers.check_png, autograph=False),
+    "BMP": tf.function(headers.check_bmp, autograph=False),
+}
 WHERE = "image 4: "
 
 
 def check(file_format, encoded, max_pixels=1000):
-    run = tf.function(CHECKS[file_format], autograph=False)
-    return run(tf.constant(encoded), tf.constant(WHERE), max_pixels).numpy()
+    check_format = CHECKS[file_format]
+    return check_format(tf.constant(encoded), tf.constant(WHERE), max_pixels).numpy()
 
 
 @pytest.mark.parametrize("file_format", CHECKS)

@@ -119,6 +119,19 @@ def test_the_stream_is_not_tuned(written, monkeypatch):
     assert tuned == [False]
 
 
+def test_the_decoder_is_traced_once_for_all_lists_of_files(written, monkeypatch):
+    traced = []
+    decode = picture_stream.decode
+    monkeypatch.setattr(
+        picture_stream, "decode", lambda *given: traced.append(given) or decode(*given)
+    )
+    for number in (2, 3):
+        preparation = decoding.Preparation((12, 10, 3))  # of no other test
+        (part,) = picture_stream.parts(written({}, number), preparation, 3)
+        assert part.pixels.shape == (number, 12, 10, 3)
+    assert len(traced) == 1
+
+
 @pytest.mark.parametrize("places", [[0], [2, 3], [4, 5, 6], [6], [1, 6], range(7)])
 def test_places_of_damaged_pictures_are_told(written, pictures, places):
     paths = written(dict.fromkeys(places, damaged(pictures)), 7)

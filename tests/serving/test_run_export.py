@@ -10,6 +10,12 @@ from drw_tf import config as configuration
 from drw_tf.data import dataset as records
 from drw_tf.ops import summary
 from drw_tf.serving import predictor, run_export
+from tests import small_export
+
+
+@pytest.fixture
+def _no_decoder(monkeypatch):
+    small_export.stand_in(monkeypatch)
 
 
 def random_images(shape, rows=5):
@@ -41,6 +47,7 @@ class FakeDataset:
 CONFIGURATION = {"la_prior": "labeled", "la_strength": 2.0}
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_a_methods_adjustment_and_head_are_exported(network_of, tmp_path):
     network = network_of((8, 8, 1), 2, head="balanced")
     prior = np.log([0.9, 0.1])
@@ -66,6 +73,7 @@ def test_adjustments_that_cannot_be_exported_are_refused(adjust, message):
         run_export.adjustment_of(FakeMethod(None, adjust), None)
 
 
+@pytest.mark.usefixtures("_no_decoder")
 @pytest.mark.parametrize(
     ("megapixels", "limit"),
     [
@@ -138,6 +146,7 @@ def exported(run, folder):
     return temperature, predictor.Predictor(folder)
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_a_fitted_temperature_is_that_of_the_validation_pictures(make_run, tmp_path):
     run = make_run()
     temperature, model = exported(run, tmp_path / "e")

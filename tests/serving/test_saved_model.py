@@ -1,4 +1,5 @@
 import base64
+import functools
 import importlib
 import json
 import os
@@ -15,13 +16,21 @@ from tensorflow import keras
 from drw_tf.models import applications, heads, precision
 from drw_tf.models import network as models_network
 from drw_tf.serving import decoding, folders, saved_model, verification
+from tests import small_export
+
+
+@functools.cache
+def model_in(folder):
+    return tf.saved_model.load(str(folder))
 
 
 def signature(made, name):
-    loaded = tf.saved_model.load(str(made.folder))
-    answer = loaded.signatures[name]
-    answer.keeps_alive = loaded
-    return answer
+    return model_in(made.folder).signatures[name]
+
+
+@pytest.fixture
+def _no_decoder(monkeypatch):
+    small_export.stand_in(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +58,7 @@ def softmax(logits):
 def test_folder_has_assets_and_both_forms(color_export):
     folder = color_export.folder
     assert {path.name for path in folder.iterdir()} <= folders.PARTS
+    assert (folder / folders.MARKER).is_file()
     names = (folder / "assets" / "class_names.txt").read_text(encoding="utf-8")
     assert names == "cat\ngroße Ente\ndog, small\n"
     configuration = json.loads((folder / "assets" / "configuration.json").read_text())
@@ -326,6 +336,7 @@ def exported_logits(network, folder, images):
     return loaded.signatures["serving_default"](images=tf.constant(images))["logits"]
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_networks_of_a_strategy_are_exported(two_replicas, tmp_path):
     with two_replicas.scope():
         images = keras.Input((8, 8, 3))
@@ -340,6 +351,7 @@ def test_networks_of_a_strategy_are_exported(two_replicas, tmp_path):
     )
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_what_was_trained_in_16_bits_is_exported_in_float32(network_of, tmp_path):
     with precision.computing_in("bfloat16"):
         network = network_of((8, 8, 1), 3)
@@ -385,6 +397,7 @@ def compute_dtypes(network):
     return found
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_layers_of_a_layer_are_exported_in_float32_too(tmp_path):
     with precision.computing_in("bfloat16"):
         network = nested()
@@ -420,6 +433,7 @@ def test_networks_of_keras_are_exported_in_float32(name, computes_in, tmp_path):
     assert compute_dtypes(loaded) == {"float32"}
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_cosine_heads_are_exported_as_layers_of_keras(tmp_path):
     images = keras.Input((8, 8, 3))
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3)(images))
@@ -475,9 +489,11 @@ def test_layers_that_carry_code_are_refused(network_of, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_wrong_logits_stop_the_export_and_leave_the_earlier_one(network_of, tmp_path, monkeypatch):
     folder = tmp_path / "export"
-    folder.mkdir()
+    (folder / folders.MARKER).parent.mkdir(parents=True)
+    (folder / folders.MARKER).write_text("{}")
     (folder / "saved_model.pb").write_text("earlier")
     monkeypatch.setattr(verification, "TOLERANCE", -1.0)
     with pytest.raises(folders.ExportError, match=r"logits of saved_model.pb differ by"):
@@ -520,6 +536,7 @@ def test_tensorflow_lite_converts_it_unedited_with_its_own_operations_alone(grey
     np.testing.assert_allclose(answer["logits"], expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("_no_decoder")
 def test_a_layer_that_keras_does_not_find_by_its_name_is_compared_too(tmp_path):
     # ConvNeXt's own; Keras 2.15 saves it and then looks for it among its layers.
     convnext = sys.modules[keras.applications.ConvNeXtTiny.__module__]

@@ -86,6 +86,7 @@ def uncut(_uncut_runs, small_data, resolve, tmp_path_factory):
     """uncut("--method=drw", ...): (folder, record) of a deterministic run to its end.
 
     The same folder for all who ask with the same arguments: to be read, not to be changed.
+    So where files need about the same run they spell its arguments alike.
     """
 
     def get(*arguments):

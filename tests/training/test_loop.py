@@ -18,14 +18,15 @@ from drw_tf.methods import supervised
 from drw_tf.ops import summary
 from drw_tf.report import record_file
 from drw_tf.training import checkpoint, loop, workdir
-from tests import event_values
+from tests import event_values, small_export
+from tests import records as run_records
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
 
 load = registry.load
 
-REWEIGHTED = ("--method=drw", "--reweight_start=0.5")
+REWEIGHTED = ("--method=drw", "--reweight_start=0.5", "--pseudo_smoothing=0.5")
 
 
 def train(config):
@@ -42,6 +43,7 @@ def test_record_history_and_checkpoint_are_there(uncut):
     assert result["dataset"]["labeled_counts"] == [10, 5, 3, 2]
     # Dynamic weights begin with the end of the epoch at step 10, half of the run, and are the
     # inverse of the effective numbers of its pseudo-labels (R^l is 5: beta is .999); mean 1.
+    # It is the first epoch, so there is nothing yet to smooth them with.
     numbers = np.array(result["history"][0]["pseudo_numbers"])
     inverse = (1 - 0.999) / (1 - 0.999**numbers)
     weights = result["history"][1]["unlabeled_weights"]
@@ -177,6 +179,7 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     train_images = dataclasses.replace(dataset.train, labels=labels)
     own = dataclasses.replace(dataset, train=train_images, test=None)
     monkeypatch.setattr(registry, "load", lambda config, **_: (own, split))
+    small_export.stand_in(monkeypatch)
     config = resolve("--method=drw", "--tensorboard=true", "--export=true", "--keep_checkpoints=1")
     result = train(config)
     # No one is the best.
@@ -191,6 +194,32 @@ def test_without_test_pictures_it_trains_and_scores_nothing(
     assert len(result["history"][0]["confident_rate"]) == 4
     assert (tmp_path / "run" / "export" / "saved_model.pb").exists()
     assert "written:" in session.summary(config, result)
+
+
+def test_without_test_pictures_the_end_tells_of_those_held_out(resolve):
+    held_out = {
+        "ema": run_records.metrics_of(0.75),
+        "ema_unadjusted": run_records.metrics_of(0.5),
+        "raw": run_records.metrics_of(1.0),
+    }
+    held_out["ema"]["few"] = None
+    history = [{"validation": {"ema": run_records.metrics_of(1.0)}}, {"validation": held_out}]
+    result = {"final": {}, "history": history, "dataset": {"class_names": []}}
+    lines = session.summary(resolve("--method=drw"), result).splitlines()
+    assert lines[:2] == [
+        "averaged network, last evaluation on the pictures held out: bACC 75.0 %, accuracy 75.0 %, "
+        "GM 75.0 %, Many / Medium / Few 75.0 % / 75.0 % / -",
+        "without adjustment, last evaluation on the pictures held out: bACC 50.0 %, accuracy "
+        "50.0 %, GM 50.0 %, Many / Medium / Few 50.0 % / 50.0 % / 50.0 %",
+    ]
+    # Beside test pictures these are to choose by, not to report.
+    tested = run_records.record_of(
+        resolve("--method=drw"),
+        [{"step": 20, "test": {"ema": run_records.metrics_of(0.25)}, **history[1]}],
+    )
+    lines = session.summary(resolve("--method=drw"), tested).splitlines()
+    assert lines[0].startswith("averaged network, last evaluation: bACC 25.0 %, accuracy 25.0 %, ")
+    assert lines[1].startswith("written: ")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +261,7 @@ def test_held_out_pictures_are_evaluated_beside_the_test_set(
     rest = np.setdiff1d(split.unlabeled, held_out)
     cut = records.Split(split.labeled, rest, held_out)
     monkeypatch.setattr(registry, "load", lambda config, **_: (dataset, cut))
-    config = resolve("--method=fixmatch", "--steps=10", "--tensorboard=true")
+    config = resolve("--method=supervised", "--steps=10", "--tensorboard=true")
     result = train(config)
     run, _ = finished_run.open_run(config.workdir)
     logits = run.logits(records.take(dataset.train, held_out))
@@ -362,7 +391,7 @@ def test_a_data_service_that_never_answered_is_refused_and_one_that_did_is_a_sto
     # It is there for the first epoch, whose first batch the log wants to show then.
     with monkeypatch.context() as patch:
         patch.setattr(data_service, "batches", lambda _, *rest: pipeline.training_batches(*rest))
-        patch.setattr(run_log.RunLog, "_first_batch", lambda self: silent(ADDRESS))
+        patch.setattr(run_log.RunLog, "_first_batch", lambda *_: silent(ADDRESS))
         with pytest.raises(faults.ServiceLost, match=r"\(--data_service=.* does not answer\)$"):
             train(config)
         assert checkpoint_steps(config) == [10]
@@ -374,6 +403,33 @@ def test_a_data_service_that_never_answered_is_refused_and_one_that_did_is_a_sto
 def checkpoint_steps(config):
     folder = workdir.Layout(config.workdir).checkpoints
     return sorted(int(path.name.removeprefix("step_")) for path in folder.iterdir())
+
+
+def test_pictures_of_the_first_batch_stand_once_where_the_end_of_its_epoch_is_made_anew(
+    resolve, tmp_path, monkeypatch
+):
+    # A checkpoint from within the epoch is there, and what was logged at its end is beyond it.
+    config = resolve("--method=supervised", "--tensorboard=true", "--checkpoint_steps=5")
+    save = checkpoint.Checkpoints.save
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, step, *rest):
+        if step == 10:
+            raise Killed
+        save(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "save", killed)
+        with pytest.raises(Killed):
+            train(config)
+    assert checkpoint_steps(config) == [5]
+    train(config)
+    folder = tmp_path / "run" / "tensorboard"
+    shown = [one for one in event_values.read(folder) if one[0].startswith("labeled/")]
+    assert [step for _, step in shown] == [10]
+    assert event_values.times_written(folder, *shown[0]) == 1
 
 
 def test_a_fault_in_a_methods_code_keeps_its_traceback(resolve, monkeypatch):

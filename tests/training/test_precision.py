@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from drw_tf import finished_run, session
 from drw_tf import run as runs
-from drw_tf.methods import supervised
+from drw_tf.methods import alarm, supervised
 from drw_tf.serving import predictor
 from drw_tf.training import devices
 
@@ -39,13 +39,31 @@ def first_gradients(config, quarters):
     return np.concatenate([one.ravel() for one in taken]), method.means.result()
 
 
+WIDE = ("--method=supervised", "--model=wide_resnet_10_1")
+
+
+@pytest.fixture(scope="module")
+def _kept():
+    """What `in_float32` gives, once it was asked for."""
+    return []
+
+
+@pytest.fixture
+def in_float32(_kept, resolve, quarters):
+    """What `first_gradients` gives in float32, the same for all that is compared with it."""
+    if not _kept:
+        _kept.append(first_gradients(resolve(*WIDE), quarters))
+    return _kept[0]
+
+
 # 32 times the rounding error of one operation, 2^-8; 128 times 2^-11, as sums are float16, too.
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 2**-3), ("float16", 2**-4)])
-def test_gradient_is_that_of_float32_within_rounding(resolve, quarters, precision, tolerance):
+def test_gradient_is_that_of_float32_within_rounding(
+    resolve, quarters, in_float32, precision, tolerance
+):
     # No pseudo-labels: rounding may turn one over, and then the losses are different ones.
-    arguments = ("--method=supervised", "--model=wide_resnet_10_1")
-    expected, means = first_gradients(resolve(*arguments), quarters)
-    got, rounded = first_gradients(resolve(*arguments, f"--precision={precision}"), quarters)
+    expected, means = in_float32
+    got, rounded = first_gradients(resolve(*WIDE, f"--precision={precision}"), quarters)
     assert got.dtype == np.float32
     error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
     assert 0 < error < tolerance
@@ -104,7 +122,7 @@ def test_what_the_scale_cannot_explain_stops_training(resolve, monkeypatch, also
     overflow(monkeypatch, [3] if also_loss else list(range(1, 17)), also_loss)
     config = resolve("--method=supervised", "--precision=float16")
     names = r"loss_labeled and gradient" if also_loss else "gradient"
-    with pytest.raises(session.alarm.NonFiniteError, match=rf"^{names} not finite") as caught:
+    with pytest.raises(alarm.NonFiniteError, match=rf"^{names} not finite") as caught:
         train(config)
     assert f"first step {4 if also_loss else 17}" in str(caught.value)
 

@@ -1,5 +1,6 @@
 """Workers find each other, or say who is missing, in bounded time."""
 
+import contextlib
 import errno
 import socket
 import struct
@@ -41,6 +42,35 @@ def test_all_go_when_all_have_come_in_any_order(addresses, order):
     assert run(addresses, order, 20) == {0: None, 1: None, 2: None}
 
 
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as one:
+        one.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_found_in_its_brackets(addresses):
+    numeric = [one.replace("127.0.0.1", "[::1]") for one in addresses]
+    assert run(numeric, (0, 1, 2), 5) == {0: None, 1: None, 2: None}
+
+
+def test_an_address_that_does_not_answer_is_tried_again_long_before_the_wait_ends(
+    addresses, monkeypatch
+):
+    connect, timeouts = socket.create_connection, []
+
+    def first_in_vain(address, timeout):
+        timeouts.append(timeout)
+        if len(timeouts) == 1:
+            raise TimeoutError
+        return connect(address, timeout)
+
+    monkeypatch.setattr(socket, "create_connection", first_in_vain)
+    assert run(addresses, (0, 1, 2), 20) == {0: None, 1: None, 2: None}
+    assert max(timeouts) <= 5
+
+
 def test_the_ports_are_free_afterwards(addresses):
     run(addresses, (0, 1, 2), 20)
     for address in addresses:
@@ -58,7 +88,7 @@ def test_a_port_that_is_in_use_is_named_at_once_and_waited_for(addresses, number
     all_three = threading.Thread(target=lambda: found.update(run(addresses, (0, 1, 2), 20)))
     with taken(addresses[number]):
         all_three.start()
-        time.sleep(1)
+        time.sleep(0.5)
         assert caplog.messages == [
             f"{addresses[number]} is in use by another process; waiting for it."
         ]
@@ -71,23 +101,23 @@ def test_a_port_that_is_in_use_is_named_at_once_and_waited_for(addresses, number
 def test_a_port_that_stays_in_use_ends_all_in_bounded_time(addresses, number, others):
     began = time.monotonic()
     with taken(addresses[number]):
-        found = run(addresses, (0, 1, 2), 1)
+        found = run(addresses, (0, 1, 2), 0.5)
     assert time.monotonic() - began < 10
     assert all(isinstance(error, rendezvous.NotAllCame) for error in found.values())
     assert str(found[number]) == (
-        f"waited 1 seconds: {addresses[number]} is in use by another process"
+        f"waited 0.5 seconds: {addresses[number]} is in use by another process"
     )
     for other, missing in others.items():
-        assert str(found[other]).endswith(f"within 1 seconds: {addresses[missing]} did not")
+        assert str(found[other]).endswith(f"within 0.5 seconds: {addresses[missing]} did not")
 
 
 def test_two_workers_of_one_address_are_noticed(addresses):
     same = [addresses[0], addresses[1], addresses[1]]
-    first = threading.Thread(target=run, args=(same, (1,), 3))
+    first = threading.Thread(target=run, args=(same, (1,), 1.5))
     first.start()
     time.sleep(0.3)
     with pytest.raises(rendezvous.NotAllCame, match=f"{addresses[1]} is in use by another"):
-        rendezvous.meet(same, 2, 1)
+        rendezvous.meet(same, 2, 0.5)
     first.join(20)
 
 
@@ -105,7 +135,7 @@ def test_a_port_that_is_not_this_users_is_one_line(addresses, monkeypatch):
 )
 def test_who_is_missing_is_named_in_bounded_time(addresses, there, missing):
     began = time.monotonic()
-    found = run(addresses, there, 1)
+    found = run(addresses, there, 0.6)
     assert time.monotonic() - began < 10
     for number in there:
         assert isinstance(found[number], rendezvous.NotAllCame)
@@ -171,7 +201,7 @@ def test_a_worker_that_died_while_it_waited_is_waited_for_again(addresses, rudel
 
 def test_a_worker_that_died_while_it_waited_is_named(addresses):
     found = {}
-    chief = threading.Thread(target=lambda: found.update(run(addresses, (0,), 2)))
+    chief = threading.Thread(target=lambda: found.update(run(addresses, (0,), 1.2)))
     chief.start()
     time.sleep(0.3)
     died(announced(addresses[0], 1), rudely=False)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def test_steps_per_execution_changes_no_bit(uncut):
-    arguments = ("--method=drw", "--reweight_start=0.5")
+    arguments = ("--method=drw", "--reweight_start=0.5", "--pseudo_smoothing=0.5")
     one, five = (uncut(*arguments, *more)[0] for more in ((), ("--steps_per_execution=5",)))
     ended_runs.assert_same(one, five)
 

@@ -27,7 +27,7 @@ def train_under(resolve, tmp_path, monkeypatch):
 
 
 def test_one_device_ends_as_no_strategy_does(train_under, uncut):
-    arguments = ("--method=drw", "--reweight_start=0.5")
+    arguments = ("--method=drw", "--reweight_start=0.5", "--pseudo_smoothing=0.5")
     folder, _ = train_under(tf.distribute.OneDeviceStrategy("CPU:0"), *arguments)
     ended_runs.assert_same(uncut(*arguments)[0], folder)
 

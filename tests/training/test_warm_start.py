@@ -1,6 +1,7 @@
 """A run that begins with the averaged network of an earlier one."""
 
 import dataclasses
+import functools
 import gc
 import json
 import shutil
@@ -19,7 +20,7 @@ from tests import ended_runs
 
 pytestmark = pytest.mark.usefixtures("small_data")
 
-EARLIER = ("--method=drw", "--reweight_start=0.5")
+EARLIER = ("--method=drw", "--reweight_start=0.5", "--pseudo_smoothing=0.5")
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def by_name(network):
     return {one.name: one.numpy() for one in network.variables}
 
 
+@functools.cache
 def averaged(folder):
     """Weight's name -> value, of the averaged network of a run."""
     return by_name(finished_run.open_run(folder)[0].method.ema_network)
