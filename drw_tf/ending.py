@@ -1,6 +1,7 @@
 """How programs end: one that was interrupted, and one whose threads are still asleep."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -68,8 +69,12 @@ def at_once(code: int) -> NoReturn:
 
 
 def _remove_generated() -> None:
-    """Removes the files of TensorFlow's AutoGraph, which an orderly exit does."""
+    """Removes the files of TensorFlow's AutoGraph, as an orderly exit does, and their bytecode."""
     for name, module in list(sys.modules.items()):
         if name.startswith("__autograph_generated_file"):
-            with contextlib.suppress(OSError):
-                os.remove(module.__file__)
+            bytecode = importlib.util.cache_from_source(module.__file__)
+            for path in (module.__file__, bytecode):
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+            with contextlib.suppress(OSError):  # the folder is not empty
+                os.rmdir(os.path.dirname(bytecode))

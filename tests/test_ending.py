@@ -140,5 +140,6 @@ def test_a_process_that_ends_at_once_leaves_no_file_of_tensorflow(tmp_path, end,
     path.write_text(textwrap.dedent(lines).replace("END", end))  # AutoGraph needs the source
     scratch.mkdir()
     where = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
+    where["PYTHONDONTWRITEBYTECODE"] = ""  # that is a file, too
     assert subprocess.run([sys.executable, path], env=where, check=False).returncode == code
     assert not list(scratch.iterdir())
