@@ -142,13 +142,12 @@ def resolve(given: Mapping) -> Config:
     for layer in layers:
         values.update(layer)
     values.update(dataset=dataset, method=method, protocol=protocol)
+    unread = recipes.method_flags() - set(recipe.flags)
     unread_data = data_flags() - set(reads) - set(recipe.flags)
-    _refuse_unread(
-        given, recipes.method_flags() - set(recipe.flags), "method", method, recipe.flags
-    )
+    _refuse_unread(given, unread, "method", method, recipe.flags)
     _refuse_unread(given, unread_data, "dataset", dataset, reads)
     _derive(values, given)
-    for name in (recipes.method_flags() - set(recipe.flags)) | unread_data:
+    for name in unread | unread_data:
         values[name] = None  # a recorded value would look as if it had been used
     if not recipe.has_strong_views:
         _keep_padding_alone(values, given)
@@ -206,7 +205,7 @@ def _derive(values: dict, given: Mapping) -> None:
         values["learning_rate"] = 0.1 * values["batch_size"] / 256
     if values["vat_radius"] is None:
         values["vat_radius"] = 6.0 * values["image_size"] / 32
-    if values["model"].startswith("applications/"):
+    if flag_table.is_application(values["model"]):
         # A published network computes something else with other constants than its own.
         for name in ("batch_norm_momentum", "batch_norm_epsilon"):
             values[name] = given.get(name)

@@ -61,8 +61,7 @@ def found(values: Mapping) -> Iterator[str]:
             "--unlabeled_prior must be labeled for own pictures, as nobody knows the classes of "
             "the unlabeled ones, got true."
         )
-    reads_prior = values["align_distribution"] or _is_told_prior(values)
-    if values["unlabeled_prior"] == "true" and not reads_prior:
+    if values["unlabeled_prior"] == "true" and not _reads_prior(values):
         yield (
             "--unlabeled_prior is read with --align_distribution=true alone by "
             f"--method={values['method']}, got true and --align_distribution=false."
@@ -87,7 +86,7 @@ def found(values: Mapping) -> Iterator[str]:
             f"--warmup_steps must be less than --steps={values['steps']}, "
             f"got {values['warmup_steps']}."
         )
-    if values["init_weights"] == "imagenet" and not values["model"].startswith("applications/"):
+    if values["init_weights"] == "imagenet" and not flag_table.is_application(values["model"]):
         yield (
             "--init_weights=imagenet is for --model=applications/... only, "
             f"not for {values['model']}."
@@ -124,8 +123,8 @@ def doubts(values: Mapping) -> Iterator[str]:
     # A pool that is not cut by class has a tail that nobody knows.
     if values["unlabeled_max"] is None or _has_one_tail(values):
         return
-    can_be_told = _is_told_prior(values) or values["align_distribution"]
-    expects = any(part.expects_labeled_tail for part in _parts(values))
+    can_be_told = _reads_prior(values)
+    expects = any(part.expects_labeled_tail for part in recipes.RECIPES[values["method"]].parts)
     if expects or (can_be_told and values["unlabeled_prior"] == "labeled"):
         remedy = "; --unlabeled_prior=true tells it the true numbers" if can_be_told else ""
         yield (
@@ -134,14 +133,12 @@ def doubts(values: Mapping) -> Iterator[str]:
         )
 
 
-def _parts(values: Mapping) -> list[recipes.Component]:
-    """The rebalancers of the method."""
-    return [recipes.REBALANCERS[key] for key in recipes.RECIPES[values["method"]].rebalancers]
-
-
-def _is_told_prior(values: Mapping) -> bool:
-    """Whether a rebalancer reads `--unlabeled_prior`, whatever the method itself does."""
-    return any("unlabeled_prior" in part.flags for part in _parts(values))
+def _reads_prior(values: Mapping) -> bool:
+    """Whether a rebalancer reads `--unlabeled_prior`, or the method's alignment does."""
+    parts = recipes.RECIPES[values["method"]].parts
+    return bool(values["align_distribution"]) or any(
+        "unlabeled_prior" in part.flags for part in parts
+    )
 
 
 def _too_late(values: Mapping) -> Iterator[str]:
@@ -179,8 +176,8 @@ def _on_one_side(values: Mapping) -> Iterator[str]:
     when = f" up to --reweight_start={start:g} of the steps" if labeled and waits else ""
     yield (
         f"--weight_normalization=none makes weights mostly far below 1, and the {heavy} loss has "
-        f"none{when}: it counts many times as much as the {light} one, where class keeps both at "
-        "their size."
+        f"none{when}: it counts many times as much as the {light} one, where class keeps both "
+        "within a few times of each other."
     )
 
 

@@ -7,7 +7,6 @@ each class) and samples.png (some of each class, with weak and strong views) int
 import dataclasses
 import itertools
 import logging
-import math
 import os
 import pathlib
 import sys
@@ -221,13 +220,13 @@ def _decodable(dataset, rows, notes: list[str]):
 
     if not isinstance(dataset.train, records.FileImages):
         return rows
-    report = image_scan.scan(
-        dataset.train.paths[rows], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
-    )
+    paths = dataset.train.paths[rows]
+    found = image_scan.faults(paths)
     notes.extend(
-        f"a sample is damaged: {naming.shown(bad.path)}: {bad.reason}" for bad in report.bad
+        f"a sample is damaged: {naming.shown(paths[place])}: {reason}"
+        for place, reason in found.items()
     )
-    return rows[report.usable]
+    return rows[[place not in found for place in range(len(rows))]]
 
 
 def _plain(dataset, rows):

@@ -144,11 +144,16 @@ def spelled_beta(value: str | float | None) -> str | None:
         return value
 
 
+def is_application(model: str) -> bool:
+    """Whether a network is one of `keras.applications`."""
+    return model.startswith(APPLICATIONS)
+
+
 def _is_model(value: str) -> bool:
     depth = re.fullmatch(r"wide_resnet_([1-9]\d{0,3})_[1-9]\d{0,2}", value)
     if depth:
         return int(depth[1]) >= 10 and int(depth[1]) % 6 == 4
-    return value in _MODELS or bool(re.fullmatch(r"applications/[A-Za-z]\w*", value))
+    return value in _MODELS or bool(re.fullmatch(rf"{APPLICATIONS}[A-Za-z]\w*", value))
 
 
 def _is_temperature(value: str) -> bool:
@@ -160,6 +165,8 @@ def _is_temperature(value: str) -> bool:
         return False
 
 
+# What names of networks of `keras.applications` begin with.
+APPLICATIONS = "applications/"
 _MODELS = ("resnet50", "resnet50_small_images", "small_resnet")
 
 RUN = "run"

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from drw_tf import config as configuration
 from drw_tf import ending, flag_table, help_text, quiet, whole_files
+from drw_tf.serving import folders
 from drw_tf.training import messages, workdir
 
 COLUMNS = ("path", "label", "confidence")
 PREFIX = "probability_"
-_SERVING = pathlib.Path("assets", "serving.json")
 _LOG = logging.getLogger("drw_tf")
 
 _TABLE = (
@@ -81,12 +81,12 @@ def read_serving(model: str) -> dict:
     Raises:
         ConfigError: the folder is not an export of this program.
     """
-    path = pathlib.Path(model, _SERVING)
+    path = pathlib.Path(model, folders.MARKER)
     if not path.is_file():
         inside = workdir.Layout(model).export
-        hint = f"; {inside} is one" if (inside / _SERVING).is_file() else ""
+        hint = f"; {inside} is one" if (inside / folders.MARKER).is_file() else ""
         raise configuration.ConfigError(
-            f"--model must be a folder that drw_tf exported, {model} has no {_SERVING}{hint}."
+            f"--model must be a folder that drw_tf exported, {model} has no {folders.MARKER}{hint}."
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -153,7 +153,7 @@ def predict(flags: Mapping, serving: Mapping, paths: Sequence[str]) -> str:
     try:
         preparation = preparation_of(serving)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{flags['model']}/{_SERVING}: {error}") from None
+        raise ValueError(f"{flags['model']}/{folders.MARKER}: {error}") from None
     limit = flags["max_megapixels"] or preparation.max_megapixels
     usable = _usable(paths, limit, flags["on_bad_image"])
     written = 0

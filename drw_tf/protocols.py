@@ -147,7 +147,6 @@ DATASETS = {
         "steps": 3000,
         "steps_per_epoch": 50,
         "reweight_start": 0.3,
-        "steps_per_execution": 10,
         "vat_radius": _VAT_DIGITS,
     },
     "cifar10": _CIFAR10,

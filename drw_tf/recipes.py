@@ -62,27 +62,32 @@ class Recipe:
     defaults: dict = dataclasses.field(default_factory=dict)
 
     @property
+    def parts(self) -> tuple[Component, ...]:
+        """Its rebalancers, in the order in which they are applied."""
+        return tuple(REBALANCERS[key] for key in self.rebalancers)
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Names of the hyper-parameter flags that this recipe reads, sorted."""
         names = set(METHODS[self.method].flags)
-        for key in self.rebalancers:
-            names.update(REBALANCERS[key].flags)
+        for part in self.parts:
+            names.update(part.flags)
         return tuple(sorted(names))
 
     @property
     def adjusts(self) -> bool:
         """Whether logits are changed at test time."""
-        return any(REBALANCERS[key].adjusts for key in self.rebalancers)
+        return any(part.adjusts for part in self.parts)
 
     @property
     def weighs_labeled(self) -> bool:
         """Whether the labeled loss has class weights."""
-        return any(REBALANCERS[key].weighs_labeled for key in self.rebalancers)
+        return any(part.weighs_labeled for part in self.parts)
 
     @property
     def refines(self) -> bool:
         """Whether pseudo-labels are changed before they are learned from."""
-        return any(REBALANCERS[key].refines for key in self.rebalancers)
+        return any(part.refines for part in self.parts)
 
     @property
     def reads_unlabeled(self) -> bool:

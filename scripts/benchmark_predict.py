@@ -24,6 +24,7 @@ from PIL import Image
 
 from drw_tf import predict
 from drw_tf import run as runs
+from drw_tf.models import network as model_network
 from drw_tf.serving import picture_stream, predictor, run_export
 
 FLAGS = flags.FLAGS
@@ -78,7 +79,7 @@ def ways_of(run, folder, paths):
 
     @tf.function(autograph=False)
     def forward(images):
-        return network(tf.cast(images, tf.float32) / 255.0, training=False)[head]
+        return network(model_network.unit_pixels(images), training=False)[head]
 
     exported = predictor.Predictor(export, FLAGS.batch_size)
     preparation = predict.preparation_of(predict.read_serving(str(export)))

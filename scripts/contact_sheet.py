@@ -8,7 +8,6 @@ row for each policy: the weak view and three strong ones.
 """
 
 import itertools
-import math
 import os
 import pathlib
 
@@ -82,12 +81,10 @@ def _photographs(folder):
 
 def _is_sound(path):
     """Whether a picture can be decoded; prints why not."""
-    report = image_scan.scan(
-        [path], max_megapixels=math.inf, on_bad="skip", full=True, progress=False
-    )
-    for bad in report.bad:
-        print(f"left out {naming.shown(bad.path)}: {bad.reason}")
-    return not report.bad
+    found = image_scan.faults([path])
+    for reason in found.values():
+        print(f"left out {naming.shown(path)}: {reason}")
+    return not found
 
 
 def _after(images, name, magnitude):

@@ -154,15 +154,11 @@ class Step:
         def step(batch):
             return run.strategy.run(run.method.train_step, args=(batch,))
 
-        self._step = step.get_concrete_function(self.batch)
+        # Its graph can be counted.
+        self.concrete = step.get_concrete_function(self.batch)
         self.function = step
 
     def __call__(self, batch=None) -> float:
         """Does a step and waits for its end."""
         out = self.function(self.batch if batch is None else batch)
         return float(self.run.strategy.experimental_local_results(out["loss"])[0])
-
-    @property
-    def concrete(self):
-        """The traced step, whose graph can be counted."""
-        return self._step

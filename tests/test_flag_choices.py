@@ -6,7 +6,7 @@ import tensorflow as tf
 from drw_tf import flag_table
 from drw_tf.augment import presets, randaugment, views
 from drw_tf.data import image_scan, long_tail
-from drw_tf.models import precision, registry
+from drw_tf.models import applications, precision, registry
 from drw_tf.ops import logit_adjustment, reweighting, schedules
 
 
@@ -40,6 +40,7 @@ def test_the_flag_table_knows_which_presets_pad_with_black(name):
 
 def test_the_model_flag_names_the_backbones_of_the_registry():
     assert flag_table._MODELS == registry._FIXED
+    assert flag_table.APPLICATIONS == applications.PREFIX
     flag = flag_table.BY_NAME["model"]
     for name in registry._FIXED:
         assert flag.check(name)

@@ -51,23 +51,23 @@ class Report:
     """What a scan found.
 
     Attributes:
-        sizes: int32 [N, 2], height and width of each picture as stored, 0 where unknown.
+        scanned: N, how many pictures were looked at.
         bad: the pictures that cannot be used, in the order of the paths.
     """
 
-    sizes: np.ndarray
+    scanned: int
     bad: tuple[BadImage, ...]
 
     @property
     def usable(self) -> np.ndarray:
         """bool [N], whether each row can be used."""
-        out = np.ones(len(self.sizes), bool)
+        out = np.ones(self.scanned, bool)
         out[[bad.row for bad in self.bad]] = False
         return out
 
     def summary(self) -> str:
         """One line: how many pictures are bad, and the first ten of them."""
-        found = f"{len(self.bad)} of {len(self.sizes)} pictures cannot be used"
+        found = f"{len(self.bad)} of {self.scanned} pictures cannot be used"
         return f"{found}: {_named(self.bad)}"
 
 
@@ -77,7 +77,6 @@ def scan(
     max_megapixels: float,
     on_bad: str = "fail",
     full: bool = False,
-    progress: bool = True,
 ) -> Report:
     """What the headers of picture files say.
 
@@ -86,7 +85,6 @@ def scan(
         max_megapixels: pictures of more pixels than this, in millions, are bad; > 0.
         on_bad: "fail" raises on any bad picture, "skip" only reports them.
         full: also decode every file, which finds damage inside it.
-        progress: whether to show a bar where standard error is a terminal.
 
     Raises:
         ValueError: an argument is out of range, or pictures are bad and `on_bad` is "fail".
@@ -97,17 +95,26 @@ def scan(
     if not max_megapixels > 0:
         raise ValueError(f"--max_megapixels must be above 0, got {max_megapixels}.")
 
-    found = list(_looks(paths, max_megapixels, full, progress))
-    sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
+    reasons = list(_looks(paths, max_megapixels, full))
     bad = tuple(
         BadImage(row, str(path), reason)
-        for row, (path, (_, reason)) in enumerate(zip(paths, found, strict=True))
+        for row, (path, reason) in enumerate(zip(paths, reasons, strict=True))
         if reason
     )
-    report = Report(sizes, bad)
+    report = Report(len(reasons), bad)
     if bad and on_bad == "fail":
         raise ValueError(f"{report.summary()}; --on_bad_image=skip leaves them out.")
     return report
+
+
+def faults(paths: Sequence[str]) -> dict[int, str]:
+    """Why pictures cannot be decoded, in a few words, by their places in the list.
+
+    Raises:
+        OSError: see `scan`.
+    """
+    looks = _looks(paths, math.inf, full=True, progress=False)
+    return {row: reason for row, reason in enumerate(looks) if reason}
 
 
 def first_damaged(paths: Sequence[str]) -> BadImage | None:
@@ -120,7 +127,7 @@ def first_damaged(paths: Sequence[str]) -> BadImage | None:
         OSError: see `scan`.
     """
     for full in (False, True):
-        for row, (_, reason) in enumerate(_looks(paths, math.inf, full)):
+        for row, reason in enumerate(_looks(paths, math.inf, full)):
             if reason:
                 return BadImage(row, str(paths[row]), reason)
     return None
@@ -158,12 +165,12 @@ def usable_dataset(
         return dataset, report
     keep = report.usable[: len(dataset.train)]
     split = _kept_split(dataset.given_split, keep)
-    train = _kept(dataset.train, keep)
+    train = records.take(dataset.train, keep)
     _check_classes(dataset, train, split, report.bad)
     if dataset.given_split is not None:
         _check_judged("validation set", dataset, dataset.given_split.validation, report, note)
     _check_judged("test set", dataset, np.arange(len(keep), len(paths)), report, note)
-    test = dataset.test and _kept(dataset.test, report.usable[len(keep) :])
+    test = dataset.test and records.take(dataset.test, report.usable[len(keep) :])
     return dataclasses.replace(dataset, train=train, test=test, given_split=split), report
 
 
@@ -199,7 +206,7 @@ def duplicates(paths: Sequence[str]) -> list[np.ndarray]:
 
 def _looks(
     paths: Sequence[str], max_megapixels: float, full: bool, progress: bool = True
-) -> Iterator[tuple[tuple[int, int], str]]:
+) -> Iterator[str]:
     """What `_look` says of each picture, in order."""
     waited = patience.Patience()
 
@@ -209,33 +216,30 @@ def _looks(
         except OSError as error:
             if error.errno in patience.OF_A_DISK:
                 raise OSError(error.errno, error.strerror, path) from None
-            return (0, 0), error.strerror or str(error)
+            return error.strerror or str(error)
 
     return _each(look, paths, "Looking at pictures", progress, 1 if full else _BLOCK)
 
 
-def _look(path: str, max_megapixels: float, full: bool) -> tuple[tuple[int, int], str]:
-    """((height, width), why it is bad or ""); raises OSError where it cannot be read."""
+def _look(path: str, max_megapixels: float, full: bool) -> str:
+    """Why a picture is bad, or ""; raises OSError where it cannot be read."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if not size:
-                return (0, 0), "the file is empty"
+                return "the file is empty"
             header = image_headers.read(file, size)
-            shape = header.height, header.width
-            if not all(shape):
-                return (0, 0), f"its header says {header.width} x {header.height} pixels"
-            if shape[0] * shape[1] > max_megapixels * 1e6:
-                return shape, (
-                    f"{header.width} x {header.height} pixels are more than "
-                    f"--max_megapixels={max_megapixels:g}"
-                )
+            pixels = f"{header.width} x {header.height} pixels"
+            if not (header.height and header.width):
+                return f"its header says {pixels}"
+            if header.height * header.width > max_megapixels * 1e6:
+                return f"{pixels} are more than --max_megapixels={max_megapixels:g}"
             if header.complete and not full:
-                return shape, ""
+                return ""
             file.seek(0)
-            return shape, _decoding_fault(file.read())
+            return _decoding_fault(file.read())
     except ValueError as error:
-        return (0, 0), str(error)
+        return str(error)
 
 
 def _decoding_fault(contents: bytes) -> str:
@@ -271,10 +275,6 @@ def _each(
             for results in pool.map(lambda block: [function(item) for item in block], tasks):
                 yield from results
                 bar.update(len(results))
-
-
-def _kept(images: records.FileImages, keep: np.ndarray) -> records.FileImages:
-    return records.FileImages(images.paths[keep], images.labels[keep])
 
 
 def _kept_split(split: records.Split | None, keep: np.ndarray) -> records.Split | None:

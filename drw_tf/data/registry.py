@@ -5,9 +5,21 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
+from drw_tf.data import (
+    csv_table,
+    digits,
+    identity,
+    image_folder,
+    image_scan,
+    in_memory,
+    long_tail,
+    naming,
+    own_images,
+    splits,
+)
 from drw_tf.data import dataset as records
-from drw_tf.data import digits, identity, in_memory, long_tail, naming, splits
 
 _LOG = logging.getLogger("drw_tf")
 
@@ -52,16 +64,11 @@ def load(
     return dataset, long_tailed_split(dataset, config)
 
 
-# Each loader is imported when it is used: TensorFlow Datasets alone takes seconds.
-
-
 def _load(config) -> records.Dataset:
     name = config.dataset
     if name == "digits":
         return digits.load()
     if name == "folder":
-        from drw_tf.data import image_folder
-
         return image_folder.load(
             config.labeled_dir,
             config.unlabeled_dir,
@@ -74,8 +81,6 @@ def _load(config) -> records.Dataset:
             note=_LOG.warning,
         )
     if name == "csv":
-        from drw_tf.data import csv_table
-
         return csv_table.load(
             config.labels_csv,
             image_size=config.image_size,
@@ -87,6 +92,7 @@ def _load(config) -> records.Dataset:
     return _load_benchmark(name, config)
 
 
+# The loaders below are imported when they are used: TensorFlow Datasets alone takes seconds.
 def _load_benchmark(name: str, config) -> records.Dataset:
     import tensorflow_datasets as tfds
 
@@ -126,8 +132,6 @@ def _usable(
     dataset: records.Dataset, config, note_bad: Callable, find_copies: bool, at_once: bool
 ) -> records.Dataset:
     """The data set without unreadable files; in memory where that is asked and possible."""
-    from drw_tf.data import own_images
-
     dataset = _readable(dataset, config, note_bad, config.decode_all)
     if find_copies and dataset.given_split is not None:
         split = _given_split(dataset, config)
@@ -140,8 +144,6 @@ def _usable(
 
 def _in_memory(dataset: records.Dataset, config, note_bad: Callable) -> records.Dataset:
     """The data set decoded, where that is possible."""
-    import tensorflow as tf
-
     # Views that only shift are all of the same square, so it is decoded once for all.
     if config.crop != "shift" or config.in_memory_gigabytes is None:
         return dataset
@@ -154,8 +156,6 @@ def _in_memory(dataset: records.Dataset, config, note_bad: Callable) -> records.
 
 
 def _readable(dataset: records.Dataset, config, note_bad: Callable, full: bool) -> records.Dataset:
-    from drw_tf.data import image_scan
-
     dataset, report = image_scan.usable_dataset(
         dataset,
         max_megapixels=config.max_megapixels,

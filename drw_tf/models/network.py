@@ -11,6 +11,11 @@ from tensorflow import keras
 FEATURES = "features"
 
 
+def unit_pixels(images: tf.Tensor) -> tf.Tensor:
+    """float32 in [0, 1], what networks take of pictures of uint8; the shape stays."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
 @dataclasses.dataclass(frozen=True)
 class BatchNorm:
     """The constants of every batch normalisation in a backbone.

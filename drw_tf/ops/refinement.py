@@ -112,11 +112,11 @@ def project(
     problem = _problem(probabilities, target_counts)
     if dual is None:
         dual = tf.zeros_like(problem.targets)
-    dual, rows = _newton(problem, dual, TOLERANCE, _STEPS)
+    dual, rows = _newton(problem, dual, TOLERANCE)
     error = _column_error(problem, rows)
 
     def again():
-        second, second_rows = _newton(problem, _annealed_dual(problem), TOLERANCE, _STEPS)
+        second, second_rows = _newton(problem, _annealed_dual(problem), TOLERANCE)
         second_error = _column_error(problem, second_rows)
         better = second_error < error
         return (
@@ -187,7 +187,7 @@ def _column_error(problem, rows):
     return tf.reduce_max(tf.abs(_gradient(problem, rows))) / tf.reduce_sum(problem.targets)
 
 
-def _newton(problem, dual, tolerance, max_steps):
+def _newton(problem, dual, tolerance):
     """(dual, its rows) after Newton steps with line search, until the columns are right."""
 
     def is_wrong(dual, rows):
@@ -197,7 +197,7 @@ def _newton(problem, dual, tolerance, max_steps):
         return _line_search(problem, dual, rows, _direction(problem, rows))
 
     start = (dual, _rows(problem, dual))
-    return tf.while_loop(is_wrong, improve, start, maximum_iterations=max_steps)
+    return tf.while_loop(is_wrong, improve, start, maximum_iterations=_STEPS)
 
 
 def _direction(problem, rows):
@@ -268,7 +268,7 @@ def _annealed_dual(problem):
 
     def warm(cap, dual):
         softer = problem._replace(entropy=tf.minimum(problem.entropy, cap))
-        return 4 * cap, _newton(softer, dual, loose, _STEPS)[0]
+        return 4 * cap, _newton(softer, dual, loose)[0]
 
     start = (2 / tf.maximum(largest, 1.0), tf.zeros_like(problem.targets))
     return tf.while_loop(is_cut, warm, start, maximum_iterations=_MAX_LEVELS)[1]

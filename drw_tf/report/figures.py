@@ -102,11 +102,11 @@ def class_curves(
             else:
                 axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center")
                 axes.set_xticks([])
-        _finish_grid(made, grid, len(records), axis_label)
+        _finish_grid(grid, len(records), axis_label)
         if fraction:
             panels.percent_axis(grid[0, 0].yaxis)
             grid[0, 0].set_ylim(-0.02, 1.02)
-        panels.class_key(made, grid, names, order, "class")
+        panels.class_key(made, grid, names, order)
         if len(order) <= palette.MAX_NAMED_CLASSES:
             panels.smoothing_note(made, max(len(steps) for steps, _ in curves))
     return made
@@ -167,7 +167,7 @@ def _last_step_before_change(record: Mapping, key: str) -> int | None:
     return start - 1 if start is not None and key.endswith("_weights") else start
 
 
-def _finish_grid(made: figure.Figure, grid: np.ndarray, used: int, axis_label: str) -> None:
+def _finish_grid(grid: np.ndarray, used: int, axis_label: str) -> None:
     """Labels the first column and hides panels without a run."""
     for axes in list(grid.flat)[used:]:
         axes.set_visible(False)

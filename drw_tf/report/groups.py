@@ -248,7 +248,7 @@ def _read(record: Mapping, names: Iterable[str]) -> dict[str, object]:
         parts = [part.get("replicas", last) for part in record.get("made_by", ())] or [last]
         numbers = [number for number, _ in itertools.groupby(parts)]
         # One that went on with others is no run of either number.
-        found["replicas"] = last if len(numbers) == 1 else ", then ".join(map(str, numbers))
+        found["replicas"] = numbers[0] if len(numbers) == 1 else ", then ".join(map(str, numbers))
     recipe = recipes.RECIPES.get(configuration["method"])
     is_padded = flag_table.pads_black(found.get("randaugment"), configuration.get("crop"))
     if recipe and not recipe.has_strong_views and not is_padded:

@@ -104,6 +104,16 @@ def run_color(run: int) -> str:
     return RUN_COLORS[run % len(RUN_COLORS)]
 
 
+def run_line(run: int) -> str:
+    """Dash pattern of the run-th run, starting again after four."""
+    return LINE_STYLES[run % len(LINE_STYLES)]
+
+
+def run_marker(run: int) -> str:
+    """Marker of the run-th run, starting again after seven."""
+    return MARKERS[run % len(MARKERS)]
+
+
 def rank_colormap() -> colors.Colormap:
     """Colours from the head class (dark) to the tail class (bright), without pale ends."""
     samples = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256))

@@ -129,7 +129,7 @@ def plain_log_ticks(axis, values: np.ndarray) -> None:
 
 
 def class_key(
-    made: figure.Figure, axes: np.ndarray, names: Sequence[str], order: np.ndarray, title: str
+    made: figure.Figure, axes: np.ndarray, names: Sequence[str], order: np.ndarray
 ) -> None:
     """Explains the colours of `class_lines`: names up to ten classes, above a colour bar."""
     count = len(order)
@@ -146,7 +146,7 @@ def class_key(
         for rank in range(count)
     ]
     shown = [short_name(names[index]) for index in order]
-    made.legend(handles, shown, loc="outside right upper", title=title, handlelength=2.6)
+    made.legend(handles, shown, loc="outside right upper", title="class", handlelength=2.6)
 
 
 def rank_ticks(count: int) -> list[int]:
@@ -271,14 +271,14 @@ def _bars(axes, ranks, values, label, run, runs) -> None:
 def _points(axes, ranks, values, label, run) -> None:
     """One run's points, with the running mean that shows the trend from head to tail."""
     color = palette.run_color(run)
-    marker = palette.MARKERS[run % len(palette.MARKERS)]
+    marker = palette.run_marker(run)
     axes.plot(ranks, values, marker, color=color, alpha=0.45, markersize=3.5)
     window = 2 * math.ceil(len(ranks) / 24) + 1
     axes.plot(
         ranks,
         running_mean(values, window),
         color=color,
-        linestyle=palette.LINE_STYLES[run % len(palette.LINE_STYLES)],
+        linestyle=palette.run_line(run),
         linewidth=2.2,
         label=f"{label} (line: mean of {window} neighbours)" if run == 0 else label,
     )

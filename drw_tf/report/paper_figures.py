@@ -76,7 +76,7 @@ def pseudo_dynamics(
             panels.plain_log_ticks(right.yaxis, ratio)
             right.set_ylabel(r"$\hat{R}^u$: largest / smallest pseudo number")
             panels.step_axis(right)
-        panels.class_key(made, grid, names, order, "class")
+        panels.class_key(made, grid, names, order)
         panels.smoothing_note(made, len(steps))
     return made
 
@@ -98,7 +98,7 @@ def class_balanced_terms() -> figure.Figure:
         axes = grid[0, 0]
         for index, beta in enumerate(BETAS):
             terms = 1.0 / np.asarray(reweighting.effective_number(counts, beta))
-            style = palette.LINE_STYLES[index % len(palette.LINE_STYLES)]
+            style = palette.run_line(index)
             color = palette.run_color(index)
             axes.plot(counts, terms, style, color=color, label=f"β = {beta:g}", linewidth=2)
         axes.set(xscale="log", yscale="log")
@@ -133,8 +133,8 @@ def beta_study(
                 [np.mean(line[beta]) for beta in known],
                 yerr=spread if any(spread) else None,
                 color=palette.run_color(run),
-                marker=palette.MARKERS[run % len(palette.MARKERS)],
-                linestyle=palette.LINE_STYLES[run % len(palette.LINE_STYLES)],
+                marker=palette.run_marker(run),
+                linestyle=palette.run_line(run),
                 markersize=6,
                 capsize=3,
                 label=name,
@@ -184,7 +184,7 @@ def losses(records: Sequence[Mapping], labels: Sequence[str] | None = None) -> f
                 )
             for axes, key in ((test, "loss"), (accuracy, "balanced_accuracy")):
                 steps, values = history.series(record, "test", "ema", key)
-                style = palette.LINE_STYLES[run % len(palette.LINE_STYLES)]
+                style = palette.run_line(run)
                 panels.curve(axes, steps, values, start, linestyle=style, color=color, label=label)
         training.set_ylabel("training loss (nats)")
         test.set_ylabel("test loss (nats)")

@@ -96,8 +96,13 @@ def at_step(record: Mapping, step: int) -> dict | None:
     history = [entry for entry in record["history"] if entry["step"] <= step]
     if not history or history[-1]["step"] != step or not history[-1].get("test"):
         return None
+    # A part that begins here or later has not made it.
+    makers = [part for part in record.get("made_by", ()) if part["from_step"] < step]
+    code = {name: makers[-1][name] for name in ("versions", "git")} if makers else {}
     return {
         **record,
+        **({"made_by": makers} if makers else {}),
+        **code,
         "steps": step,
         "seconds": history[-1]["seconds"],
         "final": final_metrics(history),

@@ -7,8 +7,6 @@ import pathlib
 import shutil
 from typing import IO
 
-import tensorflow as tf
-
 from drw_tf import whole_files
 
 KERAS_FILE = "ema.keras"
@@ -88,6 +86,8 @@ class Replacement:
             error = failed
         finally:
             self._leave()
+        import tensorflow as tf  # here: who reads the names above need not wait for it
+
         if isinstance(error, OSError | tf.errors.OpError):
             text = " ".join(str(error).split())[:300]
             raise ExportError(f"{self.target} was not written: {text}") from error

@@ -21,7 +21,8 @@ def require(value: tf.Tensor, condition: tf.Tensor, *words: str | tf.Tensor) -> 
         `value`, unchanged.
     """
     words = [
-        word if isinstance(word, str) or word.dtype == tf.string else _text(word) for word in words
+        word if isinstance(word, str) or word.dtype == tf.string else tf.strings.as_string(word)
+        for word in words
     ]
     with tf.control_dependencies([tf.debugging.Assert(condition, [tf.strings.join(words)])]):
         return tf.identity(value)
@@ -115,7 +116,3 @@ def _little_endian(raw: tf.Tensor, start: int, length: int) -> tf.Tensor:
     """int64 scalar, the unsigned number in `length` bytes."""
     part = tf.cast(raw[start : start + length], tf.int64)
     return tf.reduce_sum(part * [2 ** (8 * place) for place in range(length)])
-
-
-def _text(number: tf.Tensor) -> tf.Tensor:
-    return tf.strings.as_string(number)

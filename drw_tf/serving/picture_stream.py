@@ -7,7 +7,6 @@ graph decodes four pictures of a batch at a time. Formats that TensorFlow does n
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -98,14 +97,6 @@ def parts(paths: Sequence[str], preparation: decoding.Preparation, batch: int) -
         yield _second_look(*nothing, some, paths, preparation)
 
 
-def faults(paths: Sequence[str]) -> dict[int, str]:
-    """Why pictures cannot be decoded, in a few words, by their places in the list."""
-    report = image_scan.scan(
-        paths, max_megapixels=math.inf, on_bad="skip", full=True, progress=False
-    )
-    return {bad.row: bad.reason for bad in report.bad}
-
-
 def _cut(places: range, batch: int) -> list[range]:
     return [places[start : start + batch] for start in range(0, len(places), batch)]
 
@@ -125,7 +116,7 @@ def _second_look(
     here = np.isin(rows, places)
     rows, pixels = rows[here], pixels[here]
     missing = np.setdiff1d(places, rows).tolist()
-    why = faults([paths[place] for place in missing])
+    why = image_scan.faults([paths[place] for place in missing])
     unreadable = {missing[row]: reason for row, reason in why.items()}
     sound = [place for place in missing if place not in unreadable]
     if sound:

@@ -27,6 +27,7 @@ import tqdm
 from tensorflow import keras
 
 from drw_tf.models import heads
+from drw_tf.models import network as model_network
 from drw_tf.ops import calibration
 from drw_tf.serving import decoding, folders, verification, warm_up
 
@@ -47,7 +48,7 @@ def export_saved_model(
     temperature_metadata: Mapping | None = None,
     card: str | None = None,
     central_fraction: float | None = None,
-    max_megapixels: float = 50.0,
+    max_megapixels: float = decoding.Preparation.max_megapixels,
     checks: bool = True,
 ) -> pathlib.Path:
     """The folder, written beside and renamed when it is complete.
@@ -160,7 +161,7 @@ def _signatures(
         rows = tf.shape(images)[0]
         # TensorFlow's fused convolutions give a wrong shape for no rows at all.
         missing = tf.maximum(1 - rows, 0)
-        inputs = tf.cast(images, tf.float32) / 255.0
+        inputs = model_network.unit_pixels(images)
         inputs = tf.pad(inputs, [[0, missing], [0, 0], [0, 0], [0, 0]])
         # The padding has lost the sizes, which TensorFlow Lite's convolutions need to know.
         inputs = tf.reshape(inputs, [-1, *preparation.image_shape])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from drw_tf.data import naming
+from drw_tf.models import network as model_network
 from drw_tf.serving import decoding, folders
 
 # Largest difference between the exported logits and the network's; the second one where the
@@ -84,7 +85,7 @@ def compare_logits(
     images = np.random.default_rng(0).integers(0, 256, [4, *preparation.image_shape], np.uint8)
     # GPUs round convolutions to TF32, and each graph may choose another algorithm.
     with tf.device("CPU:0"):
-        inputs = tf.cast(images, tf.float32) / 255.0
+        inputs = model_network.unit_pixels(images)
         expected = network(inputs, training=False)[head].numpy()
         loaded = tf.saved_model.load(str(folder)).signatures["serving_default"]
         by_keras = keras.models.load_model(

@@ -56,7 +56,7 @@ def build_method(
         seed=config.seed,
         pool_counts=_pool_counts(config, dataset, split),
     )
-    rebalancers = [_make(recipes.REBALANCERS[key], config, facts) for key in recipe.rebalancers]
+    rebalancers = [_make(part, config, facts) for part in recipe.parts]
     component = recipes.METHODS[recipe.method]
     method = component.load()(
         network_builder(config, dataset, starts=not begun_with, start=start),

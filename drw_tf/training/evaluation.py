@@ -11,6 +11,7 @@ from tensorflow import keras
 
 from drw_tf.data import dataset as records
 from drw_tf.data import pipeline
+from drw_tf.models import network as model_network
 from drw_tf.models import spread
 from drw_tf.ops import summary
 
@@ -95,7 +96,7 @@ class Evaluator:
 
             @tf.function(input_signature=signature, autograph=False)
             def forward(images):
-                return network(tf.cast(images, tf.float32) / 255.0, training=False)
+                return network(model_network.unit_pixels(images), training=False)
 
             self._graphs[id(network)] = forward
         return self._graphs[id(network)]

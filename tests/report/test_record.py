@@ -1,7 +1,7 @@
 import pytest
 
+from drw_tf.report import groups, record_file
 from drw_tf.report import record as run_record
-from drw_tf.report import record_file
 
 
 def with_values(values):
@@ -141,3 +141,22 @@ def test_dataset_without_counts_is_refused_when_it_is_built():
             seconds=0.0,
             images_per_second=None,
         )
+
+
+def test_a_record_at_an_earlier_step_is_of_the_code_that_had_trained_by_then(make_record):
+    def part(step, commit, replicas):
+        git = {"commit": commit * 40, "dirty": False}
+        return {"from_step": step, "versions": {"drw_tf": commit}, "git": git, "replicas": replicas}
+
+    entry = {"seconds": 1.0, "train": {}, "test": {"ema": {"balanced_accuracy": 0.5}}}
+    parts = [part(0, "a", 2), part(100, "b", 4)]
+    made = {"made_by": parts, "git": parts[1]["git"], "machine": {"replicas": 4}}
+    whole = make_record() | made
+    whole["history"] = [{**entry, "step": 100}, {**entry, "step": 200}]
+    got = run_record.at_step(whole, 100)
+    assert got["made_by"] == parts[:1]
+    assert (got["git"]["commit"][0], got["versions"]) == ("a", {"drw_tf": "a"})
+    assert run_record.at_step(whole, 200)["made_by"] == parts
+    assert run_record.at_step(make_record(), 200)["git"] == make_record()["git"]
+    assert groups._read(got, ["replicas"]) == {"replicas": 2}
+    assert groups._read(whole, ["replicas"]) == {"replicas": "2, then 4"}

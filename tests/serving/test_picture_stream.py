@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from drw_tf.data import image_scan
 from drw_tf.serving import decoding, picture_stream
 
 CENTRAL = decoding.Preparation((16, 16, 3), central_fraction=0.875)
@@ -151,7 +152,7 @@ def test_a_file_that_vanished_is_told_too(written):
 
 def test_fault_says_why(written, pictures):
     paths = written({0: damaged(pictures)}, 2)
-    found = picture_stream.faults(paths)
+    found = image_scan.faults(paths)
     assert found.keys() == {0}
     assert found[0].startswith("it cannot be decoded")
 
@@ -161,7 +162,7 @@ def test_what_can_be_read_at_a_second_look_is_not_left_out(written, pictures, mo
     sound = {paths[row]: pathlib.Path(paths[row]).read_bytes() for row in (0, 4, 6)}
     for path in sound:
         os.remove(path)
-    look = picture_stream.faults
+    look = image_scan.faults
 
     def back(dropped):
         """The disk is back when pictures that were dropped are looked at again."""
@@ -169,7 +170,7 @@ def test_what_can_be_read_at_a_second_look_is_not_left_out(written, pictures, mo
             pathlib.Path(one).write_bytes(sound[one])
         return look(dropped)
 
-    monkeypatch.setattr(picture_stream, "faults", back)
+    monkeypatch.setattr(image_scan, "faults", back)
     got = list(picture_stream.parts(paths, WHOLE, 3))
     assert [row for part in got for row in part.unreadable] == [2]
     assert [row for part in got for row in part.rows] == [0, 1, 3, 4, 5, 6]
