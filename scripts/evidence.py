@@ -7,7 +7,7 @@
 What has a record is not run again, an interrupted run goes on where it was. Started twice, each
 pinned to a core (`taskset -c 0 ...`), it does a quarter more in all: what one process has begun
 the other leaves. To judge a run again with adjusted logits needs its folder, which only the machine
-that trained it has. Parts: r100, r50, beta, batch.
+that trained it has. Parts: r100, r50, beta, batch, scale.
 """
 
 import argparse
@@ -130,6 +130,16 @@ PLAN = (
     *(_r50(method) for method in COMBINATIONS),
     *(_r100(method, 1, 2) for method in ("fixmatch_abc", "drw_abc")),
     *(_r100(method, 1, 2) for method in ("fixmatch_crest_plus", "mixmatch")),
+    # FixMatch with the scale of DRw's labeled loss and no balance. Under SGD and L2 a third of the
+    # labeled loss alone is a third of the learning rate and thrice all that is beside it.
+    Row(
+        "scale",
+        "cifar10_r100",
+        "cifar10_r100_labeled_third",
+        "fixmatch",
+        ("--learning_rate=0.01", "--lambda_u=3", "--weight_decay=0.0015"),
+        (0, 1, 2),
+    ),
 )
 
 
