@@ -260,7 +260,14 @@ FLAGS = (
         default=False,
         changes_result=False,
     ),
-    Flag("flip", "bool", "whether a mirrored picture is still of its class", DATA, default=True),
+    Flag(
+        "flip",
+        "bool",
+        "whether a mirrored picture is still of its class; of tfds:<name> with known characters or "
+        "signs none is",
+        DATA,
+        default=True,
+    ),
     _choice(
         "crop",
         ("shift", *RESIZED),

@@ -184,6 +184,7 @@ TFDS_PREFIX = "tfds:"
 # Any other set of TensorFlow Datasets: a tail that fits in most of them.
 _ANY_TFDS = {
     **_CIFAR10,
+    "reads": (*_TFDS, "flip"),
     "protocol": "modern",
     "labeled_max": 100,
     "unlabeled_max": 200,
@@ -199,6 +200,6 @@ def dataset(name: str) -> dict | None:
     if name.startswith(TFDS_PREFIX):
         # The name of its config, and its version, may follow.
         if re.split("[/:]", name.removeprefix(TFDS_PREFIX))[0] in _WITH_UNLABELED_SPLIT:
-            return {**_ANY_TFDS, "reads": _TFDS_UNLABELED, "darp_refresh": 100}
+            return {**_ANY_TFDS, "reads": (*_TFDS_UNLABELED, "flip"), "darp_refresh": 100}
         return _ANY_TFDS
     return DATASETS.get(name)

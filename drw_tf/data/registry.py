@@ -120,6 +120,7 @@ def _load_benchmark(name: str, config) -> records.Dataset:
         image_size=config.image_size,
         download=config.download,
         unlabeled=config.unlabeled_max is None,
+        flip=config.flip is not False,  # None where the set itself says it
         note=_LOG.warning,
     )
 

@@ -61,6 +61,7 @@ def load(
     image_size: int | None = None,
     download: bool = False,
     unlabeled: bool = False,
+    flip: bool = True,
     note: Callable[[str], None] = logging.info,
 ) -> records.Dataset:
     """A data set with all its pictures in memory.
@@ -80,6 +81,7 @@ def load(
             nothing else.
         unlabeled: whether the split "unlabelled" or "unlabeled" is read as well: training rows
             of unknown label, after those of "train".
+        flip: whether a mirrored picture is still of its class; in sets of `NOT_MIRRORED` none is.
         note: told of such a split that is not read.
 
     Raises:
@@ -97,6 +99,7 @@ def load(
         train = _read(builder, parts, shape, size)
         train.labels[builder.info.splits["train"].num_examples :] = records.UNKNOWN_LABEL
         test = _read_test(builder, shape, size)
+    names = [builder.name, getattr(builder.builder_config, "name", None)]
     mean, std = STATISTICS.get(builder.name, (None, None))
     if mean is None or size is not None:
         mean, std = channel_statistics(train.pixels)
@@ -106,7 +109,7 @@ def load(
         image_shape=shape,
         train=train,
         test=test,
-        flip=NOT_MIRRORED.isdisjoint([builder.name, getattr(builder.builder_config, "name", None)]),
+        flip=flip and NOT_MIRRORED.isdisjoint(names),
         mean=mean,
         std=std,
     )

@@ -434,10 +434,27 @@ def test_a_download_is_what_the_flag_asks_for(monkeypatch, tmp_path, asked):
     class Asked(Exception):
         pass
 
-    def load(name, data_dir, image_size, download, unlabeled, note):
+    def load(name, data_dir, image_size, download, unlabeled, flip, note):
         assert (name, data_dir, image_size, unlabeled) == ("cifar10", str(tmp_path), None, False)
+        assert flip
         raise Asked(download)
 
     monkeypatch.setattr(tfds_images, "load", load)
     with pytest.raises(Asked, match=str(asked)):
         loaded("--dataset=cifar10", f"--data_dir={tmp_path}", *(["--download"] if asked else []))
+
+
+@pytest.mark.parametrize(("words", "flips"), [([], True), (["--flip=false"], False)])
+def test_whether_pictures_of_any_set_are_mirrored_can_be_said(monkeypatch, tmp_path, words, flips):
+    from drw_tf.data import tfds_images
+
+    class Asked(Exception):
+        pass
+
+    def load(*_, flip, **__):
+        raise Asked(flip)
+
+    monkeypatch.setattr(tfds_images, "load", load)
+    for name in ("tfds:letters", "tfds:stl10"):
+        with pytest.raises(Asked, match=str(flips)):
+            loaded(f"--dataset={name}", f"--data_dir={tmp_path}", *words)

@@ -286,6 +286,7 @@ def test_pictures_of_digits_are_not_mirrored_in_a_set_of_many_kinds(tmp_path, co
     name = "visual_domain_decathlon"
     prepare(tmp_path, name=name, config=tfds.core.BuilderConfig(name=config))
     assert tfds_images.load(f"tfds:{name}/{config}", tmp_path).flip == flip
+    assert not tfds_images.load(f"tfds:{name}/{config}", tmp_path, flip=False).flip
 
 
 # Sizes
