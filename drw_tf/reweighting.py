@@ -30,7 +30,9 @@ class DynamicReweighting(keras.layers.Layer):
 
     As an attribute of a Keras model its state is in the model's checkpoints and files of weights.
     Of a functional model that is saved whole (`.keras`) it is found again where the attribute is
-    called `balance`, and then by `get_layer("dynamic_reweighting")`.
+    called `balance`, or else by a name that sorts before `layers`, and then by
+    `get_layer("dynamic_reweighting")`. Of two in one model each needs a `name` of its own: files
+    know them by it.
 
     Under a `tf.distribute` strategy it counts on all replicas; make it inside the strategy's
     scope. Keras adds up the gradients of the replicas, so each loss is a replica's share: the
@@ -51,6 +53,7 @@ class DynamicReweighting(keras.layers.Layer):
         weight_normalization: str = "class",
         max_weight_ratio: float = 0.0,
         pseudo_smoothing: float = 0.0,
+        name: str = "dynamic_reweighting",
     ):
         """Fixes the labeled weights; the unlabeled ones start at 1.
 
@@ -70,11 +73,12 @@ class DynamicReweighting(keras.layers.Layer):
                 the unlabeled weight from all others where nothing bounds it.
             pseudo_smoothing: share of the earlier epochs in the pseudo numbers that the
                 unlabeled weights come from, [0, 1); `pseudo_numbers` stay those of the epoch.
+            name: of the layer.
 
         Raises:
             ValueError: a value is out of its range.
         """
-        super().__init__(trainable=False, dtype="float32", name="dynamic_reweighting")
+        super().__init__(trainable=False, dtype="float32", name=name)
         counts = np.asarray(labeled_counts, np.float64)
         if counts.ndim != 1 or not (counts >= 1).all():
             raise ValueError(f"labeled_counts must be [C], each >= 1, got {labeled_counts}.")
@@ -99,7 +103,7 @@ class DynamicReweighting(keras.layers.Layer):
         }
         self._config = {
             **{"labeled_counts": counts.tolist(), "pool_size": pool_size, "epochs": epochs},
-            **{"threshold": threshold, **values},
+            **{"threshold": threshold, **values, "name": name},
         }
         hyper = base.Hyperparameters(values, tuple(values))
         self._labeled = class_weights.LabeledWeights(hyper, facts)

@@ -158,7 +158,7 @@ def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     extra = [term for one in method.rebalancers for term in one.terms]
     for term in (*method.terms, *extra):
         assert np.isfinite(means[term])
-        assert means[term] != 0, term
+        assert means[term] != 0, f"{term} is 0: a flag that delays it belongs into EAGER"
     assert means["loss"] == pytest.approx(sum(means[t] for t in (*method.terms, *extra)), rel=1e-5)
     after = [variable.numpy() for variable in method.network.trainable_variables]
     assert all(np.isfinite(value).all() for value in after)
@@ -166,7 +166,11 @@ def test_one_step_moves_the_weights_and_every_term_counts(name, noise):
     assert all(moved), [
         v.name for v, m in zip(method.network.weights, moved, strict=False) if not m
     ]
-    method.end_epoch(config.steps)
+    for key, value in method.end_epoch(config.steps).items():
+        shape = np.shape(value)
+        assert key == "train" or shape in ((), (CLASSES,)), (
+            f"{key} has the shape {shape}: a number or one of each class can be logged"
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in recipes.RECIPES if "crt" in name])
@@ -307,6 +311,16 @@ def test_self_training_needs_a_method_with_a_pool(noise, monkeypatch, crest):
 def test_no_bias_of_one_head_is_taken_off_another(noise, monkeypatch, order):
     config = configuration.resolve({"method": recipe_of(monkeypatch, "fixmatch", *order)})
     message = "SolidColorDebiasing debiases the head 'logits', but the recipe evaluates 'abc'"
+    with pytest.raises(ValueError, match=message):
+        assembly.build_method(config, *noise)
+
+
+@pytest.mark.parametrize(
+    "order", [("abc", "classifier_retraining"), ("classifier_retraining", "abc")]
+)
+def test_no_head_is_retrained_that_nobody_judges(noise, monkeypatch, order):
+    config = configuration.resolve({"method": recipe_of(monkeypatch, "fixmatch", *order)})
+    message = "^ClassifierRetraining retrains the head 'logits', but the recipe evaluates 'abc'\\.$"
     with pytest.raises(ValueError, match=message):
         assembly.build_method(config, *noise)
 

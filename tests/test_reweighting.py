@@ -225,6 +225,44 @@ def test_a_functional_model_with_it_is_summed_up_and_saved_whole(tmp_path):
     np.testing.assert_array_equal(again.labeled_weights, model.balance.labeled_weights)
 
 
+def with_two(model):
+    model.balance = make(reweight_start=0.0)
+    model.balance_of_parts = make(reweight_start=0.0, name="reweighting_of_parts")
+    model(WEAK)
+    return model
+
+
+def after_an_epoch_of_each(model):
+    model.balance.unlabeled_loss(WEAK, tf.zeros([3, 2]))
+    model.balance_of_parts.unlabeled_loss(WEAK[:1], tf.zeros([1, 2]))
+    model.balance.end_epoch()
+    model.balance_of_parts.end_epoch()
+    return model
+
+
+# Numbers 2 and 4: E is 3/2 and 15/8. 6 and 1: E is 63/32 and 1.
+WEIGHTS_OF_TWO = ([10 / 9, 8 / 9], [64 / 95, 126 / 95])
+
+
+def test_two_in_one_model_are_saved_under_their_own_names(tmp_path):
+    first, second = after_an_epoch_of_each(with_two(Subclassed())), with_two(Subclassed())
+    first.save_weights(str(tmp_path / "own.h5"))
+    second.load_weights(str(tmp_path / "own.h5"))
+    for one, weights in zip((second.balance, second.balance_of_parts), WEIGHTS_OF_TWO, strict=True):
+        np.testing.assert_allclose(one.unlabeled_weights, weights, rtol=1e-6, err_msg=one.name)
+
+
+def test_two_in_a_functional_model_that_is_saved_whole_are_both_found(tmp_path):
+    after_an_epoch_of_each(with_two(functional())).save(tmp_path / "own.keras")
+    loaded = keras.models.load_model(
+        tmp_path / "own.keras", custom_objects={"Functional": Functional}
+    )
+    names = ("dynamic_reweighting", "reweighting_of_parts")
+    for name, weights in zip(names, WEIGHTS_OF_TWO, strict=True):
+        found = loaded.get_layer(name)
+        np.testing.assert_allclose(found.unlabeled_weights, weights, rtol=1e-6, err_msg=name)
+
+
 def test_an_epoch_whose_end_was_never_told_is_closed_before_the_next(tmp_path):
     """What `BackupAndRestore` with a `save_freq` saves at an epoch's last batch."""
 

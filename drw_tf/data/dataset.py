@@ -112,7 +112,7 @@ class Dataset:
     Attributes:
         name: the value of `--dataset`.
         class_names: C names; a label is an index into them.
-        image_shape: (height, width, channels) of what the network sees.
+        image_shape: (height, width, channels) of what the network sees; 1 or 3 channels.
         train: every training row. Unlabeled pictures of a user carry `UNKNOWN_LABEL`;
             benchmarks know all labels and the split decides which are used.
         test: evaluation rows, all labels known, or None where there is no test set.
@@ -143,6 +143,12 @@ class Dataset:
     files_checksum: str | None = None
     training_checksum: str | None = None
     test_checksum: str | None = None
+
+    def __post_init__(self):
+        """Refuses pictures that are neither gray nor coloured."""
+        shape = self.image_shape
+        if len(shape) != 3 or min(shape[:2]) < 1 or shape[2] not in (1, 3):
+            raise ValueError(f"image_shape must be (height, width, 1 or 3), got {shape}.")
 
     @property
     def num_classes(self) -> int:

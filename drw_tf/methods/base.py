@@ -53,6 +53,7 @@ class Method(keras.Model):
 
     labeled_views: tuple[str, ...] = ("weak",)
     unlabeled_views: tuple[str, ...] = ()
+    # The labeled one is "loss_labeled": a stage of labeled pictures has that one alone.
     terms: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     # A rebalancer that does something at one of these seams is refused.
@@ -80,8 +81,16 @@ class Method(keras.Model):
             facts: counts and lengths.
             rebalancers: in the order in which they are applied.
             training: averaging and decay.
+
+        Raises:
+            ValueError: no term is loss_labeled, a name is given twice, or a rebalancer does not go
+                with the method or with another one.
         """
         super().__init__()
+        if "loss_labeled" not in self.terms:
+            raise ValueError(
+                f"{type(self).__name__}.terms must hold loss_labeled, got {', '.join(self.terms)}."
+            )
         self.hyper = hyper
         self.facts = facts
         self.training_rules = training
@@ -94,6 +103,11 @@ class Method(keras.Model):
         self.evaluated_head = "logits"
         for one in rebalancers:
             rebalance.refuse_unread(one, self.unread_seams, type(self).__name__)
+            if one.refines not in rebalance.REFINES:
+                raise ValueError(
+                    f"{type(one).__name__}.refines must be one of {', '.join(rebalance.REFINES)}, "
+                    f"got {one.refines!r}."
+                )
             one.attach(rebalancers)
             self.evaluated_head = one.evaluated_head or self.evaluated_head
         heads = self.all_heads()
@@ -107,7 +121,14 @@ class Method(keras.Model):
         )
         self.average.start()
         self._all_terms = (*self.terms, *(term for one in rebalancers for term in one.terms))
-        self.means = tally.Means(("loss", *self._all_terms, *self.scalars))
+        logged = ("loss", *self._all_terms, *self.scalars)
+        twice = sorted({name for name in logged if logged.count(name) > 1})
+        if twice:
+            raise ValueError(
+                "loss, terms and scalars of a recipe must have names of their own, "
+                f"got {', '.join(twice)} twice."
+            )
+        self.means = tally.Means(logged)
         self.alarm = alarm.Alarm(self._all_terms)
         self.histogram = None
 

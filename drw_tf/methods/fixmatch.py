@@ -106,4 +106,4 @@ class FixMatch(base.Method):
             "mask_rate": tf.reduce_mean(mask),
             "confidence": tf.reduce_mean(prepared["confidence"]),
         }
-        return terms | self.extra_terms(seen), scalars
+        return composition.merged([terms, self.extra_terms(seen)]), scalars

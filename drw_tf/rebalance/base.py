@@ -62,6 +62,13 @@ class Hyperparameters:
             raise AttributeError(f"{name} is not among the declared flags") from None
 
 
+_STAGE_WORDS = {
+    "sampling": ("uniform", "class_balanced"),
+    "begins_with": ("keep", "redraw", "new_head"),
+    "heard": ("all", "own", "others"),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One part of a run. Each stage has an optimizer and a learning-rate schedule of its own.
@@ -88,6 +95,13 @@ class Stage:
     settings: Mapping = dataclasses.field(default_factory=dict)
     labeled_only: bool = False
     heard: str = "all"
+
+    def __post_init__(self):
+        """Refuses other words, which would be taken for one of these."""
+        for field, allowed in _STAGE_WORDS.items():
+            got = getattr(self, field)
+            if got not in allowed:
+                raise ValueError(f"Stage.{field} must be one of {', '.join(allowed)}, got {got!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +158,8 @@ class Outputs:
     Attributes:
         labels: int32 [B].
         labeled: head name -> float32 [B, n].
-        weak: head name -> float32 [U, n].
+        weak: head name -> float32 [U, n]. For targets alone, behind `tf.stop_gradient`: with
+            `forward="separate"` no gradient goes through it.
         strong: for each strong view, head name -> float32 [U, n].
         step: int64 scalar, steps of the stage done before this one.
         stage_steps: length of the stage.
@@ -158,12 +173,16 @@ class Outputs:
     stage_steps: int
 
 
+# What `Rebalancer.refines` may be.
+REFINES = ("targets", "predictions")
+
+
 class Rebalancer(keras.layers.Layer):
     """A countermeasure that changes nothing; leaves override the seams they need."""
 
     # Head whose logits are evaluated and exported; None leaves the method's own.
     evaluated_head: str | None = None
-    # Terms that `extra_terms` returns.
+    # Terms that `extra_terms` returns; no other term or scalar of the recipe has their names.
     terms: tuple[str, ...] = ()
     # What `refine` works on in methods that align and sharpen: their finished "targets", or
     # the network's "predictions" before.
@@ -185,7 +204,11 @@ class Rebalancer(keras.layers.Layer):
         return {}
 
     def attach(self, others: list["Rebalancer"]) -> None:
-        """Sees the recipe's whole list once, before the first step."""
+        """Sees the recipe's whole list, itself in it, once, before the first step.
+
+        To keep the list keep a function that returns it: Keras takes a list of layers that is an
+        attribute for layers of this one.
+        """
 
     def stages(self, steps: int) -> list[Stage] | None:
         """The parts of a run of this many steps; None for one plain stage."""
@@ -224,7 +247,10 @@ class Rebalancer(keras.layers.Layer):
     def pseudo_target(
         self, probabilities: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor] | None:
-        """(float32 [U, C] targets, float32 [U] mask) in place of hard, thresholded labels."""
+        """(float32 [U, C] targets, float32 [U] mask) in place of hard, thresholded labels.
+
+        The mask that is given and the one that is returned are in {0, 1}.
+        """
         return None
 
     def extra_terms(self, outputs: Outputs) -> dict[str, tf.Tensor]:
@@ -241,7 +267,10 @@ class Rebalancer(keras.layers.Layer):
         """Changes state before stage `index` >= 1 begins, while the old weights still stand."""
 
     def labeled_rows(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """(int64 [N] rows of the pool, int64 [N] labels) added to the labeled stream."""
+        """(int64 [N] rows of the pool, int64 [N] labels) added to the labeled stream.
+
+        Read when the batches of a stage are made, so it is to be changed in `begin_stage` alone.
+        """
         return None
 
     def end_epoch(self, observation: Observation) -> None:
@@ -250,13 +279,15 @@ class Rebalancer(keras.layers.Layer):
     def adjust(self, logits: np.ndarray, network: keras.Model) -> np.ndarray:
         """float64 [N, C], logits of this network to be judged at test time; here as given.
 
+        An export can only have one vector subtracted from all logits; it refuses any other change.
+
         With several replicas the network is a `drw_tf.models.spread.SpreadNetwork`: it can be
         called and has its `input_shape`, no more.
         """
         return logits
 
     def describe(self) -> dict:
-        """Arrays worth logging, by name: as the epoch that ends was trained with.
+        """Numbers, or [C] of them, worth logging, by name: as the epoch that ends was trained with.
 
         Of a rebalancer that adjusts logits, as the evaluation after it uses them.
         """

@@ -83,3 +83,11 @@ def test_a_view_has_the_rows_that_are_taken_and_copies_no_pixels():
 def test_other_types_of_pictures_and_labels_are_refused(pixels, labels, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         records.ArrayImages(pixels, np.array(labels))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (8, 8, 2), (3, 8, 8), (0, 8, 1)])
+def test_pictures_of_other_shapes_are_refused(shape):
+    images = records.ArrayImages(np.zeros([1, 8, 8, 1], np.uint8), np.array([0]))
+    message = f"image_shape must be (height, width, 1 or 3), got {shape}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        records.Dataset("two", ("a", "b"), shape, images, None, False, (0.5,), (0.5,))

@@ -204,3 +204,12 @@ def test_bank_outlives_an_epoch(make, make_batch, step):
     np.testing.assert_array_equal(counted, [2, 1])
     assert rows == 3
     np.testing.assert_array_equal(method.histogram.numbers("confident")[0], [2, 0])
+
+
+def test_no_extra_term_replaces_one_of_the_method(make, make_batch, step):
+    class Undeclared(rebalance.Rebalancer):
+        def extra_terms(self, outputs):
+            return {"loss_labeled": tf.constant(0.0)}
+
+    with pytest.raises(ValueError, match=r"^loss_labeled is given twice; two parts of a recipe"):
+        step(make(ONE_OF_EACH, [Undeclared(None, None)]), make_batch(ONE_OF_EACH))

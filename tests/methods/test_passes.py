@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from drw_tf import recipes
+from drw_tf import flag_table, recipes
 
 EPSILON = 1e-3
 # Nothing is mixed or aligned, and no weight rises.
@@ -99,7 +99,8 @@ def test_these_passes_move_batch_statistics_and_the_others_are_normalised_alone(
     bench, name, forward
 ):
     flags = recipes.METHODS[name].flags
-    values = {**{flag: HYPER[flag] for flag in flags if flag in HYPER}, "forward": forward}
+    values = {flag: HYPER.get(flag, flag_table.BY_NAME[flag].default) for flag in flags}
+    values["forward"] = forward
     method = bench.make(recipes.METHODS[name].load(), network, values, counts=np.ones(4))
     generator = np.random.default_rng(0)
     x = generator.uniform(size=[3, 4])

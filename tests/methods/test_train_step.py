@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from drw_tf.methods import base, batches, supervised
+from drw_tf.methods import base, batches, fixmatch, supervised
 from drw_tf.ops import schedules
 from drw_tf.rebalance import base as rebalance
 from drw_tf.training import optimizer as optimizers
@@ -170,3 +170,51 @@ def test_means_are_over_steps_and_start_anew():
     entry = method.end_epoch(2)
     assert entry["train"]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert method.means.result() == {}
+
+
+# ---- what a method is not made of
+
+
+def refused(bench, method, rebalancers, message):
+    network = bench.linear_network(np.eye(2), [0.0, 0.0])
+    with pytest.raises(ValueError, match=message):
+        bench.make(method, lambda: network, {}, rebalancers=rebalancers)
+
+
+class Adds(rebalance.Rebalancer):
+    """Says that it has these terms."""
+
+    def __init__(self, *terms):
+        super().__init__(None, None)
+        self.terms = terms
+
+
+class Measures(supervised.Supervised):
+    scalars = ("confidence",)
+
+
+@pytest.mark.parametrize(
+    ("added", "twice"),
+    [
+        ([["loss_labeled"]], "loss_labeled"),
+        ([["loss_b", "loss_a"], ["loss_a", "loss_b"]], "loss_a, loss_b"),
+        ([["loss"]], "loss"),
+        ([["confidence"]], "confidence"),
+    ],
+)
+def test_no_term_hides_another_one_of_its_name(bench, added, twice):
+    message = rf"^loss, terms and scalars of a recipe must have .* their own, got {twice} twice\.$"
+    refused(bench, Measures, [Adds(*terms) for terms in added], message)
+
+
+def test_the_labeled_term_is_the_one_that_a_labeled_stage_has(bench):
+    class Renamed(supervised.Supervised):
+        terms = ("loss_supervised",)
+
+    message = r"^Renamed\.terms must hold loss_labeled, got loss_supervised\.$"
+    refused(bench, Renamed, [], message)
+
+
+def test_a_rebalancer_refines_what_methods_ask_it_for(bench):
+    message = r"^Swap\.refines must be one of targets, predictions, got 'logits'\.$"
+    refused(bench, fixmatch.FixMatch, [bench.Swap("logits")], message)

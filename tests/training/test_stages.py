@@ -237,6 +237,21 @@ def test_stages_that_cannot_run_are_refused_before_the_first_step(
         )
 
 
+@pytest.mark.parametrize(
+    ("field", "allowed"),
+    [
+        ("sampling", "uniform, class_balanced"),
+        ("begins_with", "keep, redraw, new_head"),
+        ("heard", "all, own, others"),
+    ],
+)
+def test_a_stage_of_an_unknown_word_is_refused(field, allowed):
+    with pytest.raises(
+        ValueError, match=rf"^Stage\.{field} must be one of {allowed}, got 'balanced'\.$"
+    ):
+        rebalance.Stage("odd", 10, **{field: "balanced"})
+
+
 # ---- whole runs
 
 
