@@ -875,7 +875,7 @@ FLAGS = (
         "jit_compile",
         ("auto", "on", "off"),
         "compile the step with XLA, which draws other random numbers for VAT and ABC; auto: on one "
-        "GPU alone, as a CPU is slower with it and several GPUs cannot",
+        "GPU alone without --deterministic, as a CPU is slower with it and several GPUs cannot",
         RUNTIME,
         default="auto",
         changes_result=False,

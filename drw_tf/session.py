@@ -98,7 +98,9 @@ def _train_on(config, command, folder: workdir.Layout, team, begun) -> None:
     # In the loop what the step cannot do would look like a fault of the code.
     streams = run.stages.streams(0)
     pipeline.check_streams(streams, pipeline.Shard(replicas=replicas))
-    compiled = devices.compiles(config.jit_compile, team.strategy, run.method.compilable)
+    compiled = devices.compiles(
+        config.jit_compile, team.strategy, run.method.compilable, config.deterministic
+    )
     if config.fresh:  # now that nothing stands in the way of the new run
         team.from_chief(lambda: _start_over(config, folder))
     begun()

@@ -11,6 +11,8 @@ import signal
 
 # Before any import of TensorFlow. 3: its wheel reports at level 2 that there is no GPU.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The expected numbers are those of a CPU, and the processes of tests would share the GPU's memory.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import hypothesis
 import pytest
@@ -92,8 +94,6 @@ def pytest_sessionstart(session):
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
     tf.config.threading.set_inter_op_parallelism_threads(2)
-    # The expected numbers are those of a CPU, and test processes would share the GPU's memory.
-    tf.config.set_visible_devices([], "GPU")
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 

@@ -110,7 +110,7 @@ def test_flags_that_the_devices_refuse_are_not_those_of_the_run(run, resolve, mo
 
 def _on_two_gpus(compiles):
     two = SimpleNamespace(num_replicas_in_sync=2)
-    return lambda choice, chosen, compilable=True: compiles(choice, two, compilable)
+    return lambda choice, chosen, *more: compiles(choice, two, *more)
 
 
 def test_a_compiled_run_is_opened_where_it_could_not_be_trained(run, monkeypatch):

@@ -154,9 +154,12 @@ def test_a_package_init_holds_a_docstring_and_the_root_its_version(module):
         assert rest == []
         return
     # How TensorFlow starts is settled here, as nothing of the package is imported before.
-    assert rest[:-2] == ["import os", "import platform", f"__version__ = {version[1]!r}"]
-    assert re.match(r"if platform\.machine\(\).*\n    os\.environ\.setdefault\(.*\)$", rest[-2])
-    assert re.match(r"os\.environ\.setdefault\(.*\)$", rest[-1])
+    imported = ["import importlib.util", "import os", "import platform"]
+    assert rest[:-4] == [*imported, f"__version__ = {version[1]!r}"]
+    assert re.match(r"if platform\.machine\(\).*\n    os\.environ\.setdefault\(.*\)$", rest[-4])
+    assert re.match(r"os\.environ\.setdefault\(.*\)$", rest[-3])
+    assert rest[-2].startswith("def _name_cuda_compiler()")
+    assert rest[-1] == "_name_cuda_compiler()"
 
 
 def test_what_is_imported_is_pinned_by_name():

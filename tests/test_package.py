@@ -48,3 +48,40 @@ def test_a_gpus_memory_is_not_taken_all_at_once_unless_the_user_says_so(given, c
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        (None, "--xla_gpu_cuda_data_dir={root}"),
+        ("--xla_dump_to=x", "--xla_dump_to=x --xla_gpu_cuda_data_dir={root}"),
+        ("--xla_gpu_cuda_data_dir=y", "--xla_gpu_cuda_data_dir=y"),
+        ("flags.txt", "flags.txt"),
+    ],
+)
+def test_xla_is_told_where_the_wheels_have_its_library(tmp_path, given, chosen):
+    root = tmp_path / "nvidia" / "cuda_nvcc"
+    (root / "nvvm" / "libdevice").mkdir(parents=True)
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
+    environment |= {} if given is None else {"XLA_FLAGS": given}
+    code = "import os, drw_tf; print(os.environ.get('XLA_FLAGS', ''))"
+
+    def found():
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    assert found() == (given or "")  # no such library
+    (root / "nvvm" / "libdevice" / "libdevice.10.bc").touch()
+    assert found() == chosen.format(root=root)
+
+
+def test_programs_that_tests_start_see_no_gpu():
+    code = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "-1"

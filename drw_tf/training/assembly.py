@@ -121,7 +121,10 @@ def compile_method(config, method: base.Method, stage: rebalance.Stage) -> None:
         optimizer=optimizer,
         steps_per_execution=config.steps_per_execution,
         jit_compile=devices.compiles(
-            config.jit_compile, tf.distribute.get_strategy(), method.compilable
+            config.jit_compile,
+            tf.distribute.get_strategy(),
+            method.compilable,
+            config.deterministic,
         ),
     )
 

@@ -40,16 +40,24 @@ def strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
 
 
-def compiles(choice: str, chosen: tf.distribute.Strategy, compilable: bool = True) -> bool:
+def compiles(
+    choice: str,
+    chosen: tf.distribute.Strategy,
+    compilable: bool = True,
+    deterministic: bool = False,
+) -> bool:
     """Whether XLA compiles the step, after `--jit_compile`.
 
     Args:
         choice: "auto", "on" or "off".
         chosen: where training runs.
         compilable: whether XLA has all operations of the step.
+        deterministic: whether the same bits are promised. On a GPU XLA has no such gradient of
+            max-pooling, and scatters row by row.
 
     Raises:
-        ValueError: "on" with several replicas, or with a step that XLA cannot compile.
+        ValueError: "on" with a strategy that mirrors variables, or with a step that XLA cannot
+            compile.
     """
     if choice == "on" and not compilable:
         raise ValueError(
@@ -57,14 +65,20 @@ def compiles(choice: str, chosen: tf.distribute.Strategy, compilable: bool = Tru
             "random numbers of a Gamma distribution."
         )
     replicas = chosen.num_replicas_in_sync
-    if choice == "on" and replicas > 1:
+    # Several workers of which one is left mirror, too.
+    mirrors = replicas > 1 or isinstance(
+        chosen, tf.distribute.MirroredStrategy | tf.distribute.MultiWorkerMirroredStrategy
+    )
+    if choice == "on" and mirrors:
         raise ValueError(
-            "--jit_compile=on must have one replica, as the sums over replicas are inside of "
-            f"the step; there are {replicas}. auto and off work."
+            "--jit_compile=on must have one replica of a process alone, as the sums over replicas "
+            f"are inside of the step; the strategy mirrors its variables on {replicas}. auto and "
+            "off work."
         )
     if choice != "auto":
         return choice == "on"
-    return compilable and replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
+    can = compilable and not deterministic and not mirrors
+    return can and bool(tf.config.list_logical_devices("GPU"))
 
 
 def line(

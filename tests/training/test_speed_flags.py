@@ -132,6 +132,17 @@ def test_auto_compiles_on_one_gpu_alone(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
     assert devices.compiles("auto", alone)
     assert not devices.compiles("off", alone)
+    # On a GPU XLA has no deterministic gradient of max-pooling.
+    assert not devices.compiles("auto", alone, True, True)
+    assert devices.compiles("on", alone, True, True)
+
+
+def test_one_worker_that_is_left_of_several_is_not_compiled(monkeypatch, two_replicas):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
+    monkeypatch.setattr(type(two_replicas), "num_replicas_in_sync", 1)
+    assert not devices.compiles("auto", two_replicas)
+    with pytest.raises(ValueError, match="the strategy mirrors its variables on 1"):
+        devices.compiles("on", two_replicas)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
