@@ -28,8 +28,10 @@ def _name_cuda_compiler() -> None:
     spec = importlib.util.find_spec("nvidia")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         root = os.path.join(folder, "cuda_nvcc")
-        if " " not in root and os.path.isfile(f"{root}/nvvm/libdevice/libdevice.10.bc"):
-            os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_cuda_data_dir={root}".strip()
+        if os.path.isfile(f"{root}/nvvm/libdevice/libdevice.10.bc"):
+            value = f"'{root}'" if " " in root else root
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_cuda_data_dir={value}".strip()
+            return
 
 
 _name_cuda_compiler()

@@ -263,8 +263,7 @@ FLAGS = (
     Flag(
         "flip",
         "bool",
-        "whether a mirrored picture is still of its class; of tfds:<name> with known characters or "
-        "signs none is",
+        "whether a mirrored picture is still of its class",
         DATA,
         default=True,
     ),

@@ -6,6 +6,8 @@ here. So that only like is compared with like, a run has exactly one protocol, b
 
 import re
 
+from drw_tf.data import mirrored
+
 # The code lineage of DARP, from which Table 1's MixMatch, ReMixMatch, FixMatch and DARP rows are:
 # Adam, no schedule, decay of the whole state, weak views in a forward pass of their own, two
 # strong views.
@@ -184,7 +186,6 @@ TFDS_PREFIX = "tfds:"
 # Any other set of TensorFlow Datasets: a tail that fits in most of them.
 _ANY_TFDS = {
     **_CIFAR10,
-    "reads": (*_TFDS, "flip"),
     "protocol": "modern",
     "labeled_max": 100,
     "unlabeled_max": 200,
@@ -199,7 +200,9 @@ def dataset(name: str) -> dict | None:
     """Defaults of a data set, and under "reads" the data flags it reads; None if unknown."""
     if name.startswith(TFDS_PREFIX):
         # The name of its config, and its version, may follow.
-        if re.split("[/:]", name.removeprefix(TFDS_PREFIX))[0] in _WITH_UNLABELED_SPLIT:
-            return {**_ANY_TFDS, "reads": (*_TFDS_UNLABELED, "flip"), "darp_refresh": 100}
-        return _ANY_TFDS
+        parts = re.split("[/:]", name.removeprefix(TFDS_PREFIX))
+        flips = ("flip",) if mirrored.NOT_MIRRORED.isdisjoint(parts) else ()
+        if parts[0] in _WITH_UNLABELED_SPLIT:
+            return {**_ANY_TFDS, "reads": (*_TFDS_UNLABELED, *flips), "darp_refresh": 100}
+        return {**_ANY_TFDS, "reads": (*_TFDS, *flips)}
     return DATASETS.get(name)

@@ -239,6 +239,15 @@ def test_a_flag_that_the_data_set_does_not_read_is_refused():
         resolve("--labeled_dir=x")
 
 
+@pytest.mark.parametrize("name", ["mnist", "emnist/letters", "visual_domain_decathlon/svhn:1.2.0"])
+def test_what_is_never_mirrored_reads_no_flag_for_it(name):
+    assert config.resolve({"dataset": f"tfds:{name}"}).flip is None
+    with pytest.raises(config.ConfigError, match=f"--flip is not read by --dataset=tfds:{name}"):
+        config.resolve({"dataset": f"tfds:{name}", "flip": True})
+    assert config.resolve({"dataset": "tfds:stl10"}).flip
+    assert not config.resolve({"dataset": "tfds:dtd", "flip": False}).flip
+
+
 def test_a_preset_is_recorded_where_it_pads_with_black_or_makes_strong_views():
     for name, recipe in recipes.RECIPES.items():
         for dataset, preset in (("imagenet127", "fixmatch"), ("digits", "digits")):

@@ -51,19 +51,22 @@ def test_a_gpus_memory_is_not_taken_all_at_once_unless_the_user_says_so(given, c
 
 
 @pytest.mark.parametrize(
-    ("given", "chosen"),
+    ("given", "folder", "chosen"),
     [
-        (None, "--xla_gpu_cuda_data_dir={root}"),
-        ("--xla_dump_to=x", "--xla_dump_to=x --xla_gpu_cuda_data_dir={root}"),
-        ("--xla_gpu_cuda_data_dir=y", "--xla_gpu_cuda_data_dir=y"),
-        ("flags.txt", "flags.txt"),
+        (None, "wheels", "--xla_gpu_cuda_data_dir={root}"),
+        (None, "my wheels", "--xla_gpu_cuda_data_dir='{root}'"),
+        ("--xla_dump_to=x", "wheels", "--xla_dump_to=x --xla_gpu_cuda_data_dir={root}"),
+        ("--xla_gpu_cuda_data_dir=y", "wheels", "--xla_gpu_cuda_data_dir=y"),
+        ("flags.txt", "wheels", "flags.txt"),
     ],
 )
-def test_xla_is_told_where_the_wheels_have_its_library(tmp_path, given, chosen):
-    root = tmp_path / "nvidia" / "cuda_nvcc"
+def test_xla_is_told_where_the_wheels_have_its_library(tmp_path, given, folder, chosen):
+    path = tmp_path / folder
+    root = path / "nvidia" / "cuda_nvcc"
     (root / "nvvm" / "libdevice").mkdir(parents=True)
+    (path / "nvidia" / "__init__.py").touch()  # that of this environment is not looked at then
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
+    environment["PYTHONPATH"] = os.pathsep.join([str(path), *sys.path])
     environment |= {} if given is None else {"XLA_FLAGS": given}
     code = "import os, drw_tf; print(os.environ.get('XLA_FLAGS', ''))"
 

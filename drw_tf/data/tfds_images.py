@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from drw_tf.data import cache_folder, image_files, naming, prepared_sets
+from drw_tf.data import cache_folder, image_files, mirrored, naming, prepared_sets
 from drw_tf.data import dataset as records
 
 PREFIX = "tfds:"
@@ -40,11 +40,6 @@ STATISTICS = {
     "fashion_mnist": ((0.2861,), (0.3530,)),
     "svhn_cropped": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
 }
-
-# Sets of digits, letters and signs: mirrored, a picture is of another class or of none.
-_CHARACTERS = "binary_alpha_digits cmaterdb emnist kmnist mnist mnist_corrupted omniglot"
-# The last two are configurations of visual_domain_decathlon, as omniglot is.
-NOT_MIRRORED = frozenset([*_CHARACTERS.split(), "svhn_cropped", "svhn", "gtsrb"])
 
 MAX_BYTES = 4 * 2**30
 
@@ -81,7 +76,7 @@ def load(
             nothing else.
         unlabeled: whether the split "unlabelled" or "unlabeled" is read as well: training rows
             of unknown label, after those of "train".
-        flip: whether a mirrored picture is still of its class; in sets of `NOT_MIRRORED` none is.
+        flip: whether a mirrored picture is still of its class; in sets of `mirrored.NOT_MIRRORED` none is.
         note: told of such a split that is not read.
 
     Raises:
@@ -109,7 +104,7 @@ def load(
         image_shape=shape,
         train=train,
         test=test,
-        flip=flip and NOT_MIRRORED.isdisjoint(names),
+        flip=flip and mirrored.NOT_MIRRORED.isdisjoint(names),
         mean=mean,
         std=std,
     )

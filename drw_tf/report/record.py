@@ -98,6 +98,8 @@ def at_step(record: Mapping, step: int) -> dict | None:
         return None
     # A part that begins here or later has not made it.
     makers = [part for part in record.get("made_by", ()) if part["from_step"] < step]
+    if record.get("made_by") and not makers:  # other code began it, nobody knows which
+        makers = [{"from_step": 0, "versions": {}, "git": None}]
     code = {name: makers[-1][name] for name in ("versions", "git")} if makers else {}
     return {
         **record,

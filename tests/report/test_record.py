@@ -158,5 +158,7 @@ def test_a_record_at_an_earlier_step_is_of_the_code_that_had_trained_by_then(mak
     assert (got["git"]["commit"][0], got["versions"]) == ("a", {"drw_tf": "a"})
     assert run_record.at_step(whole, 200)["made_by"] == parts
     assert run_record.at_step(make_record(), 200)["git"] == make_record()["git"]
+    begun_by_others = run_record.at_step(whole | {"made_by": [part(150, "b", 4)]}, 100)
+    assert (begun_by_others["git"], begun_by_others["versions"]) == (None, {})
     assert groups._read(got, ["replicas"]) == {"replicas": 2}
     assert groups._read(whole, ["replicas"]) == {"replicas": "2, then 4"}
