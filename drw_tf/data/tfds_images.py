@@ -76,7 +76,7 @@ def load(
             nothing else.
         unlabeled: whether the split "unlabelled" or "unlabeled" is read as well: training rows
             of unknown label, after those of "train".
-        flip: whether a mirrored picture is still of its class; in sets of `mirrored.NOT_MIRRORED` none is.
+        flip: whether a mirrored picture is still of its class; in `mirrored.NOT_MIRRORED` none is.
         note: told of such a split that is not read.
 
     Raises:
