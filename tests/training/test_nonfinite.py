@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from drw_tf import session
-from drw_tf.methods import alarm, supervised
+from drw_tf.methods import alarm, base
 from drw_tf.ops import schedules
 from drw_tf.training import evaluation
 
@@ -14,18 +14,18 @@ pytestmark = pytest.mark.usefixtures("small_data")
 
 def poison(monkeypatch, is_bad):
     """The labeled loss is infinite where `is_bad` of the method, batch statistics NaN."""
-    original = supervised.Supervised.loss_terms
+    original = base.Method.labeled_terms
 
-    def loss_terms(self, batch, prepared):
+    def labeled_terms(self, batch):
         bad = is_bad(self)
         labeled = dict(batch["labeled"])
         labeled["weak"] += tf.where(bad, float("nan"), 0.0)
-        terms, scalars = original(self, batch | {"labeled": labeled}, prepared)
+        terms = original(self, batch | {"labeled": labeled})
         # A leaky ReLU may turn NaN into a number, so the loss is poisoned as well.
         terms["loss_labeled"] *= tf.where(bad, float("inf"), 1.0)
-        return terms, scalars
+        return terms
 
-    monkeypatch.setattr(supervised.Supervised, "loss_terms", loss_terms)
+    monkeypatch.setattr(base.Method, "labeled_terms", labeled_terms)
 
 
 @pytest.fixture
