@@ -161,7 +161,6 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         return written
     # What a run that went on after its record is done by, and where, is not known until it ends.
     told = written if written and written["steps"] > step else {}
-    makers = [one for one in run_folder.makers_of(workdir) if one["from_step"] < step]
     return record.build_record(
         command_line=told.get("command_line", []),
         configuration=run.config,
@@ -170,7 +169,7 @@ def record_of(workdir: str | pathlib.Path, run, state: Mapping) -> dict:
         steps=step,
         seconds=state["seconds"],
         images_per_second=None,
-        makers=makers or [{"from_step": 0, "versions": {}, "git": None}],
+        makers=record.makers_until(run_folder.makers_of(workdir), step),
         machine=told.get("machine", {}),
         start=run_folder.data_of(workdir).get("start"),
     )

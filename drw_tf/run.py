@@ -215,7 +215,7 @@ def start_from(config: configuration.Config, class_names: Sequence[str]) -> warm
             f"{named} is a run of --model={earlier.model}, so that must be given, "
             f"got {config.model}."
         )
-    checkpoints = checkpoint.Checkpoints(folder.checkpoints, tf.Module(), 1)
+    checkpoints = checkpoint.of_folder(folder.checkpoints)
     try:
         step = checkpoints.newest()["step"]
     except checkpoint.CheckpointError:

@@ -6,8 +6,6 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
-import tensorflow as tf
-
 from drw_tf import config as configuration
 from drw_tf import contradictions, faults, flag_table, run_folder
 from drw_tf import run as runs
@@ -62,7 +60,7 @@ def _train(config, command, strategy, begun) -> dict | None:
         wait = config.cluster_timeout if config.strategy == "multi_worker" else 0
         folder = workdir.Workdir(config.workdir, wait)
         # Before anybody asks whether there are checkpoints; one that is moved aside is whole, too.
-        checkpoint.Checkpoints(folder.checkpoints, tf.Module(), 1).restore_replaced()
+        checkpoint.of_folder(folder.checkpoints).restore_replaced()
         if config.fresh:
             return False
         _agree_with_earlier(config, folder)

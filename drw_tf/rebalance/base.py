@@ -6,7 +6,7 @@ at most one may replace a loss function. Their variables are saved with the mode
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -319,3 +319,22 @@ def refuse_unread(rebalancer: Rebalancer, unread: tuple[str, ...], method: str) 
         if overridden(rebalancer, seam) and seam not in rebalancer.optional_seams:
             name = type(rebalancer).__name__
             raise ValueError(f"{name} needs {seam}, which {method} does not read.")
+
+
+def refuse_other_head(rebalancer: Rebalancer, does: str, others: Sequence[Rebalancer]) -> None:
+    """Nothing; a rebalancer whose work would be on a head that is not evaluated is refused.
+
+    Args:
+        rebalancer: that works on the head "logits" alone.
+        does: what it does with it, a verb.
+        others: all of the recipe.
+
+    Raises:
+        ValueError: one of them has another head evaluated.
+    """
+    for other in others:
+        if other.evaluated_head is not None:
+            raise ValueError(
+                f"{type(rebalancer).__name__} {does} the head 'logits', but the recipe evaluates "
+                f"{other.evaluated_head!r}."
+            )

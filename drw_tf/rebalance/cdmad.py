@@ -36,13 +36,8 @@ class SolidColorDebiasing(base.Rebalancer):
         super().__init__(hyper, facts, "solid_color_debiasing")
 
     def attach(self, others):
-        for other in others:
-            # Its targets would keep their bias, and g0 of one head is not that of another.
-            if other.evaluated_head is not None:
-                raise ValueError(
-                    "SolidColorDebiasing debiases the head 'logits', but the recipe evaluates "
-                    f"{other.evaluated_head!r}."
-                )
+        # Its targets would keep their bias, and g0 of one head is not that of another.
+        base.refuse_other_head(self, "debiases", others)
 
     def bias(self, network) -> tf.Tensor:
         """float32 [1, C], what the network answers to the solid picture; no gradient."""

@@ -30,12 +30,7 @@ class ClassifierRetraining(base.Rebalancer):
             self.class_weights = balancing.inverse_frequency_weights(facts.labeled_counts)
 
     def attach(self, others):
-        for other in others:
-            if other.evaluated_head not in (None, "logits"):
-                raise ValueError(
-                    "ClassifierRetraining retrains the head 'logits', but the recipe evaluates "
-                    f"{other.evaluated_head!r}."
-                )
+        base.refuse_other_head(self, "retrains", others)  # which nobody would judge
 
     def stages(self, steps):
         last = crt_steps.head_steps(steps, self.facts.steps_per_epoch, self.hyper.crt_head_fraction)

@@ -96,21 +96,31 @@ def at_step(record: Mapping, step: int) -> dict | None:
     history = [entry for entry in record["history"] if entry["step"] <= step]
     if not history or history[-1]["step"] != step or not history[-1].get("test"):
         return None
-    # A part that begins here or later has not made it.
-    makers = [part for part in record.get("made_by", ()) if part["from_step"] < step]
-    if record.get("made_by") and not makers:  # other code began it, nobody knows which
-        makers = [{"from_step": 0, "versions": {}, "git": None}]
-    code = {name: makers[-1][name] for name in ("versions", "git")} if makers else {}
+    made = {}
+    if record.get("made_by"):
+        makers = makers_until(record["made_by"], step)
+        made = {"made_by": makers, **{name: makers[-1][name] for name in ("versions", "git")}}
     return {
         **record,
-        **({"made_by": makers} if makers else {}),
-        **code,
+        **made,
         "steps": step,
         "seconds": history[-1]["seconds"],
         "final": final_metrics(history),
         "last_metrics": _last_test(history),
         "history": history,
     }
+
+
+def makers_until(makers: Sequence[Mapping], step: int) -> list[Mapping]:
+    """The parts of a run that made what it was at a step; one of unknown code where none did.
+
+    Args:
+        makers: all of its parts: "from_step", "versions", "git".
+        step: >= 1.
+    """
+    # A part that begins here or later has not made it.
+    found = [part for part in makers if part["from_step"] < step]
+    return found or [{"from_step": 0, "versions": {}, "git": None}]
 
 
 def final_metrics(history: Sequence[Mapping]) -> dict:
